@@ -1,0 +1,455 @@
+"""The directory: who is who, and which key speaks for whom. A fold of the log ``directory``.
+
+Every entry is a signed document with the hub's countersignature. Who may make which entry:
+
+| entry              | signed by                                             |
+|--------------------|-------------------------------------------------------|
+| OperatorKey        | the hub                                               |
+| MemberAdmitted     | a known operator                                      |
+| MemberSuspended    | a known operator                                      |
+| NodeEnrolled       | the node's own new identity key                       |
+| NodeRevoked        | a known operator                                      |
+| SubjectKey         | the operator who approved the enterprise              |
+| SubjectKeyRevoked  | a known operator                                      |
+| ProductPublished   | a node of the provider, not revoked                   |
+| ProductWithdrawn   | a node of the provider, not revoked                   |
+
+Rules, in this order; an entry that breaks one is refused and nothing changes:
+1. It carries the hub's countersignature (SIGNATURE_INVALID).
+2. It parses as the document that its type names (CONSENT_MALFORMED); an unknown type is refused.
+3. It is signed by whoever may make it (SIGNATURE_INVALID, or DIRECTORY_RULE where that party is unknown).
+4. It fits what is there: a member or node once; a node only of an admitted member; a subject's key only as the next version that
+   names the key before it; a product only as the next version (DIRECTORY_RULE).
+
+Nothing is ever forgotten: a revoked node or key stays, with its time, so that what it signed before can still be verified.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from typing import Annotated, ClassVar, Final, Literal
+
+import msgspec
+
+from consent.documents import (
+    Document,
+    FieldName,
+    FreeText,
+    ItemId,
+    ItemMode,
+    MemberId,
+    ShortText,
+    Sm3Hex,
+    TimeMs,
+    UsccText,
+    parse,
+    payload_type,
+)
+from consent.errors import ConsentError
+from trust.document import SignedDocument, verify_document
+from trust.sm2 import PublicKey
+
+NodeId = Annotated[str, msgspec.Meta(pattern=r"^[a-z][a-z0-9-]{1,40}\Z")]
+KeyText = Annotated[str, msgspec.Meta(pattern=r"^04[0-9a-f]{128}\Z")]
+MemberKind = Literal["government", "bank", "platform", "management"]
+
+
+class DirectoryRule(ConsentError):
+    """An entry breaks a rule of the directory."""
+
+    code: ClassVar[str] = "DIRECTORY_RULE"
+
+
+class MemberAdmitted(Document, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """An organisation takes part."""
+
+    member_id: MemberId
+    name: ShortText
+    kind: MemberKind
+    uscc: UsccText | None = None
+    time_ms: TimeMs
+    operator: ShortText
+
+
+class MemberSuspended(Document, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """An organisation is excluded until it is admitted anew."""
+
+    member_id: MemberId
+    reason: FreeText
+    time_ms: TimeMs
+    operator: ShortText
+
+
+class NodeEnrolled(Document, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """A node's identity key, stated by itself."""
+
+    node_id: NodeId
+    member_id: MemberId
+    identity_key: KeyText
+    certificate_sm3: Sm3Hex | None = None
+    time_ms: TimeMs
+
+
+class NodeRevoked(Document, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """A node is cut off for ever."""
+
+    node_id: NodeId
+    reason: FreeText
+    time_ms: TimeMs
+    operator: ShortText
+
+
+class SubjectKey(Document, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """An enterprise's key, bound to its code by the operator who approved it."""
+
+    uscc: UsccText
+    ent_name: ShortText
+    public_key: KeyText
+    version: Annotated[int, msgspec.Meta(ge=1)]
+    prev_key_id: ShortText | None = None
+    time_ms: TimeMs
+    operator: ShortText
+
+
+class SubjectKeyRevoked(Document, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """An enterprise's key is lost or stolen."""
+
+    uscc: UsccText
+    key_id: ShortText
+    reason: FreeText
+    time_ms: TimeMs
+    operator: ShortText
+
+
+class OperatorKey(Document, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """An operator of the hub and the key that approves in the operator's name."""
+
+    operator: ShortText
+    public_key: KeyText
+    time_ms: TimeMs
+
+
+class ProductItem(Document, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """One item of a product: its modes and fields (none named: all)."""
+
+    item_id: ItemId
+    modes: Annotated[tuple[ItemMode, ...], msgspec.Meta(min_length=1, max_length=6)]
+    fields: tuple[FieldName, ...] = ()
+
+
+class ProductPublished(Document, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """A data product: items and modes that a provider offers."""
+
+    product_id: NodeId
+    provider: MemberId
+    title: ShortText
+    description: FreeText = ""
+    items: Annotated[tuple[ProductItem, ...], msgspec.Meta(min_length=1, max_length=200)]
+    version: Annotated[int, msgspec.Meta(ge=1)] = 1
+    time_ms: TimeMs
+
+
+class ProductWithdrawn(Document, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """A provider no longer offers a product."""
+
+    product_id: NodeId
+    provider: MemberId
+    reason: FreeText = ""
+    time_ms: TimeMs
+
+
+MEMBER_ADMITTED_TYPE: Final = payload_type("member-admitted")
+MEMBER_SUSPENDED_TYPE: Final = payload_type("member-suspended")
+NODE_ENROLLED_TYPE: Final = payload_type("node-enrolled")
+NODE_REVOKED_TYPE: Final = payload_type("node-revoked")
+SUBJECT_KEY_TYPE: Final = payload_type("subject-key")
+SUBJECT_KEY_REVOKED_TYPE: Final = payload_type("subject-key-revoked")
+OPERATOR_KEY_TYPE: Final = payload_type("operator-key")
+PRODUCT_PUBLISHED_TYPE: Final = payload_type("product-published")
+PRODUCT_WITHDRAWN_TYPE: Final = payload_type("product-withdrawn")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Member:
+    """An organisation in the directory."""
+
+    member_id: str
+    name: str
+    kind: str
+    suspended_ms: int | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Node:
+    """A member's node and its identity key."""
+
+    node_id: str
+    member_id: str
+    identity_key: PublicKey
+    enrolled_ms: int
+    revoked_ms: int | None = None
+    index: int = 0
+
+    @property
+    def revoked(self) -> bool:
+        """Whether it was cut off."""
+        return self.revoked_ms is not None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SubjectKeyVersion:
+    """One key of an enterprise, valid from `from_ms` to `to_ms` (None: still)."""
+
+    uscc: str
+    ent_name: str
+    key: PublicKey
+    version: int
+    from_ms: int
+    to_ms: int | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Product:
+    """A published product."""
+
+    published: ProductPublished
+    withdrawn_ms: int | None = None
+
+
+class Directory:
+    """The directory as of its newest entry. `apply` entries in the order of the log."""
+
+    def __init__(self) -> None:
+        self._members: dict[str, Member] = {}
+        self._nodes: dict[str, Node] = {}
+        self._operators: dict[str, PublicKey] = {}
+        self._subjects: dict[str, list[SubjectKeyVersion]] = {}
+        self._products: dict[str, Product] = {}
+        self.size = 0
+
+    # -- lookups
+
+    def member(self, member_id: str) -> Member | None:
+        """A member, suspended or not."""
+        return self._members.get(member_id)
+
+    def members(self) -> tuple[Member, ...]:
+        """All members."""
+        return tuple(self._members.values())
+
+    def node(self, node_id: str) -> Node | None:
+        """A node, revoked or not."""
+        return self._nodes.get(node_id)
+
+    def nodes_of(self, member_id: str) -> tuple[Node, ...]:
+        """A member's nodes that are not revoked."""
+        return tuple(node for node in self._nodes.values() if node.member_id == member_id and not node.revoked)
+
+    def operator_key(self, operator: str) -> PublicKey | None:
+        """An operator's key."""
+        return self._operators.get(operator)
+
+    def subject_key(self, uscc: str, at_ms: int | None = None) -> PublicKey | None:
+        """The enterprise's key now, or the one that was valid at a time."""
+        for version in reversed(self._subjects.get(uscc, ())):
+            if at_ms is None:
+                return version.key if version.to_ms is None else None
+            if version.from_ms <= at_ms and (version.to_ms is None or at_ms < version.to_ms):
+                return version.key
+        return None
+
+    def subject(self, uscc: str) -> SubjectKeyVersion | None:
+        """The newest key entry of an enterprise."""
+        versions = self._subjects.get(uscc)
+        return versions[-1] if versions else None
+
+    def product(self, product_id: str) -> Product | None:
+        """A product, withdrawn or not."""
+        return self._products.get(product_id)
+
+    def products(self) -> tuple[Product, ...]:
+        """Products on offer."""
+        return tuple(product for product in self._products.values() if product.withdrawn_ms is None)
+
+    # -- the fold
+
+    def apply(self, index: int, document: SignedDocument, hub_key: PublicKey) -> None:
+        """Take the next entry. Raises DirectoryRule, SignatureInvalid or DocumentMalformed; then nothing changed."""
+        if index != self.size:
+            raise DirectoryRule(f"Entry {index} of the directory came where entry {self.size} was due.")
+        self.check(document, hub_key)()
+        self.size += 1
+
+    def check(self, document: SignedDocument, hub_key: PublicKey) -> Callable[[], None]:
+        """Verify an entry against the rules and return the change, not yet made. Raises as `apply`."""
+        verify_document(document, document.payload_type, hub_key)
+        handler = _HANDLERS.get(document.payload_type)
+        if handler is None:
+            raise DirectoryRule(f"The directory has no entries of type {document.payload_type}; update this software.")
+        return handler(self, document, hub_key)
+
+    def _operator_signed(self, document: SignedDocument, operator: str) -> None:
+        key = self._operators.get(operator)
+        if key is None:
+            raise DirectoryRule(f"Operator {operator} is not in the directory; the entry was not approved.")
+        verify_document(document, document.payload_type, key)
+
+    def _provider_signed(self, document: SignedDocument, provider: str) -> None:
+        keys = [node.identity_key for node in self.nodes_of(provider)]
+        signers = {signature.key_id for signature in document.signatures}
+        for key in keys:
+            if key.key_id in signers:
+                verify_document(document, document.payload_type, key)
+                return
+        raise DirectoryRule(f"No active node of {provider} signed this product entry.")
+
+    def _on_operator(self, document: SignedDocument, hub_key: PublicKey) -> Callable[[], None]:
+        entry = parse(document.payload, OperatorKey)
+        key = PublicKey.decode(entry.public_key)
+
+        def change() -> None:
+            self._operators[entry.operator] = key
+
+        return change
+
+    def _on_member(self, document: SignedDocument, hub_key: PublicKey) -> Callable[[], None]:
+        entry = parse(document.payload, MemberAdmitted)
+        self._operator_signed(document, entry.operator)
+        known = self._members.get(entry.member_id)
+        if known is not None and known.suspended_ms is None:
+            raise DirectoryRule(f"Member {entry.member_id} is admitted already; choose another identifier.")
+        member = Member(member_id=entry.member_id, name=entry.name, kind=entry.kind)
+
+        def change() -> None:
+            self._members[entry.member_id] = member
+
+        return change
+
+    def _on_suspension(self, document: SignedDocument, hub_key: PublicKey) -> Callable[[], None]:
+        entry = parse(document.payload, MemberSuspended)
+        self._operator_signed(document, entry.operator)
+        known = self._members.get(entry.member_id)
+        if known is None or known.suspended_ms is not None:
+            raise DirectoryRule(f"Member {entry.member_id} is not an active member; nothing to suspend.")
+        member = replace(known, suspended_ms=entry.time_ms)
+
+        def change() -> None:
+            self._members[entry.member_id] = member
+
+        return change
+
+    def _on_node(self, document: SignedDocument, hub_key: PublicKey) -> Callable[[], None]:
+        entry = parse(document.payload, NodeEnrolled)
+        key = PublicKey.decode(entry.identity_key)
+        verify_document(document, document.payload_type, key)
+        member = self._members.get(entry.member_id)
+        if member is None or member.suspended_ms is not None:
+            raise DirectoryRule(f"Node {entry.node_id} names {entry.member_id}, which is not an active member.")
+        if entry.node_id in self._nodes:
+            raise DirectoryRule(f"Node {entry.node_id} is in the directory already; a revoked node never comes back, choose a new name.")
+        node = Node(
+            node_id=entry.node_id, member_id=entry.member_id, identity_key=key, enrolled_ms=entry.time_ms, index=self.size
+        )
+
+        def change() -> None:
+            self._nodes[entry.node_id] = node
+
+        return change
+
+    def _on_node_revoked(self, document: SignedDocument, hub_key: PublicKey) -> Callable[[], None]:
+        entry = parse(document.payload, NodeRevoked)
+        self._operator_signed(document, entry.operator)
+        known = self._nodes.get(entry.node_id)
+        if known is None or known.revoked:
+            raise DirectoryRule(f"Node {entry.node_id} is not an active node; nothing to revoke.")
+        node = replace(known, revoked_ms=entry.time_ms)
+
+        def change() -> None:
+            self._nodes[entry.node_id] = node
+
+        return change
+
+    def _on_subject_key(self, document: SignedDocument, hub_key: PublicKey) -> Callable[[], None]:
+        entry = parse(document.payload, SubjectKey)
+        self._operator_signed(document, entry.operator)
+        versions = self._subjects.get(entry.uscc, [])
+        last = versions[-1] if versions else None
+        expected = (last.version + 1, last.key.key_id) if last is not None else (1, None)
+        if (entry.version, entry.prev_key_id) != expected:
+            raise DirectoryRule(
+                f"The key of {entry.uscc[:2]}…{entry.uscc[-4:]} would be version {entry.version}; version {expected[0]} is due, "
+                "naming the key before it. A key is never replaced unseen."
+            )
+        if last is not None and entry.time_ms < last.from_ms:
+            raise DirectoryRule("A key cannot begin before the one that it replaces.")
+        new = SubjectKeyVersion(
+            uscc=entry.uscc,
+            ent_name=entry.ent_name,
+            key=PublicKey.decode(entry.public_key),
+            version=entry.version,
+            from_ms=entry.time_ms,
+        )
+
+        def change() -> None:
+            if last is not None and last.to_ms is None:
+                versions[-1] = replace(last, to_ms=entry.time_ms)
+            versions.append(new)
+            self._subjects[entry.uscc] = versions
+
+        return change
+
+    def _on_subject_key_revoked(self, document: SignedDocument, hub_key: PublicKey) -> Callable[[], None]:
+        entry = parse(document.payload, SubjectKeyRevoked)
+        self._operator_signed(document, entry.operator)
+        versions = self._subjects.get(entry.uscc, [])
+        last = versions[-1] if versions else None
+        if last is None or last.to_ms is not None or last.key.key_id != entry.key_id:
+            raise DirectoryRule("The key that is to be revoked is not the enterprise's present key.")
+        ended = replace(last, to_ms=max(entry.time_ms, last.from_ms))
+
+        def change() -> None:
+            versions[-1] = ended
+
+        return change
+
+    def _on_product(self, document: SignedDocument, hub_key: PublicKey) -> Callable[[], None]:
+        entry = parse(document.payload, ProductPublished)
+        self._provider_signed(document, entry.provider)
+        known = self._products.get(entry.product_id)
+        if known is not None and known.published.provider != entry.provider:
+            raise DirectoryRule(f"Product {entry.product_id} belongs to {known.published.provider}; choose another identifier.")
+        if known is not None and entry.version <= known.published.version:
+            raise DirectoryRule(f"Product {entry.product_id} has version {known.published.version}; raise the version.")
+
+        def change() -> None:
+            self._products[entry.product_id] = Product(published=entry)
+
+        return change
+
+    def _on_product_withdrawn(self, document: SignedDocument, hub_key: PublicKey) -> Callable[[], None]:
+        entry = parse(document.payload, ProductWithdrawn)
+        self._provider_signed(document, entry.provider)
+        known = self._products.get(entry.product_id)
+        if known is None or known.withdrawn_ms is not None or known.published.provider != entry.provider:
+            raise DirectoryRule(f"Product {entry.product_id} of {entry.provider} is not on offer; nothing to withdraw.")
+        product = replace(known, withdrawn_ms=entry.time_ms)
+
+        def change() -> None:
+            self._products[entry.product_id] = product
+
+        return change
+
+
+_Handler = Callable[[Directory, SignedDocument, PublicKey], Callable[[], None]]
+_HANDLERS: Final[dict[str, _Handler]] = {
+    OPERATOR_KEY_TYPE: Directory._on_operator,  # noqa: SLF001
+    MEMBER_ADMITTED_TYPE: Directory._on_member,  # noqa: SLF001
+    MEMBER_SUSPENDED_TYPE: Directory._on_suspension,  # noqa: SLF001
+    NODE_ENROLLED_TYPE: Directory._on_node,  # noqa: SLF001
+    NODE_REVOKED_TYPE: Directory._on_node_revoked,  # noqa: SLF001
+    SUBJECT_KEY_TYPE: Directory._on_subject_key,  # noqa: SLF001
+    SUBJECT_KEY_REVOKED_TYPE: Directory._on_subject_key_revoked,  # noqa: SLF001
+    PRODUCT_PUBLISHED_TYPE: Directory._on_product,  # noqa: SLF001
+    PRODUCT_WITHDRAWN_TYPE: Directory._on_product_withdrawn,  # noqa: SLF001
+}

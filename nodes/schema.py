@@ -1,0 +1,106 @@
+"""The tables of a node's database, as a list of migrations.
+
+The rules of this module:
+1. A migration that was released is never changed; a change is a new migration at the end of `MIGRATIONS`.
+2. Each migration is applied in one transaction together with its number (`PRAGMA user_version`).
+3. Times are integer milliseconds since the epoch, identifiers lower-case UUID text, digests and roots raw
+   bytes.
+
+Which table belongs to whom: logs, consents and alarms to `nodes.replica_store`; outbox tables to
+`nodes.outbox`; uses, queries and approvals to `nodes.policy` and `nodes.approvals`; transfers to
+`nodes.exchanges`.
+"""
+
+from __future__ import annotations
+
+from typing import Final
+
+_LOGS: Final = (
+    # Leaves as they were sent: the evidence, and the source from which everything else can be built again.
+    """CREATE TABLE log_entries (
+        origin TEXT NOT NULL, idx INTEGER NOT NULL, leaf BLOB NOT NULL,
+        PRIMARY KEY (origin, idx))""",
+    # frontier: trust.merkle.Frontier.encode(); checkpoint: the newest verified SignedDocument, as it
+    # travelled.
+    """CREATE TABLE log_heads (
+        origin TEXT PRIMARY KEY, size INTEGER NOT NULL, frontier BLOB NOT NULL, recent_roots BLOB NOT NULL,
+        checkpoint BLOB, verified_ms INTEGER) WITHOUT ROWID""",
+    # Entries of other members' logs that name this member, under its own numbering.
+    """CREATE TABLE grantee_entries (
+        seq INTEGER PRIMARY KEY, origin TEXT NOT NULL, idx INTEGER NOT NULL, leaf BLOB NOT NULL)""",
+    """CREATE TABLE alarms (
+        alarm_no INTEGER PRIMARY KEY, kind TEXT NOT NULL, origin TEXT NOT NULL, detail TEXT NOT NULL,
+        raised_ms INTEGER NOT NULL, cleared_ms INTEGER, cleared_reason TEXT)""",
+)
+
+_CONSENTS: Final = (
+    # Terms are shared by many consents and stored once, as JSON.
+    "CREATE TABLE consent_terms (terms_id INTEGER PRIMARY KEY, terms BLOB NOT NULL UNIQUE)",
+    # One row a consent, in the form in which the book loads it without looking at a signature again.
+    """CREATE TABLE consent_rows (
+        origin TEXT NOT NULL, record_id TEXT NOT NULL, uscc TEXT NOT NULL, terms_id INTEGER NOT NULL,
+        record_version INTEGER NOT NULL, payload_sm3 BLOB NOT NULL,
+        valid_from_ms INTEGER NOT NULL, valid_to_ms INTEGER NOT NULL,
+        status INTEGER NOT NULL, revoked_ms INTEGER, log_index INTEGER NOT NULL,
+        PRIMARY KEY (origin, record_id)) WITHOUT ROWID""",
+    # The date of the newest document that was taken into a book: a replaced key cannot sign into the past.
+    "CREATE TABLE consent_books (origin TEXT PRIMARY KEY, newest_ms INTEGER NOT NULL) WITHOUT ROWID",
+)
+
+_USES: Final = (
+    "CREATE TABLE uses (record_id TEXT PRIMARY KEY, total INTEGER NOT NULL) WITHOUT ROWID",
+    """CREATE TABLE use_windows (
+        record_id TEXT NOT NULL, window_start_ms INTEGER NOT NULL, used INTEGER NOT NULL,
+        PRIMARY KEY (record_id, window_start_ms)) WITHOUT ROWID""",
+    # A request key never counts twice: the first outcome is the outcome. `outcome` is the encoded Permit or
+    # Denial.
+    """CREATE TABLE query_log (
+        request_key TEXT PRIMARY KEY, exchange_id TEXT NOT NULL, request_no INTEGER NOT NULL,
+        request_digest BLOB NOT NULL, decision TEXT NOT NULL, outcome BLOB, response_digest BLOB,
+        receipt_id TEXT, at_ms INTEGER NOT NULL) WITHOUT ROWID""",
+    "CREATE INDEX query_log_by_exchange ON query_log (exchange_id, request_no)",
+    """CREATE TABLE approvals (
+        exchange_id TEXT PRIMARY KEY, requester TEXT NOT NULL, product_id TEXT NOT NULL, mode TEXT NOT NULL,
+        purpose TEXT NOT NULL, reason TEXT NOT NULL, user TEXT NOT NULL, request BLOB NOT NULL, ticket BLOB
+        NOT NULL, state TEXT NOT NULL, asked_ms INTEGER NOT NULL, decided_ms INTEGER, decided_reason TEXT)
+        WITHOUT ROWID""",
+)
+
+_TRANSFERS: Final = (
+    # What this node gives: the permitted set and the pinned snapshot, so that a resumed transfer is the
+    # same transfer.
+    """CREATE TABLE transfers_out (
+        exchange_id TEXT PRIMARY KEY, requester TEXT NOT NULL, state TEXT NOT NULL, request BLOB NOT NULL,
+        plan BLOB, snapshots BLOB, permitted BLOB, subjects INTEGER NOT NULL DEFAULT 0,
+        rows INTEGER NOT NULL DEFAULT 0, receipt_id TEXT, delete_by_ms INTEGER,
+        created_ms INTEGER NOT NULL, ended_ms INTEGER) WITHOUT ROWID""",
+    # What this node received, and when it has to be gone.
+    """CREATE TABLE transfers_in (
+        exchange_id TEXT PRIMARY KEY, provider TEXT NOT NULL, directory TEXT NOT NULL, state TEXT NOT NULL,
+        request BLOB NOT NULL, parts INTEGER NOT NULL DEFAULT 0, rows INTEGER NOT NULL DEFAULT 0,
+        digest TEXT, receipt_id TEXT, delete_by_ms INTEGER, created_ms INTEGER NOT NULL,
+        ended_ms INTEGER, deleted_ms INTEGER) WITHOUT ROWID""",
+)
+
+_OUTBOX: Final = (
+    # state: waiting (to be signed), signed (to be sent), sent (has an index), included (proved to be in the
+    # log).
+    """CREATE TABLE outbox (
+        seq INTEGER PRIMARY KEY AUTOINCREMENT, receipt_id TEXT NOT NULL UNIQUE, payload BLOB NOT NULL,
+        state TEXT NOT NULL DEFAULT 'waiting', signed BLOB, leaf_hash BLOB, log_index INTEGER,
+        subject_count INTEGER NOT NULL DEFAULT 0, subjects_sent INTEGER NOT NULL DEFAULT 0,
+        created_ms INTEGER NOT NULL, sent_ms INTEGER, included_ms INTEGER)""",
+    "CREATE INDEX outbox_open ON outbox (state, seq)",
+    "CREATE INDEX outbox_subjects ON outbox (seq) WHERE subjects_sent < subject_count",
+    "CREATE INDEX outbox_included ON outbox (included_ms) WHERE included_ms IS NOT NULL",
+    # Encoded SubjectUse values of a batch receipt, in the order of its commitment.
+    """CREATE TABLE batch_subjects (
+        receipt_id TEXT NOT NULL, position INTEGER NOT NULL, subject_use BLOB NOT NULL,
+        PRIMARY KEY (receipt_id, position)) WITHOUT ROWID""",
+    """CREATE TABLE outbox_deletions (
+        exchange_id TEXT PRIMARY KEY, attestation BLOB NOT NULL, state TEXT NOT NULL DEFAULT 'waiting',
+        log_index INTEGER, created_ms INTEGER NOT NULL) WITHOUT ROWID""",
+)
+
+MIGRATIONS: Final[tuple[tuple[str, ...], ...]] = (_LOGS + _CONSENTS + _USES + _TRANSFERS + _OUTBOX,)
+"""SQL statements by migration; the database's version is the number of migrations that were applied."""

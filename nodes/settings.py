@@ -1,0 +1,152 @@
+"""The node's settings: one frozen object, from `node.toml` in the home and the environment.
+
+The rules of this module:
+1. Only the command's main reads the environment; it is handed in as a mapping.
+2. An unknown or malformed setting is an error, never ignored: a misspelt limit would silently be the
+   default one.
+3. Environment variables `XINQIAO_NODE_<NAME>` win over the file, for simple values only.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import tempfile
+import tomllib
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Annotated, Any, Final
+
+import msgspec
+
+from nodes.errors import SettingsInvalid
+
+ENVIRONMENT_PREFIX: Final = "XINQIAO_NODE_"
+UNIX_PATH_LIMIT: Final = 100
+"""Bytes that fit into a Unix socket address on every system we run on (108 on Linux, 104 elsewhere), with a
+reserve."""
+
+_Name = Annotated[str, msgspec.Meta(pattern=r"^[a-z][a-z0-9-]{1,40}$")]
+_Pattern = Annotated[str, msgspec.Meta(min_length=1, max_length=200)]
+
+
+class ApprovalRule(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """Exchanges that match all three shell-style patterns wait for an operator of this node."""
+
+    product: _Pattern = "*"
+    mode: _Pattern = "*"
+    requester: _Pattern = "*"
+
+
+class _File(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    node_id: _Name
+    member_id: _Name
+    max_staleness_s: Annotated[int, msgspec.Meta(ge=1, le=3600)] = 60
+    approval: tuple[ApprovalRule, ...] = ()
+    receipt_retention_days: Annotated[int, msgspec.Meta(ge=1, le=36500)] = 1095
+    purge_interval_s: Annotated[int, msgspec.Meta(ge=1, le=86400)] = 3600
+    source_reload_s: Annotated[int, msgspec.Meta(ge=0, le=86400 * 31)] = 0
+    monitor_interval_s: Annotated[int, msgspec.Meta(ge=1, le=86400)] = 10
+    monitor_proofs_per_round: Annotated[int, msgspec.Meta(ge=1, le=100_000)] = 500
+    exchange_idle_s: Annotated[int, msgspec.Meta(ge=1, le=86400)] = 600
+    window_bytes: Annotated[int, msgspec.Meta(ge=1 << 20, le=1 << 30)] = 32 << 20
+    log_level: Annotated[str, msgspec.Meta(pattern="^(DEBUG|INFO|WARNING|ERROR)$")] = "INFO"
+    metrics_address: str = ""
+
+
+class Settings(_File, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """Everything a node's process is configured with. Times carry their unit in the name.
+
+    `max_staleness_s`: how old the newest verified checkpoint may be for a consented use (protocols.md 2).
+    `source_reload_s`: 0 reads the sources at start and on demand only. `metrics_address`: host:port, empty
+    for none. `window_bytes`: how much of a transfer may be on its way unacknowledged.
+    """
+
+    home: Path
+
+    @property
+    def database(self) -> Path:
+        """The SQLite file."""
+        return self.home / "node.db"
+
+    @property
+    def sources_file(self) -> Path:
+        """Where the data sources are declared."""
+        return self.home / "sources.toml"
+
+    @property
+    def snapshots(self) -> Path:
+        """Folder of the immutable snapshots of the items' data."""
+        return self.home / "snapshots"
+
+    @property
+    def hub_file(self) -> Path:
+        """The pinned facts about the hub."""
+        return hub_path(self.home)
+
+    @property
+    def keys(self) -> Path:
+        """Folder of the node's keys."""
+        return keys_path(self.home)
+
+    @property
+    def max_staleness_ms(self) -> int:
+        """`max_staleness_s` in milliseconds."""
+        return self.max_staleness_s * 1000
+
+    @property
+    def agent_socket(self) -> Path:
+        """The local socket: in the home, or in a private folder if that path is too long for one."""
+        return agent_socket_path(self.home)
+
+
+def keys_path(home: Path) -> Path:
+    """Return the folder of the node's keys."""
+    return home / "keys"
+
+
+def hub_path(home: Path) -> Path:
+    """Return the file with the pinned facts about the hub."""
+    return home / "hub.json"
+
+
+def settings_path(home: Path) -> Path:
+    """Return the settings file of a home."""
+    return home / "node.toml"
+
+
+def agent_socket_path(home: Path) -> Path:
+    """Return where the agent listens.
+
+    The caller makes the folder (mode 0700) and, outside the home, writes the path to agent.addr.
+    """
+    usual = home.resolve() / "agent.sock"
+    if len(bytes(usual)) <= UNIX_PATH_LIMIT:
+        return usual
+    name = hashlib.sha256(bytes(usual)).hexdigest()[:16]
+    return Path(tempfile.gettempdir()) / f"xinqiao-{name}" / "agent.sock"
+
+
+def load_settings(home: Path, environment: Mapping[str, str]) -> Settings:
+    """Read `node.toml` of the home and overlay the environment.
+
+    Raises SettingsInvalid if the file is missing, is not TOML, or names something unknown or out of its
+    bounds.
+    """
+    path = settings_path(home)
+    try:
+        found: dict[str, Any] = tomllib.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError as error:
+        raise SettingsInvalid(f"{path} does not exist; enrol the node first (`xinqiao node enrol`)") from error
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise SettingsInvalid(f"{path} is not TOML: {error}; correct the file") from error
+    names = {field.name: field for field in msgspec.structs.fields(_File)}
+    for variable, text in environment.items():
+        name = variable.removeprefix(ENVIRONMENT_PREFIX).lower()
+        if variable.startswith(ENVIRONMENT_PREFIX) and name in names and name != "approval":
+            found[name] = text
+    try:
+        # Text from the environment becomes numbers; the bounds are those of the file.
+        parsed = msgspec.convert(found, _File, strict=False)
+    except msgspec.ValidationError as error:
+        raise SettingsInvalid(f"{path} or {ENVIRONMENT_PREFIX}*: {error}; correct the setting") from error
+    return Settings(home=home, **{name: getattr(parsed, name) for name in names})
