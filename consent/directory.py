@@ -4,7 +4,7 @@ Every entry is a signed document with the hub's countersignature. Who may make w
 
 | entry              | signed by                                             |
 |--------------------|-------------------------------------------------------|
-| OperatorKey        | the hub                                               |
+| OperatorKey        | the hub; a new key for a known name: the old key too  |
 | MemberAdmitted     | a known operator                                      |
 | MemberSuspended    | a known operator                                      |
 | NodeEnrolled       | the node's own new identity key                       |
@@ -18,203 +18,83 @@ Rules, in this order; an entry that breaks one is refused and nothing changes:
 1. It carries the hub's countersignature (SIGNATURE_INVALID).
 2. It parses as the document that its type names (CONSENT_MALFORMED); an unknown type is refused.
 3. It is signed by whoever may make it (SIGNATURE_INVALID, or DIRECTORY_RULE where that party is unknown).
-4. It fits what is there: a member or node once; a node only of an admitted member; a subject's key only as the next version that
-   names the key before it; a product only as the next version (DIRECTORY_RULE).
+4. It fits what is there: a member or node once; a node only of an active member, with a key that no node ever had; a
+   subject's key only as the next version that names the key before it; a product only of an active member and as the
+   next version (DIRECTORY_RULE).
 
-Nothing is ever forgotten: a revoked node or key stays, with its time, so that what it signed before can still be verified.
+Nothing is ever forgotten: a revoked node or key stays, with its time, so that what it signed before can still be
+verified.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, replace
-from typing import Annotated, ClassVar, Final, Literal
+from dataclasses import replace
+from typing import Final
 
-import msgspec
-
-from consent.documents import (
-    Document,
-    FieldName,
-    FreeText,
-    ItemId,
-    ItemMode,
-    MemberId,
-    ShortText,
-    Sm3Hex,
-    TimeMs,
-    UsccText,
-    parse,
-    payload_type,
+from consent.directory_entries import (
+    MEMBER_ADMITTED_TYPE,
+    MEMBER_SUSPENDED_TYPE,
+    NODE_ENROLLED_TYPE,
+    NODE_REVOKED_TYPE,
+    OPERATOR_KEY_TYPE,
+    PRODUCT_PUBLISHED_TYPE,
+    PRODUCT_WITHDRAWN_TYPE,
+    SUBJECT_KEY_REVOKED_TYPE,
+    SUBJECT_KEY_TYPE,
+    KeyText,
+    Member,
+    MemberAdmitted,
+    MemberKind,
+    MemberSuspended,
+    Node,
+    NodeEnrolled,
+    NodeId,
+    NodeRevoked,
+    OperatorKey,
+    Product,
+    ProductItem,
+    ProductPublished,
+    ProductWithdrawn,
+    SubjectKey,
+    SubjectKeyRevoked,
+    SubjectKeyVersion,
 )
-from consent.errors import ConsentError
+from consent.documents import parse
+from consent.errors import DirectoryRule
 from trust.document import SignedDocument, verify_document
 from trust.sm2 import PublicKey
 
-NodeId = Annotated[str, msgspec.Meta(pattern=r"^[a-z][a-z0-9-]{1,40}\Z")]
-KeyText = Annotated[str, msgspec.Meta(pattern=r"^04[0-9a-f]{128}\Z")]
-MemberKind = Literal["government", "bank", "platform", "management"]
-
-
-class DirectoryRule(ConsentError):
-    """An entry breaks a rule of the directory."""
-
-    code: ClassVar[str] = "DIRECTORY_RULE"
-
-
-class MemberAdmitted(Document, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """An organisation takes part."""
-
-    member_id: MemberId
-    name: ShortText
-    kind: MemberKind
-    uscc: UsccText | None = None
-    time_ms: TimeMs
-    operator: ShortText
-
-
-class MemberSuspended(Document, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """An organisation is excluded until it is admitted anew."""
-
-    member_id: MemberId
-    reason: FreeText
-    time_ms: TimeMs
-    operator: ShortText
-
-
-class NodeEnrolled(Document, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """A node's identity key, stated by itself."""
-
-    node_id: NodeId
-    member_id: MemberId
-    identity_key: KeyText
-    certificate_sm3: Sm3Hex | None = None
-    time_ms: TimeMs
-
-
-class NodeRevoked(Document, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """A node is cut off for ever."""
-
-    node_id: NodeId
-    reason: FreeText
-    time_ms: TimeMs
-    operator: ShortText
-
-
-class SubjectKey(Document, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """An enterprise's key, bound to its code by the operator who approved it."""
-
-    uscc: UsccText
-    ent_name: ShortText
-    public_key: KeyText
-    version: Annotated[int, msgspec.Meta(ge=1)]
-    prev_key_id: ShortText | None = None
-    time_ms: TimeMs
-    operator: ShortText
-
-
-class SubjectKeyRevoked(Document, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """An enterprise's key is lost or stolen."""
-
-    uscc: UsccText
-    key_id: ShortText
-    reason: FreeText
-    time_ms: TimeMs
-    operator: ShortText
-
-
-class OperatorKey(Document, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """An operator of the hub and the key that approves in the operator's name."""
-
-    operator: ShortText
-    public_key: KeyText
-    time_ms: TimeMs
-
-
-class ProductItem(Document, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """One item of a product: its modes and fields (none named: all)."""
-
-    item_id: ItemId
-    modes: Annotated[tuple[ItemMode, ...], msgspec.Meta(min_length=1, max_length=6)]
-    fields: tuple[FieldName, ...] = ()
-
-
-class ProductPublished(Document, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """A data product: items and modes that a provider offers."""
-
-    product_id: NodeId
-    provider: MemberId
-    title: ShortText
-    description: FreeText = ""
-    items: Annotated[tuple[ProductItem, ...], msgspec.Meta(min_length=1, max_length=200)]
-    version: Annotated[int, msgspec.Meta(ge=1)] = 1
-    time_ms: TimeMs
-
-
-class ProductWithdrawn(Document, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """A provider no longer offers a product."""
-
-    product_id: NodeId
-    provider: MemberId
-    reason: FreeText = ""
-    time_ms: TimeMs
-
-
-MEMBER_ADMITTED_TYPE: Final = payload_type("member-admitted")
-MEMBER_SUSPENDED_TYPE: Final = payload_type("member-suspended")
-NODE_ENROLLED_TYPE: Final = payload_type("node-enrolled")
-NODE_REVOKED_TYPE: Final = payload_type("node-revoked")
-SUBJECT_KEY_TYPE: Final = payload_type("subject-key")
-SUBJECT_KEY_REVOKED_TYPE: Final = payload_type("subject-key-revoked")
-OPERATOR_KEY_TYPE: Final = payload_type("operator-key")
-PRODUCT_PUBLISHED_TYPE: Final = payload_type("product-published")
-PRODUCT_WITHDRAWN_TYPE: Final = payload_type("product-withdrawn")
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Member:
-    """An organisation in the directory."""
-
-    member_id: str
-    name: str
-    kind: str
-    suspended_ms: int | None = None
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Node:
-    """A member's node and its identity key."""
-
-    node_id: str
-    member_id: str
-    identity_key: PublicKey
-    enrolled_ms: int
-    revoked_ms: int | None = None
-    index: int = 0
-
-    @property
-    def revoked(self) -> bool:
-        """Whether it was cut off."""
-        return self.revoked_ms is not None
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class SubjectKeyVersion:
-    """One key of an enterprise, valid from `from_ms` to `to_ms` (None: still)."""
-
-    uscc: str
-    ent_name: str
-    key: PublicKey
-    version: int
-    from_ms: int
-    to_ms: int | None = None
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Product:
-    """A published product."""
-
-    published: ProductPublished
-    withdrawn_ms: int | None = None
+__all__ = [
+    "MEMBER_ADMITTED_TYPE",
+    "MEMBER_SUSPENDED_TYPE",
+    "NODE_ENROLLED_TYPE",
+    "NODE_REVOKED_TYPE",
+    "OPERATOR_KEY_TYPE",
+    "PRODUCT_PUBLISHED_TYPE",
+    "PRODUCT_WITHDRAWN_TYPE",
+    "SUBJECT_KEY_REVOKED_TYPE",
+    "SUBJECT_KEY_TYPE",
+    "Directory",
+    "DirectoryRule",
+    "KeyText",
+    "Member",
+    "MemberAdmitted",
+    "MemberKind",
+    "MemberSuspended",
+    "Node",
+    "NodeEnrolled",
+    "NodeId",
+    "NodeRevoked",
+    "OperatorKey",
+    "Product",
+    "ProductItem",
+    "ProductPublished",
+    "ProductWithdrawn",
+    "SubjectKey",
+    "SubjectKeyRevoked",
+    "SubjectKeyVersion",
+]
 
 
 class Directory:
@@ -296,6 +176,7 @@ class Directory:
         verify_document(document, document.payload_type, key)
 
     def _provider_signed(self, document: SignedDocument, provider: str) -> None:
+        self._require_active(provider)
         keys = [node.identity_key for node in self.nodes_of(provider)]
         signers = {signature.key_id for signature in document.signatures}
         for key in keys:
@@ -304,8 +185,16 @@ class Directory:
                 return
         raise DirectoryRule(f"No active node of {provider} signed this product entry.")
 
+    def _require_active(self, member_id: str) -> None:
+        member = self._members.get(member_id)
+        if member is None or member.suspended_ms is not None:
+            raise DirectoryRule(f"{member_id} is not an active member; an operator must admit it first.")
+
     def _on_operator(self, document: SignedDocument, hub_key: PublicKey) -> Callable[[], None]:
         entry = parse(document.payload, OperatorKey)
+        if entry.operator in self._operators:
+            # Otherwise the hub could take an operator's name, and approve keys of enterprises under it.
+            self._operator_signed(document, entry.operator)
         key = PublicKey.decode(entry.public_key)
 
         def change() -> None:
@@ -319,7 +208,7 @@ class Directory:
         known = self._members.get(entry.member_id)
         if known is not None and known.suspended_ms is None:
             raise DirectoryRule(f"Member {entry.member_id} is admitted already; choose another identifier.")
-        member = Member(member_id=entry.member_id, name=entry.name, kind=entry.kind)
+        member = Member(member_id=entry.member_id, name=entry.name, kind=entry.kind, uscc=entry.uscc)
 
         def change() -> None:
             self._members[entry.member_id] = member
@@ -343,13 +232,19 @@ class Directory:
         entry = parse(document.payload, NodeEnrolled)
         key = PublicKey.decode(entry.identity_key)
         verify_document(document, document.payload_type, key)
-        member = self._members.get(entry.member_id)
-        if member is None or member.suspended_ms is not None:
-            raise DirectoryRule(f"Node {entry.node_id} names {entry.member_id}, which is not an active member.")
+        self._require_active(entry.member_id)
+        if any(known.identity_key == key for known in self._nodes.values()):
+            raise DirectoryRule(f"Node {entry.node_id} states a key that another node has; every node makes its own.")
         if entry.node_id in self._nodes:
-            raise DirectoryRule(f"Node {entry.node_id} is in the directory already; a revoked node never comes back, choose a new name.")
+            raise DirectoryRule(
+                f"Node {entry.node_id} is in the directory already; a revoked node never comes back, choose a new name."
+            )
         node = Node(
-            node_id=entry.node_id, member_id=entry.member_id, identity_key=key, enrolled_ms=entry.time_ms, index=self.size
+            node_id=entry.node_id,
+            member_id=entry.member_id,
+            identity_key=key,
+            enrolled_ms=entry.time_ms,
+            index=self.size,
         )
 
         def change() -> None:
@@ -378,8 +273,8 @@ class Directory:
         expected = (last.version + 1, last.key.key_id) if last is not None else (1, None)
         if (entry.version, entry.prev_key_id) != expected:
             raise DirectoryRule(
-                f"The key of {entry.uscc[:2]}…{entry.uscc[-4:]} would be version {entry.version}; version {expected[0]} is due, "
-                "naming the key before it. A key is never replaced unseen."
+                f"The key of {entry.uscc[:2]}…{entry.uscc[-4:]} would be version {entry.version}; version {expected[0]} "
+                "is due, naming the key before it. A key is never replaced unseen."
             )
         if last is not None and entry.time_ms < last.from_ms:
             raise DirectoryRule("A key cannot begin before the one that it replaces.")
@@ -418,7 +313,9 @@ class Directory:
         self._provider_signed(document, entry.provider)
         known = self._products.get(entry.product_id)
         if known is not None and known.published.provider != entry.provider:
-            raise DirectoryRule(f"Product {entry.product_id} belongs to {known.published.provider}; choose another identifier.")
+            raise DirectoryRule(
+                f"Product {entry.product_id} belongs to {known.published.provider}; choose another identifier."
+            )
         if known is not None and entry.version <= known.published.version:
             raise DirectoryRule(f"Product {entry.product_id} has version {known.published.version}; raise the version.")
 
@@ -443,13 +340,13 @@ class Directory:
 
 _Handler = Callable[[Directory, SignedDocument, PublicKey], Callable[[], None]]
 _HANDLERS: Final[dict[str, _Handler]] = {
-    OPERATOR_KEY_TYPE: Directory._on_operator,  # noqa: SLF001
-    MEMBER_ADMITTED_TYPE: Directory._on_member,  # noqa: SLF001
-    MEMBER_SUSPENDED_TYPE: Directory._on_suspension,  # noqa: SLF001
-    NODE_ENROLLED_TYPE: Directory._on_node,  # noqa: SLF001
-    NODE_REVOKED_TYPE: Directory._on_node_revoked,  # noqa: SLF001
-    SUBJECT_KEY_TYPE: Directory._on_subject_key,  # noqa: SLF001
-    SUBJECT_KEY_REVOKED_TYPE: Directory._on_subject_key_revoked,  # noqa: SLF001
-    PRODUCT_PUBLISHED_TYPE: Directory._on_product,  # noqa: SLF001
-    PRODUCT_WITHDRAWN_TYPE: Directory._on_product_withdrawn,  # noqa: SLF001
+    OPERATOR_KEY_TYPE: Directory._on_operator,
+    MEMBER_ADMITTED_TYPE: Directory._on_member,
+    MEMBER_SUSPENDED_TYPE: Directory._on_suspension,
+    NODE_ENROLLED_TYPE: Directory._on_node,
+    NODE_REVOKED_TYPE: Directory._on_node_revoked,
+    SUBJECT_KEY_TYPE: Directory._on_subject_key,
+    SUBJECT_KEY_REVOKED_TYPE: Directory._on_subject_key_revoked,
+    PRODUCT_PUBLISHED_TYPE: Directory._on_product,
+    PRODUCT_WITHDRAWN_TYPE: Directory._on_product_withdrawn,
 }

@@ -1,8 +1,8 @@
 """The documents of consent: what an enterprise signs, what a bank asks for, how a consent ends.
 
-Names follow ISO/IEC TS 27560 (consent record) with limits in the manner of ReBIT's consent artefact; one record names exactly one
-data provider. Each document travels as the payload of a `trust.document.SignedDocument`; the five of this module are the entries of
-the log ``consent/<provider>``:
+Names follow ISO/IEC TS 27560 (consent record) with limits in the manner of ReBIT's consent artefact; one record names
+exactly one data provider. Each document travels as the payload of a `trust.document.SignedDocument`; the five of this
+module are the entries of the log ``consent/<provider>``:
 
 | document          | payload type                                  | signed by            |
 |-------------------|-----------------------------------------------|----------------------|
@@ -12,8 +12,9 @@ the log ``consent/<provider>``:
 | ConsentRevocation | application/vnd.xinqiao.consent-revocation+json| the subject          |
 | ConsentExpiry     | application/vnd.xinqiao.consent-expiry+json    | the hub              |
 
-and every one of them is countersigned by the hub. Times are milliseconds since the epoch (UTC), digests hex SM3, identifiers
-lower-case UUIDs. Parsing is strict: unknown fields, out-of-range values and over-long texts are refused with DocumentMalformed.
+and every one of them is countersigned by the hub. Times are milliseconds since the epoch (UTC), digests hex SM3,
+identifiers lower-case UUIDs. Parsing is strict: unknown fields, out-of-range values and over-long texts are refused
+with DocumentMalformed.
 """
 
 from __future__ import annotations
@@ -52,7 +53,9 @@ ShortText = Annotated[str, msgspec.Meta(min_length=1, max_length=200)]
 FreeText = Annotated[str, msgspec.Meta(max_length=1000)]
 TimeMs = Annotated[int, msgspec.Meta(ge=0, le=32_503_680_000_000)]
 UsccText = Annotated[str, msgspec.Meta(pattern=r"^[0-9A-HJ-NPQRTUWXY]{2}[0-9]{6}[0-9A-HJ-NPQRTUWXY]{10}\Z")]
-"""The form of a unified social credit code. Its check character is the business of the registration, which may overrule it."""
+"""The form of a unified social credit code. Its check character is the business of the registration, which may overrule
+it.
+"""
 IsoDate = Annotated[str, msgspec.Meta(pattern=r"^[0-9]{4}-[0-9]{2}(-[0-9]{2})?\Z")]
 SmallCount = Annotated[int, msgspec.Meta(ge=1, le=1_000_000_000)]
 
@@ -263,7 +266,9 @@ def parse_consent(payload: bytes) -> ConsentDocument:
     _check_limits(document.limits)
     _check_scope(document.scope)
     if (document.record_version == 1) != (document.prev_record_sm3 is None):
-        raise DocumentMalformed("A first version names no previous record, and every later one names it by its SM3 digest.")
+        raise DocumentMalformed(
+            "A first version names no previous record, and every later one names it by its SM3 digest."
+        )
     return document
 
 
@@ -293,7 +298,9 @@ def parse_expiry(payload: bytes) -> ConsentExpiry:
 
 def _check_limits(limits: Limits) -> None:
     if not 0 < limits.valid_to_ms - limits.valid_from_ms <= MAX_DAYS_MS:
-        raise DocumentMalformed("A consent ends after it begins, and within 20 years: correct valid_from_ms and valid_to_ms.")
+        raise DocumentMalformed(
+            "A consent ends after it begins, and within 20 years: correct valid_from_ms and valid_to_ms."
+        )
 
 
 def _check_scope(scope: tuple[ItemScope, ...]) -> None:

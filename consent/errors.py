@@ -29,6 +29,12 @@ class UsccInvalid(IdentifierInvalid):
     code = "USCC_INVALID"
 
 
+class ValueInvalid(ConsentError, ValueError):
+    """A value does not fit its field. The message says what is wrong and never repeats the value: it may be data of an enterprise."""
+
+    code = "VALUE_INVALID"
+
+
 class ItemUnknown(ConsentError):
     """The catalogue has no such item."""
 
@@ -45,3 +51,9 @@ class ConsentConflict(ConsentError):
     """A document contradicts what was recorded before."""
 
     code = "CONSENT_CONFLICT"
+
+
+class DirectoryRule(ConsentError):
+    """An entry breaks a rule of the directory."""
+
+    code = "DIRECTORY_RULE"

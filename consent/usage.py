@@ -1,13 +1,13 @@
 """The documents of use: what an exchange is opened for, and the receipts that record every use.
 
-A receipt answers the seven questions of the guideline's 6.6.2 (requirement R20): who used (user), of which institution, when (time),
-why (reason), what (content: items and fields), about whom (object: subject), for which purpose; and beside them the consent, the
-mode, the number of records, a digest of what was sent and the decision. Refusals are recorded too. No value of any record stands in
-a receipt.
+A receipt answers the seven questions of the guideline's 6.6.2 (requirement R20): who used (user), of which institution,
+when (time), why (reason), what (content: items and fields), about whom (object: subject), for which purpose; and beside
+them the consent, the mode, the number of records, a digest of what was sent and the decision. Refusals are recorded
+too. No value of any record stands in a receipt.
 
-Receipts are signed in batches: one SM2 signature over the Merkle root of many receipts, and each receipt carries its path to that
-root. A raw transfer is one receipt that commits to a Merkle root over its subjects; a random salt in each leaf keeps the others'
-codes from being guessed, so that a subject is shown its own part and nothing else.
+Receipts are signed in batches: one SM2 signature over the Merkle root of many receipts, and each receipt carries its
+path to that root. A raw transfer is one receipt that commits to a Merkle root over its subjects; a random salt in each
+leaf keeps the others' codes from being guessed, so that a subject is shown its own part and nothing else.
 
 | document            | payload type (application/vnd.xinqiao.…+json) | signed by                   |
 |---------------------|-----------------------------------------------|-----------------------------|
@@ -54,6 +54,12 @@ BATCH_TYPE: Final = payload_type("receipt-batch")
 DELETION_TYPE: Final = payload_type("deletion-attestation")
 ACCESS_TYPE: Final = payload_type("access-request")
 
+DigestOrNone = Annotated[str, msgspec.Meta(pattern=r"^([0-9a-f]{64})?\Z")]
+"""Hex SM3 of what was sent, or nothing where nothing was."""
+UsccOrNone = Annotated[str, msgspec.Meta(pattern=r"^([0-9A-HJ-NPQRTUWXY]{2}[0-9]{6}[0-9A-HJ-NPQRTUWXY]{10})?\Z")]
+MAX_BATCH: Final = 100_000
+"""The most receipts that one signature may cover."""
+
 
 class ExchangeRequest(Document, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """A requester opens an exchange. `provider_node` is empty where the hub may choose one of the provider's."""
@@ -94,7 +100,9 @@ class BatchCommitment(Document, frozen=True, kw_only=True, forbid_unknown_fields
 
 
 class Receipt(Document, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """One recorded use or refusal. `subject` is empty for a batch. The random `receipt_id` also blinds the leaf's hash."""
+    """One recorded use or refusal. `subject` is empty for a batch. The random `receipt_id` also blinds the leaf's
+    hash.
+    """
 
     receipt_id: Uuid
     side: Literal["provider", "requester"]
@@ -106,13 +114,13 @@ class Receipt(Document, frozen=True, kw_only=True, forbid_unknown_fields=True):
     time_ms: TimeMs
     reason: ShortText
     items: Annotated[tuple[ItemId, ...], msgspec.Meta(max_length=200)]
-    fields: tuple[ShortText, ...] = ()
-    subject: Annotated[str, msgspec.Meta(max_length=18)]
+    fields: Annotated[tuple[ShortText, ...], msgspec.Meta(max_length=5000)] = ()
+    subject: UsccOrNone
     purpose: Purpose
     consent_id: Uuid | None = None
     mode: ExchangeMode
     record_count: Annotated[int, msgspec.Meta(ge=0)]
-    digest: Annotated[str, msgspec.Meta(max_length=64)]
+    digest: DigestOrNone
     decision: ShortText
     batch: BatchCommitment | None = None
 
@@ -130,13 +138,15 @@ class BatchHead(Document, frozen=True, kw_only=True, forbid_unknown_fields=True)
     """What a node signs once for many receipts."""
 
     node_id: ShortText
-    size: Annotated[int, msgspec.Meta(ge=1, le=100_000)]
+    size: Annotated[int, msgspec.Meta(ge=1, le=MAX_BATCH)]
     root: Sm3Hex
     time_ms: TimeMs
 
 
 class SignedReceipt(Document, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """A receipt's bytes as they are hashed, their place in the batch, and the signed head. A leaf of the log ``usage``."""
+    """A receipt's bytes as they are hashed, their place in the batch, and the signed head. A leaf of the log
+    ``usage``.
+    """
 
     receipt: bytes
     index: Annotated[int, msgspec.Meta(ge=0)]
@@ -154,7 +164,7 @@ class DeletionAttestation(Document, frozen=True, kw_only=True, forbid_unknown_fi
     exchange_id: Uuid
     institution: MemberId
     node_id: ShortText
-    digest: Annotated[str, msgspec.Meta(max_length=64)]
+    digest: DigestOrNone
     record_count: Annotated[int, msgspec.Meta(ge=0)]
     due_ms: TimeMs
     deleted_ms: TimeMs
@@ -208,9 +218,12 @@ def policy_digest(request_payload: bytes) -> bytes:
 
 
 def make_batch(receipts: Sequence[Receipt], key: PrivateKey, *, node_id: str, time_ms: int) -> list[SignedReceipt]:
-    """Sign many receipts with one signature. Raises ValueError if there are none."""
-    if not receipts:
-        raise ValueError("a batch has at least one receipt")
+    """Sign many receipts with one signature; they come back in their order.
+
+    Raises ValueError for an empty batch, or one above MAX_BATCH.
+    """
+    if not 1 <= len(receipts) <= MAX_BATCH:
+        raise ValueError(f"a batch has 1 to {MAX_BATCH} receipts, not {len(receipts)}")
     payloads = [encode(receipt) for receipt in receipts]
     tree = TiledLog(MemoryTileStore())
     tree.append_many(leaf_hash(payload) for payload in payloads)
@@ -236,7 +249,9 @@ def verify_head(head: bytes, key: PublicKey) -> BatchHead:
 
 
 def verify_in_batch(signed: SignedReceipt, receipt: Receipt, head: BatchHead) -> None:
-    """Verify that a receipt is one of a verified batch, by the node that signed it. Raises LogInconsistent, DocumentMalformed."""
+    """Verify that a receipt is one of a verified batch, by the node that signed it. Raises LogInconsistent,
+    DocumentMalformed.
+    """
     if receipt.node_id != head.node_id:
         raise DocumentMalformed(f"The receipt is of node {receipt.node_id}, its batch was signed by {head.node_id}.")
     verify_inclusion(leaf_hash(signed.receipt), signed.index, head.size, signed.path, bytes.fromhex(head.root))
@@ -271,5 +286,3 @@ def verify_subject_use(use: bytes, index: int, path: Sequence[bytes], commitment
     """Verify a subject's own part of a batch. Raises LogInconsistent, DocumentMalformed."""
     verify_inclusion(leaf_hash(use), index, commitment.size, path, bytes.fromhex(commitment.root))
     return parse(use, SubjectUse)
-
-

@@ -1,12 +1,12 @@
 """The one seam to the database: SQLite by default, PostgreSQL by URL, the same services over both.
 
 Rules:
-1. Everything is written through `write`, by one thread in groups (`hub.group_commit`); everything else reads through `read`, in
-   one snapshot, on a few threads, and cannot write.
-2. SQLite runs in WAL mode with synchronous=FULL: a commit that returned survives kill -9 and a power cut. A write transaction
-   begins IMMEDIATE, so that it never fails half-way for a lock.
-3. On PostgreSQL a writer's transaction takes an advisory lock first: several hub processes append to the same logs in turn. What
-   one committed, the others hear by NOTIFY.
+1. Everything is written through `write`, by one thread in groups (`hub.group_commit`); everything else reads through
+   `read`, in one snapshot, on a few threads, and cannot write.
+2. SQLite runs in WAL mode with synchronous=FULL: a commit that returned survives kill -9 and a power cut. A write
+   transaction begins IMMEDIATE, so that it never fails half-way for a lock.
+3. On PostgreSQL a writer's transaction takes an advisory lock first: several hub processes append to the same logs in
+   turn. What one committed, the others hear by NOTIFY.
 4. The schema is brought up to date when the database is opened; a database newer than the program is refused.
 """
 
@@ -54,8 +54,8 @@ class Database:
     async def write(self, function: Callable[[Connection], T]) -> T:
         """Run a function in the writer's transaction and return once it is durable.
 
-        Raises what the function raised (its changes are undone), HubError DISK_FULL or UNAVAILABLE if the database failed.
-        When the waiting task is cancelled the write may still take place.
+        Raises what the function raised (its changes are undone), HubError DISK_FULL or UNAVAILABLE if the database
+        failed. When the waiting task is cancelled the write may still take place.
         """
         future = self.writer.submit(function, asyncio.get_running_loop())
         return await cast("asyncio.Future[T]", future)
@@ -80,7 +80,7 @@ class Database:
             raise
 
     def subscribe(self, listener: Callable[[frozenset[str]], None]) -> None:
-        """Call a listener on the running event loop with the topics (`touch`) of every commit, other processes' included."""
+        """Call a listener on the running event loop with the topics of every commit, other processes' included."""
         self._listeners.append((asyncio.get_running_loop(), listener))
 
     def close(self) -> None:
@@ -104,7 +104,9 @@ class Database:
     def _notify(self, connection: Connection, topics: list[str]) -> None:
         if self._notices is not None:
             for payload in self._notices.payloads(topics):
-                connection.execute(text("SELECT pg_notify(:channel, :payload)"), {"channel": CHANNEL, "payload": payload})
+                connection.execute(
+                    text("SELECT pg_notify(:channel, :payload)"), {"channel": CHANNEL, "payload": payload}
+                )
 
 
 def open_database(url: str) -> Database:
@@ -140,15 +142,21 @@ def _engines(url: URL) -> tuple[Engine, Engine]:
         # One snapshot for a whole read: size, tiles and entries must belong together.
         reading = create_engine(url, pool_size=READERS, isolation_level="REPEATABLE READ", pool_pre_ping=True)
         return writing, reading.execution_options(postgresql_readonly=True)
-    raise HubError("INVALID_ARGUMENT", f"a database of kind {url.get_backend_name()!r} is not supported; use SQLite or PostgreSQL")
+    raise HubError(
+        "INVALID_ARGUMENT", f"a database of kind {url.get_backend_name()!r} is not supported; use SQLite or PostgreSQL"
+    )
 
 
 def _sqlite(url: URL, *, writes: bool) -> Engine:
-    engine = create_engine(url, pool_size=1 if writes else READERS, max_overflow=1, connect_args={"check_same_thread": False})
+    engine = create_engine(
+        url, pool_size=1 if writes else READERS, max_overflow=1, connect_args={"check_same_thread": False}
+    )
 
     @event.listens_for(engine, "connect")
     def _prepare(connection: Any, _record: object) -> None:  # noqa: ANN401 (the driver's own connection)
-        connection.isolation_level = None  # we begin transactions ourselves: sqlite3's implicit ones cannot be IMMEDIATE
+        connection.isolation_level = (
+            None  # we begin transactions ourselves: sqlite3's implicit ones cannot be IMMEDIATE
+        )
         connection.execute(f"PRAGMA busy_timeout={BUSY_TIMEOUT_MS}")
         connection.execute("PRAGMA foreign_keys=ON")
         if writes:

@@ -1,4 +1,4 @@
-"""Which failures of the database are its own (disk, connection, lock) and what the caller is told; the rest are ours."""
+"""Which failures are the database's own (disk, connection, lock) and what the caller is told; the rest are ours."""
 
 from __future__ import annotations
 
@@ -11,8 +11,15 @@ from sqlalchemy.exc import DBAPIError
 from hub.errors import HubError
 
 _SQLITE_FULL: Final = {sqlite3.SQLITE_FULL}
-_SQLITE_AWAY: Final = {sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED, sqlite3.SQLITE_IOERR, sqlite3.SQLITE_CANTOPEN, sqlite3.SQLITE_READONLY}
-# SQLSTATE: 53100 disk full; classes 08 connection, 57 operator intervention, 53 resources, 40 serialisation and deadlock.
+_SQLITE_AWAY: Final = {
+    sqlite3.SQLITE_BUSY,
+    sqlite3.SQLITE_LOCKED,
+    sqlite3.SQLITE_IOERR,
+    sqlite3.SQLITE_CANTOPEN,
+    sqlite3.SQLITE_READONLY,
+}
+# SQLSTATE: 53100 disk full; classes 08 connection, 57 operator intervention, 53 resources, 40 serialisation and
+# deadlock.
 _STATE_FULL: Final = "53100"
 _STATES_AWAY: Final = ("08", "57", "53", "40")
 
@@ -38,5 +45,7 @@ def _of_sqlite(problem: sqlite3.Error) -> HubError | None:
     if code in _SQLITE_FULL:
         return HubError("DISK_FULL")
     if code in _SQLITE_AWAY:
-        return HubError("UNAVAILABLE", "the hub's database is locked or its disk fails; call again", retry_after_ms=1000)
+        return HubError(
+            "UNAVAILABLE", "the hub's database is locked or its disk fails; call again", retry_after_ms=1000
+        )
     return None

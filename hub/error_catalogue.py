@@ -3,6 +3,8 @@
 A test compares the two, so that the proto stays the one place where they are written.
 """
 
+# ruff: noqa: E501 (the sentences stand as they do in the proto)
+
 from __future__ import annotations
 
 from typing import Final

@@ -2,9 +2,11 @@
 
 Rules:
 1. Every failure that a caller sees has a code of the list in `xinqiao/v1/errors.proto`; the list grows there first.
-2. `STATUS` is the only place where a code becomes a gRPC status; `error_catalogue.SENTENCES` the only place of its sentence.
+2. `STATUS` is the only place where a code becomes a gRPC status; `error_catalogue.SENTENCES` the only place of its
+   sentence.
 3. The message says what happened, to what, and what to do; it holds no key, payload or personal data, for it is sent.
-4. Errors of the cores keep their meaning: `of_core_error` maps their codes; one that is not in the table is a fault of ours.
+4. Errors of the cores keep their meaning: `of_core_error` maps their codes; one that is not in the table is a fault
+   of ours.
 """
 
 from __future__ import annotations
@@ -76,6 +78,12 @@ CORE_CODES: Final[dict[str, str]] = {
     "CERTIFICATE_REJECTED": "INVALID_ARGUMENT",
     "OUTSIDE_LOG": "PROOF_OUT_OF_RANGE",
     "LOG_INCONSISTENT": "LOG_INCONSISTENT",
+    "CONSENT_MALFORMED": "INVALID_ARGUMENT",
+    "IDENTIFIER_INVALID": "INVALID_ARGUMENT",
+    "USCC_INVALID": "INVALID_ARGUMENT",
+    "ITEM_UNKNOWN": "INVALID_ARGUMENT",
+    "CONSENT_CONFLICT": "CONSENT_CONFLICT",
+    "DIRECTORY_RULE": "WRONG_STATE",
 }
 
 

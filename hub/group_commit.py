@@ -1,15 +1,16 @@
 """The one writer of a hub process: many small functions, one transaction, one fsync.
 
 Rules:
-1. One thread writes. It takes what is queued, opens one transaction, runs each function inside a savepoint of its own, commits
-   once, and only then tells the callers: what was acknowledged is on the disk.
-2. A function that fails is rolled back alone, with everything that it left in memory (`Participant.rewind`); only its caller
-   gets the error.
-3. If the database itself fails (disk full, connection lost), the whole group is rolled back and every caller of it gets that
-   error; nothing of the group was acknowledged, and calling again is safe.
-4. What must happen once per transaction (appending a run of leaves, notifying other processes) is done by participants before
-   the commit; what must happen only if it held (waking streams) by callbacks after it.
-5. A function runs in the writer's thread: it uses the connection it is given, does not wait for anything else, and is short.
+1. One thread writes. It takes what is queued, opens one transaction, runs each function inside a savepoint of its
+   own, commits once, and only then tells the callers: what was acknowledged is on the disk.
+2. A function that fails is rolled back alone, with everything that it left in memory (`Participant.rewind`); only its
+   caller gets the error.
+3. If the database itself fails (disk full, connection lost), the whole group is rolled back and every caller of it
+   gets that error; nothing of the group was acknowledged, and calling again is safe.
+4. What must happen once per transaction (appending a run of leaves, notifying other processes) is done by
+   participants before the commit; what must happen only if it held (waking streams) by callbacks after it.
+5. A function runs in the writer's thread: it uses the connection it is given, does not wait for anything else, and is
+   short.
 """
 
 from __future__ import annotations
@@ -94,7 +95,7 @@ def after_commit(connection: Connection, callback: Callable[[], None]) -> None:
 
 
 def touch(connection: Connection, topic: str) -> None:
-    """Say that something under this topic (a log's origin, "invitations/<node>", …) changed; listeners hear after the commit."""
+    """Say that something under this topic (a log's origin, for one) changed; listeners hear after the commit."""
     group_of(connection).topics.append(topic)
 
 
@@ -127,8 +128,14 @@ class _Work(Generic[T]):
 class Writer:
     """The writer's thread over an engine whose transactions are exclusive from their beginning."""
 
-    def __init__(self, engine: Engine, *, open_group: Callable[[Connection], None], publish: Callable[[Connection, list[str]], None]) -> None:
-        """Prepare the thread; `open_group` runs first in each transaction (a lock), `publish` last (notices of topics)."""
+    def __init__(
+        self,
+        engine: Engine,
+        *,
+        open_group: Callable[[Connection], None],
+        publish: Callable[[Connection, list[str]], None],
+    ) -> None:
+        """Prepare the thread; `open_group` runs first in each transaction, `publish` last (notices of topics)."""
         self._engine = engine
         self._open_group = open_group
         self._publish = publish
@@ -160,12 +167,16 @@ class Writer:
         """Call a listener in the writer's thread with the topics of each group that was committed."""
         self._listeners.append(listener)
 
-    def submit(self, function: Callable[[Connection], T], loop: asyncio.AbstractEventLoop | None) -> Future[T] | asyncio.Future[T]:
+    def submit(
+        self, function: Callable[[Connection], T], loop: asyncio.AbstractEventLoop | None
+    ) -> Future[T] | asyncio.Future[T]:
         """Queue a function. Raises HubError UNAVAILABLE when stopping or when too much is queued."""
         if self._closed.is_set():
             raise HubError("UNAVAILABLE", "the hub is stopping; call again when it is back", retry_after_ms=2000)
         if self._queue.qsize() >= MAX_QUEUED:
-            raise HubError("UNAVAILABLE", "the hub has more writes waiting than it can take; call again", retry_after_ms=500)
+            raise HubError(
+                "UNAVAILABLE", "the hub has more writes waiting than it can take; call again", retry_after_ms=500
+            )
         future: Future[T] | asyncio.Future[T] = Future() if loop is None else loop.create_future()
         self._queue.put(_Work(function, future, loop))
         return future

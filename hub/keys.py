@@ -2,7 +2,8 @@
 
 Rules:
 1. Keys are made once, by `create_keys`; nothing here ever overwrites a key.
-2. The log key is encrypted under the hub's secret; the TLS authority's key is a file of mode 0600 in the same folder (mode 0700).
+2. The log key is encrypted under the hub's secret; the TLS authority's key is a file of mode 0600 in the same folder
+   (mode 0700).
 3. The server's certificate is made anew at every start where it is missing, due for renewal, or names other hosts.
 4. An operator's key belongs to the operator: it is made by the command, and the hub only ever sees its public part.
 """

@@ -1,7 +1,8 @@
 """How hub processes over one PostgreSQL hear of each other's commits: LISTEN on a thread of its own.
 
-A notice carries topics (names of logs and the like), never content, and is a hint only: who hears it reads the database. When the
-connection breaks, a notice may be lost; after reconnecting every topic counts as touched (`EVERYTHING`).
+A notice carries topics (names of logs and the like), never content, and is a hint only: who hears it reads the
+database. When the connection breaks, a notice may be lost; after reconnecting every topic counts as touched
+(`EVERYTHING`).
 """
 
 from __future__ import annotations
@@ -10,16 +11,19 @@ import logging
 import secrets
 import threading
 from collections.abc import Callable, Iterator
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 from sqlalchemy.engine import URL
+
+if TYPE_CHECKING:
+    import psycopg  # of the extra `postgresql`; a hub on SQLite runs without it
 
 CHANNEL: Final = "xinqiao"
 EVERYTHING: Final = "*"
 # PostgreSQL refuses payloads of 8000 bytes and more.
 MAX_PAYLOAD: Final = 7000
 RETRY_S: Final = 1.0
-POLL_S: Final = 0.5
+POLL_S: Final = 0.1
 
 log = logging.getLogger(__name__)
 
@@ -40,7 +44,7 @@ class Notices:
         self._thread.start()
 
     def stop(self) -> None:
-        """End within half a second."""
+        """End within a fraction of a second."""
         self._stop.set()
         self._thread.join()
 
@@ -70,7 +74,7 @@ class Notices:
                 log.warning("the listener lost the database (%s); trying again", type(problem).__name__)
                 self._stop.wait(RETRY_S)
 
-    def _follow(self, connection: "psycopg.Connection[tuple[object, ...]]") -> None:  # noqa: F821, UP037 (extra)
+    def _follow(self, connection: psycopg.Connection[tuple[object, ...]]) -> None:
         while not self._stop.is_set():
             for notice in connection.notifies(timeout=POLL_S):
                 name, *topics = notice.payload.split("\n")

@@ -1,9 +1,11 @@
-"""Everything that an operator can set about a hub, in one frozen object: `hub.toml` in its home, then XINQIAO_HUB_* variables.
+"""Everything that an operator can set about a hub: `hub.toml` in its home, then XINQIAO_HUB_* variables.
 
 Rules:
 1. Only the command's `main` calls `load_settings`; everything else is handed the object.
-2. A name that is not listed here, or a value out of range, stops the start: a typing error must not become a silent default.
-3. The environment wins over the file, so that a container needs no file. XINQIAO_HUB_PUBLIC_ADDRESS sets public_address, and so on.
+2. A name that is not listed here, or a value out of range, stops the start: a typing error must not become a silent
+   default.
+3. The environment wins over the file, so that a container needs no file. XINQIAO_HUB_PUBLIC_ADDRESS sets
+   public_address, and so on.
 """
 
 from __future__ import annotations
@@ -98,7 +100,9 @@ def load_settings(home: Path, environment: Mapping[str, str]) -> Settings:
     try:
         settings = msgspec.convert(values, Settings, strict=False, dec_hook=_path)
     except msgspec.ValidationError as problem:
-        raise SettingsInvalid(f"the settings in {file} or XINQIAO_HUB_* are wrong ({problem}); correct them") from problem
+        raise SettingsInvalid(
+            f"the settings in {file} or XINQIAO_HUB_* are wrong ({problem}); correct them"
+        ) from problem
     if len(str(settings.socket)) > MAX_SOCKET_PATH:
         raise SettingsInvalid(
             f"the path of the operator's socket is longer than the {MAX_SOCKET_PATH} bytes that the system allows; "

@@ -1,4 +1,4 @@
-"""What every service and adapter of a hub process is given: settings, database, keys, directory, sessions and the clock."""
+"""What every service and adapter of a hub process is given: settings, database, keys, directory, sessions, clock."""
 
 from __future__ import annotations
 

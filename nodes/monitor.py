@@ -1,4 +1,4 @@
-"""The monitor: are this node's receipts really in the usage log, and does that log only grow?
+"""The monitor: proves that this node's receipts are in the usage log, and that this log only grows.
 
 The rules of this module, in the order in which they are checked:
 1. Every checkpoint of the usage log that this node sees extends the last one it saw (`LOG_FORKED`,
@@ -93,9 +93,7 @@ class Monitor:
         self.last_error = ""
 
     async def run(self) -> None:
-        """Check every `interval_s` until cancelled. An alarm is latched and recorded; the hub being away is
-        waited out.
-        """
+        """Check every `interval_s` until cancelled. An alarm is recorded; the hub being away is waited out."""
         while True:
             try:
                 if self._keeper.replica.alarm is None:
@@ -197,7 +195,9 @@ class Monitor:
         rows = [(now_ms, receipt.seq) for receipt in proved]
 
         def work(connection: sqlite3.Connection) -> None:
-            connection.executemany("UPDATE outbox SET state = 'included', included_ms = ? WHERE seq = ?", rows)
+            connection.executemany(
+                "UPDATE outbox SET state = 'included', included_ms = ?, signed = NULL WHERE seq = ?", rows
+            )
 
         await self._store.write(work)
 

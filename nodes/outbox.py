@@ -29,7 +29,7 @@ from nodes.backoff import Backoff
 from nodes.errors import NodeError
 from nodes.store import Store
 from trust.document import SignedDocument
-from trust.merkle import leaf_hash
+from trust.merkle import MAX_SIZE, leaf_hash
 from trust.sm2 import PrivateKey
 
 BATCH_SIZE: Final = 500
@@ -67,9 +67,8 @@ class OutboxStatus:
 def write_receipt(connection: sqlite3.Connection, receipt: Receipt, subject_uses: Iterable[bytes] = ()) -> None:
     """Put a receipt into the outbox, inside the caller's `Store.write` transaction (rule 1).
 
-    `subject_uses`: for a batch receipt, its encoded SubjectUse values in the order of its commitment. Call `Outbox.wake`
-    after the transaction. Raises nodes.errors.StoreFailed through the store if the receipt's id was used
-    before.
+    `subject_uses`: for a batch receipt, its encoded SubjectUse values in the order of its commitment. Call
+    `Outbox.wake` after the transaction. Raises StoreFailed through the store if the receipt's id was used before.
     """
     rows = ((receipt.receipt_id, position, use) for position, use in enumerate(subject_uses))
     count = connection.executemany(
@@ -151,12 +150,8 @@ class Outbox:
         waiting = await self._store.read(_select_waiting)
         if not waiting:
             return False
-        receipts = [parse_receipt(payload) for _, payload in waiting]
-        batch = make_batch(receipts, self._key, node_id=self._node_id, time_ms=self._clock())
-        rows = []
-        for (seq, _), receipt in zip(waiting, batch, strict=True):
-            leaf = receipt.encode()
-            rows.append((leaf, leaf_hash(leaf), seq))
+        # Some 20 ms of hashing for a full batch: not in the thread that answers queries.
+        rows = await asyncio.to_thread(self._sign, waiting)
 
         def keep(connection: sqlite3.Connection) -> None:
             connection.executemany(
@@ -167,14 +162,21 @@ class Outbox:
         await self._store.write(keep)
         return True
 
+    def _sign(self, waiting: Sequence[tuple[int, bytes]]) -> list[tuple[bytes, bytes, int]]:
+        """Return (signed leaf, its hash, sequence number) of each receipt."""
+        receipts = [parse_receipt(payload) for _, payload in waiting]
+        batch = make_batch(receipts, self._key, node_id=self._node_id, time_ms=self._clock())
+        leaves = [signed.encode() for signed in batch]
+        return [(leaf, leaf_hash(leaf), seq) for leaf, (seq, _) in zip(leaves, waiting, strict=True)]
+
     async def _send_batch(self) -> bool:
         signed = await self._store.read(_select_signed)
         if not signed:
             return False
         indexes = await self._sink.submit_receipts([leaf for _, leaf in signed])
-        if len(indexes) != len(signed):
+        if len(indexes) != len(signed) or not all(0 <= index <= MAX_SIZE for index in indexes):
             raise NodeError(
-                f"the hub acknowledged {len(indexes)} of {len(signed)} receipts; they stay in the outbox, report it",
+                f"the hub's acknowledgement of {len(signed)} receipts makes no sense; they stay in the outbox, report it",
                 code="INTERNAL",
             )
         now_ms = self._clock()
@@ -206,7 +208,7 @@ class Outbox:
         if due is None:
             return False
         exchange_id, attestation = due
-        index = await self._sink.submit_deletion(attestation)
+        index = min(await self._sink.submit_deletion(attestation), MAX_SIZE)
 
         def keep(connection: sqlite3.Connection) -> None:
             connection.execute(

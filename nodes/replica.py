@@ -1,5 +1,4 @@
-"""The node's verified replica of the hub's logs: every decision on what to believe of the hub, in one
-object without IO.
+"""The node's verified replica of the hub's logs: all that decides what to believe of the hub, without IO.
 
 The rules, in the order in which they are checked; each names the alarm that it raises:
  1. After an alarm nothing more is believed until an operator has looked: the same alarm is raised again.

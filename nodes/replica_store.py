@@ -1,4 +1,4 @@
-"""Storage of the replica: what was verified is kept in one transaction per event, and loaded without verifying it again.
+"""Storage of the replica: kept in one transaction per event, loaded again without verifying it twice.
 
 The rules of this module:
 1. Entries, what they changed, and the head of their log are stored together: after a crash the positions that the node
@@ -72,7 +72,7 @@ class ReplicaKeeper:
         del self._waiting[: len(batch)]
 
     async def record_alarm(self, alarm: Alarm) -> None:
-        """Latch an alarm in the replica and keep it. A store that fails does not hide it: the replica refuses anyway."""
+        """Latch an alarm in the replica and keep it. Does not raise: the replica refuses also if the store fails."""
         self.replica.raise_alarm(alarm)
         _log.error("alarm", extra={"kind": alarm.kind.value, "origin": alarm.origin, "detail": alarm.detail})
         row = (alarm.kind.value, alarm.origin, alarm.detail, self._clock())
@@ -80,7 +80,10 @@ class ReplicaKeeper:
         def work(connection: sqlite3.Connection) -> None:
             connection.execute("INSERT INTO alarms (kind, origin, detail, raised_ms) VALUES (?, ?, ?, ?)", row)
 
-        await self._store.write(work)
+        try:
+            await self._store.write(work)
+        except StoreFailed as error:
+            _log.error("alarm_not_stored", extra={"code": error.code})
 
     async def clear_alarm(self, reason: str) -> None:
         """Record that an operator has looked, and let the replica go on."""
@@ -128,7 +131,8 @@ def save_changes(connection: sqlite3.Connection, changes: tuple[tuple[str, Chang
 def save_head(connection: sqlite3.Connection, head: LogHead) -> None:
     """Write the head of a log."""
     connection.execute(
-        "INSERT INTO log_heads (origin, size, frontier, recent_roots, checkpoint, verified_ms) VALUES (?, ?, ?, ?, ?, ?) "
+        "INSERT INTO log_heads (origin, size, frontier, recent_roots, checkpoint, verified_ms) "
+        "VALUES (?, ?, ?, ?, ?, ?) "
         "ON CONFLICT (origin) DO UPDATE SET size = excluded.size, frontier = excluded.frontier, "
         "recent_roots = excluded.recent_roots, checkpoint = excluded.checkpoint, verified_ms = excluded.verified_ms",
         (head.origin, head.size, head.frontier, head.recent_roots, head.checkpoint_document, head.verified_ms),
@@ -136,11 +140,12 @@ def save_head(connection: sqlite3.Connection, head: LogHead) -> None:
 
 
 _UPSERT_ROW: Final = (
-    "INSERT INTO consent_rows (record_id, origin, uscc, terms_id, record_version, payload_sm3, valid_from_ms, valid_to_ms,"
-    " status, revoked_ms, log_index) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?) "
-    "ON CONFLICT (origin, record_id) DO UPDATE SET terms_id = excluded.terms_id, record_version = excluded.record_version, "
-    "payload_sm3 = excluded.payload_sm3, valid_from_ms = excluded.valid_from_ms, valid_to_ms = excluded.valid_to_ms, "
-    "status = excluded.status, revoked_ms = excluded.revoked_ms, log_index = excluded.log_index"
+    "INSERT INTO consent_rows (record_id, origin, uscc, terms_id, record_version, payload_sm3, valid_from_ms,"
+    " valid_to_ms, status, revoked_ms, log_index) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?) "
+    "ON CONFLICT (origin, record_id) DO UPDATE SET terms_id = excluded.terms_id,"
+    " record_version = excluded.record_version, payload_sm3 = excluded.payload_sm3,"
+    " valid_from_ms = excluded.valid_from_ms, valid_to_ms = excluded.valid_to_ms,"
+    " status = excluded.status, revoked_ms = excluded.revoked_ms, log_index = excluded.log_index"
 )
 
 

@@ -20,8 +20,7 @@ _LOGS: Final = (
     """CREATE TABLE log_entries (
         origin TEXT NOT NULL, idx INTEGER NOT NULL, leaf BLOB NOT NULL,
         PRIMARY KEY (origin, idx))""",
-    # frontier: trust.merkle.Frontier.encode(); checkpoint: the newest verified SignedDocument, as it
-    # travelled.
+    # frontier: trust.merkle.Frontier.encode(); checkpoint: the newest verified document, as it travelled.
     """CREATE TABLE log_heads (
         origin TEXT PRIMARY KEY, size INTEGER NOT NULL, frontier BLOB NOT NULL, recent_roots BLOB NOT NULL,
         checkpoint BLOB, verified_ms INTEGER) WITHOUT ROWID""",
@@ -52,8 +51,7 @@ _USES: Final = (
     """CREATE TABLE use_windows (
         record_id TEXT NOT NULL, window_start_ms INTEGER NOT NULL, used INTEGER NOT NULL,
         PRIMARY KEY (record_id, window_start_ms)) WITHOUT ROWID""",
-    # A request key never counts twice: the first outcome is the outcome. `outcome` is the encoded Permit or
-    # Denial.
+    # A request key never counts twice: the first outcome, an encoded Permit or Denial, is the outcome.
     """CREATE TABLE query_log (
         request_key TEXT PRIMARY KEY, exchange_id TEXT NOT NULL, request_no INTEGER NOT NULL,
         request_digest BLOB NOT NULL, decision TEXT NOT NULL, outcome BLOB, response_digest BLOB,
@@ -83,8 +81,8 @@ _TRANSFERS: Final = (
 )
 
 _OUTBOX: Final = (
-    # state: waiting (to be signed), signed (to be sent), sent (has an index), included (proved to be in the
-    # log).
+    # state: waiting (to be signed), signed (to be sent), sent (has an index), included (proved in the log).
+    # `signed`, the leaf as it is sent, is kept until then.
     """CREATE TABLE outbox (
         seq INTEGER PRIMARY KEY AUTOINCREMENT, receipt_id TEXT NOT NULL UNIQUE, payload BLOB NOT NULL,
         state TEXT NOT NULL DEFAULT 'waiting', signed BLOB, leaf_hash BLOB, log_index INTEGER,
@@ -102,5 +100,15 @@ _OUTBOX: Final = (
         log_index INTEGER, created_ms INTEGER NOT NULL) WITHOUT ROWID""",
 )
 
-MIGRATIONS: Final[tuple[tuple[str, ...], ...]] = (_LOGS + _CONSENTS + _USES + _TRANSFERS + _OUTBOX,)
+_PARTS: Final = (
+    # Where each part of a transfer that this node gives begins and ends, and the digest of its frames: written before the part's
+    # end is told, so that a transfer goes on from there after `kill -9`.
+    """CREATE TABLE transfer_parts (
+        exchange_id TEXT NOT NULL, part_no INTEGER NOT NULL, ordinal INTEGER NOT NULL, end_row INTEGER NOT NULL,
+        table_done INTEGER NOT NULL, rows INTEGER NOT NULL, digest BLOB NOT NULL,
+        PRIMARY KEY (exchange_id, part_no)) WITHOUT ROWID""",
+    "CREATE UNIQUE INDEX transfers_in_directory ON transfers_in (directory) WHERE state <> 'deleted'",
+)
+
+MIGRATIONS: Final[tuple[tuple[str, ...], ...]] = (_LOGS + _CONSENTS + _USES + _TRANSFERS + _OUTBOX, _PARTS)
 """SQL statements by migration; the database's version is the number of migrations that were applied."""

@@ -1,8 +1,8 @@
 """Signed heads of the hub's logs, and the nodes' cosignatures on them.
 
 Rules:
-1. The newest checkpoint is signed anew when the log has grown or when it is older than the interval, and never goes back in size
-   or time: a node takes that for an attack, and rightly.
+1. The newest checkpoint is signed anew when the log has grown or when it is older than the interval, and never goes
+   back in size or time: a node takes that for an attack, and rightly.
 2. Checkpoints are stored before they are shown to anybody (they are returned by a committed write).
 3. A cosignature is stored only for a checkpoint that we signed, by the node whose key made it.
 4. Old checkpoints go after ten minutes, but never the newest that a witness has cosigned.
@@ -44,7 +44,7 @@ class Cosignature:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Witness:
-    """A node's newest cosigned checkpoint that covers what was asked for; the document carries that node's signature."""
+    """A node's newest cosigned checkpoint of at least some size; the document carries that node's signature."""
 
     node_id: str
     size: int
@@ -52,10 +52,13 @@ class Witness:
     document: SignedDocument
 
 
-def refresh(connection: Connection, origin: str, key: PrivateKey, *, now_ms: int, max_age_ms: int = 0) -> SignedDocument:
-    """Return a checkpoint of the log as it is now, signing one unless the newest is of this size and younger than `max_age_ms`.
+def refresh(
+    connection: Connection, origin: str, key: PrivateKey, *, now_ms: int, max_age_ms: int = 0
+) -> SignedDocument:
+    """Return a checkpoint of the log as it is now.
 
-    Only inside `Database.write`. Raises HubError NOT_FOUND for a log that does not exist.
+    Signs one unless the newest is of this size and younger than `max_age_ms`. Only inside `Database.write`. Raises
+    HubError NOT_FOUND for a log that does not exist.
     """
     entries = service.size(connection, origin)
     newest = connection.execute(_newest(origin)).first()
@@ -99,7 +102,11 @@ def newest_witnessed(connection: Connection, origin: str) -> SignedDocument | No
     )
     at = connection.execute(latest).first()
     document = None if at is None else _stored(connection, origin, at.size, at.time_ms)
-    return None if at is None or document is None else _with_cosignatures(connection, origin, at.size, at.time_ms, document)
+    return (
+        None
+        if at is None or document is None
+        else _with_cosignatures(connection, origin, at.size, at.time_ms, document)
+    )
 
 
 def verify_cosignature(document: SignedDocument, hub_key: PublicKey, node_key: PublicKey) -> Cosignature:

@@ -1,8 +1,9 @@
 """The hub's append-only logs: "directory", "consent/<provider>", "usage".
 
 Rules:
-1. Only `append` adds, inside `Database.write`; nothing changes or removes an entry. Indexes are given out at once and without
-   gaps; entries, tiles and size become durable in the same commit (the run of a whole group is written at its end).
+1. Only `append` adds, inside `Database.write`; nothing changes or removes an entry. Indexes are given out at once and
+   without gaps; entries, tiles and size become durable in the same commit (the run of a whole group is written at its
+   end).
 2. A reader sees entries, tiles and size of one snapshot, so that a proof always belongs to the size that it is for.
 3. Whoever asks for what is beyond the log's end gets PROOF_OUT_OF_RANGE, for a log that does not exist NOT_FOUND.
 4. An append touches the topic that is the log's origin: the push streams wake on it after the commit.
@@ -105,7 +106,7 @@ def append(connection: Connection, origin: str, leaves: Sequence[bytes]) -> int:
 
 
 def create(connection: Connection, origin: str) -> None:
-    """Make an empty log if there is none, so that it has checkpoints before its first entry. Only inside `Database.write`."""
+    """Make an empty log if there is none, so that it has checkpoints from the start. Only inside `Database.write`."""
     if _stored_size(connection, origin) is None and _tail_size(connection, origin) is None:
         connection.execute(_SET_SIZE, {"origin": origin, "size": 0})
         touch(connection, origin)

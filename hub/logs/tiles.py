@@ -28,6 +28,4 @@ class SqlTileStore:
 
     def put(self, level: int, index: int, hashes: bytes) -> None:
         """Store a tile in place of what was there."""
-        self._connection.execute(
-            _PUT, {"origin": self._origin, "level": level, "idx": index, "hashes": hashes}
-        )
+        self._connection.execute(_PUT, {"origin": self._origin, "level": level, "idx": index, "hashes": hashes})

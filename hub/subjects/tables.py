@@ -1,4 +1,4 @@
-"""Rows about enterprises' registrations and the nonces of their signed calls. Approved keys live in the directory log."""
+"""Rows about enterprises' registrations and the nonces of their signed calls; approved keys are in the directory."""
 
 from __future__ import annotations
 

@@ -8,9 +8,10 @@ from __future__ import annotations
 
 import struct
 from enum import IntEnum
-from typing import Any, TypeVar
+from typing import TypeVar
 
 import msgspec
+import pyarrow as pa
 
 from consent.decision import ItemUse
 from nodes.errors import ExchangeFailed
@@ -99,6 +100,7 @@ class RawPartEnd(_Message, frozen=True, kw_only=True, forbid_unknown_fields=True
     part_no: int
     ordinal: int
     rows: int
+    table_done: bool
     digest: str
 
 
@@ -121,6 +123,7 @@ class Failure(_Message, frozen=True, kw_only=True, forbid_unknown_fields=True):
 
     code: str
     message: str
+    reason: str = ""
 
 
 M = TypeVar("M", bound=_Message)
@@ -144,7 +147,7 @@ def decode(payload: bytes, kind: type[M]) -> M:
         ) from error
 
 
-def encode_batch(ordinal: int, first_row: int, end_row: int, arrow: Any) -> bytes:
+def encode_batch(ordinal: int, first_row: int, end_row: int, arrow: pa.Buffer) -> bytes:
     """A raw batch: table ordinal, the source rows [first_row, end_row) it came from, and an Arrow IPC stream (any buffer)."""
     return b"".join((_BATCH_HEADER.pack(_BATCH_VERSION, ordinal, first_row, end_row), arrow))
 
@@ -155,5 +158,7 @@ def decode_batch(payload: bytes) -> tuple[int, int, int, memoryview]:
         raise ExchangeFailed("The other node sent a truncated batch; the exchange was ended.")
     version, ordinal, first_row, end_row = _BATCH_HEADER.unpack_from(payload)
     if version != _BATCH_VERSION or end_row < first_row:
-        raise ExchangeFailed("The other node sent a batch of an unknown form; check that both nodes run the same version.")
+        raise ExchangeFailed(
+            "The other node sent a batch of an unknown form; check that both nodes run the same version."
+        )
     return ordinal, first_row, end_row, memoryview(payload)[_BATCH_HEADER.size :]

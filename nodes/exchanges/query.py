@@ -158,7 +158,7 @@ class QueryClient:
 
     def _receipt(self, request: QueryRequest, answer: QueryReply | QueryRefusal) -> Receipt:
         asked = self._terms.request
-        permitted = isinstance(answer, QueryReply)
+        reply = answer if isinstance(answer, QueryReply) else None
         return Receipt(
             receipt_id=self._new_id(),
             side="requester",
@@ -173,11 +173,11 @@ class QueryClient:
             fields=fields_of(request.items),
             subject=request.uscc,
             purpose=asked.purpose,
-            consent_id=answer.consent_ids[0] if permitted and answer.consent_ids else None,
+            consent_id=reply.consent_ids[0] if reply is not None and reply.consent_ids else None,
             mode=asked.mode,
-            record_count=answer.record_count if permitted else 0,
-            digest=sm3(bytes(answer.records)).hex() if permitted else "",
-            decision="permit" if permitted else answer.reason,
+            record_count=reply.record_count if reply is not None else 0,
+            digest=sm3(bytes(reply.records)).hex() if reply is not None else "",
+            decision=answer.reason if isinstance(answer, QueryRefusal) else "permit",
             batch=None,
         )
 
@@ -212,7 +212,9 @@ async def serve_queries(session: Session, terms: ExchangeTerms, policy: PolicyEn
             except NodeError:
                 return answered
             if frame_type != FrameType.QUERY_REQUEST:
-                raise ExchangeFailed(f"The requester sent a frame of type {frame_type} in a query exchange; it was ended.")
+                raise ExchangeFailed(
+                    f"The requester sent a frame of type {frame_type} in a query exchange; it was ended."
+                )
             request = decode(payload, QueryRequest)
             await slots.acquire()
             answered += 1

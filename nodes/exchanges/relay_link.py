@@ -7,8 +7,9 @@ from collections.abc import Awaitable, Callable
 from typing import Final
 
 import grpc
-from xinqiao.v1 import node_pb2, node_pb2_grpc
+from xinqiao.v1 import node_pb2
 
+from nodes.connection import HubConnection
 from nodes.errors import HubUnavailable, from_rpc
 from nodes.exchanges.session import RelayStream
 
@@ -21,14 +22,14 @@ TicketSource = Callable[[str], Awaitable[bytes]]
 class GrpcRelay:
     """Attaches with a ticket; every attachment is a new stream."""
 
-    def __init__(self, channel: grpc.aio.Channel, tickets: TicketSource) -> None:
-        self._stub = node_pb2_grpc.RelayStub(channel)
+    def __init__(self, connection: HubConnection, tickets: TicketSource) -> None:
+        self._connection = connection
         self._tickets = tickets
 
     async def attach(self, exchange_id: str) -> RelayStream:
         """Open a relay stream. Raises NodeError, retryable while the hub is away."""
         ticket = await self._tickets(exchange_id)
-        call = self._stub.Attach(metadata=((TICKET_METADATA, ticket),))
+        call = self._connection.stubs.relay.Attach(metadata=((TICKET_METADATA, ticket),))
         return _GrpcStream(call)
 
 
@@ -54,9 +55,7 @@ class _GrpcStream:
             raise failure from error
         except asyncio.InvalidStateError:
             return None
-        if message is grpc.aio.EOF:
-            return None
-        return message.frame  # type: ignore[union-attr]
+        return message.frame if isinstance(message, node_pb2.RelayFrame) else None
 
     def cancel(self) -> None:
         self._call.cancel()

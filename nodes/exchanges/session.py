@@ -41,29 +41,35 @@ _HANDSHAKE, _RESUME, _SEALED = 0, 1, 2
 _RESUME_FORM = struct.Struct(">BIQ")
 
 _ACK_EVERY_FRAMES = 64
-_ACK_EVERY_BYTES = 4 << 20
+_ACK_EVERY_BYTES = 512 << 10  # below the smallest window that can be configured, or a sender would wait for ever
 
 
-class PeerRestarted(Exception):  # noqa: N818 - an event, not a failure
+class PeerRestarted(Exception):
     """The other node lost its keys; what was under way must be taken up again."""
 
 
 class RelayStream(Protocol):
     """One attachment to the relay."""
 
-    async def write(self, data: bytes) -> None: ...
+    async def write(self, data: bytes) -> None:
+        """Send one message. Raises NodeError."""
+        ...
 
     async def read(self) -> bytes | None:
         """The next message, or None when the relay or the other node went away."""
         ...
 
-    def cancel(self) -> None: ...
+    def cancel(self) -> None:
+        """Let go of the attachment."""
+        ...
 
 
 class Relay(Protocol):
     """Attaches to an exchange's relay. Raises NodeError; `retryable` says whether trying again can help."""
 
-    async def attach(self, exchange_id: str) -> RelayStream: ...
+    async def attach(self, exchange_id: str) -> RelayStream:
+        """Attach once more."""
+        ...
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -118,7 +124,8 @@ class Session:
         self._closing = False
         self._unacked_frames = 0
         self._unacked_bytes = 0
-        self._ever_ready = False
+        self._patience_until: float | None = None
+        self._was_ready = False
 
     @property
     def terms(self) -> SessionTerms:
@@ -163,7 +170,9 @@ class Session:
         frame_type, payload = item
         if frame_type == FrameType.ERROR:
             failure = decode(payload, Failure)
-            raise ExchangeFailed(f"The other node broke off: {failure.message}", code=failure.code)
+            raise ExchangeFailed(
+                f"The other node broke off: {failure.message}", code=failure.code, reason=failure.reason
+            )
         if frame_type == FrameType.CLOSE:
             raise SessionClosed
         return frame_type, payload
@@ -181,6 +190,17 @@ class Session:
         if self._stream is not None:
             self._stream.cancel()
 
+    def wait_longer(self, seconds: float) -> None:
+        """The other node's operator has to approve first: wait for it up to this long."""
+        self._patience_until = asyncio.get_running_loop().time() + seconds
+
+    async def abort(self, failure: Exception) -> None:
+        """End for a reason that did not come through the channel (the hub says that the exchange is over)."""
+        self._closing = True
+        await self._end(failure)
+        if self._stream is not None:
+            self._stream.cancel()
+
     # -- the connection's side --------------------------------------------------------------------------------------------
 
     async def run(self) -> None:
@@ -195,27 +215,32 @@ class Session:
 
     async def _attach_until_closed(self) -> None:
         loop = asyncio.get_running_loop()
-        away_since = loop.time()
+        self._patience_until = max(self._patience_until or 0.0, loop.time() + self._limits.join_s)
         backoff_s = self._limits.backoff_s
         while not self._closing:
-            patience_s = self._limits.reconnect_s if self._ever_ready else self._limits.join_s
-            if loop.time() - away_since > patience_s:
+            if loop.time() > self._patience_until:
                 raise ExchangeFailed(
-                    f"The other node did not answer within {patience_s:.0f} s. It may be down: ask its operator, then try again.",
+                    "The other node did not answer in time. It may be down: ask its operator, then try again.",
                     code="PEER_OFFLINE",
                 )
             try:
                 async with self._attached() as stream:
-                    await self._converse(stream, deadline=away_since + patience_s)
-                    away_since = loop.time()
-                    backoff_s = self._limits.backoff_s
+                    await self._converse(stream)
             except NodeError as error:
                 if not error.retryable:
                     raise
+            if self._ready_once():
+                self._patience_until = loop.time() + self._limits.reconnect_s
+                backoff_s = self._limits.backoff_s
             if not self._closing:
                 await asyncio.sleep(backoff_s)
-                backoff_s = min(backoff_s * 2, 2.0)
+                backoff_s = min(backoff_s * 2, 1.0)
         await self._end(SessionClosed())
+
+    def _ready_once(self) -> bool:
+        """Whether the connection that just ended was a working one; asked once for each."""
+        was, self._was_ready = self._was_ready, False
+        return was
 
     @asynccontextmanager
     async def _attached(self) -> AsyncIterator[RelayStream]:
@@ -228,25 +253,27 @@ class Session:
             self._ready.clear()
             stream.cancel()
 
-    async def _converse(self, stream: RelayStream, deadline: float) -> None:
-        """Rule 1, then read until the stream ends."""
+    async def _converse(self, stream: RelayStream) -> None:
+        """Rule 1, then read until the stream ends, or until the other node has not answered for too long."""
         self._handshake = None
         if self._channel is not None:
             await stream.write(_RESUME_FORM.pack(_RESUME, self._epoch, self._channel.next_expected))
         else:
             await self._start_handshake(stream)
-        loop = asyncio.get_running_loop()
-        while True:
-            if self._ready.is_set():
-                data = await stream.read()
-            else:
-                try:
-                    data = await asyncio.wait_for(stream.read(), max(0.1, deadline - loop.time()))
-                except TimeoutError:
+        reading = asyncio.ensure_future(stream.read())
+        try:
+            while True:
+                while not self._ready.is_set() and not reading.done():
+                    if asyncio.get_running_loop().time() > (self._patience_until or 0.0):
+                        return
+                    await asyncio.wait({reading}, timeout=0.5)
+                data = await reading
+                if data is None:
                     return
-            if data is None:
-                return
-            await self._handle(stream, data)
+                await self._handle(stream, data)
+                reading = asyncio.ensure_future(stream.read())
+        finally:
+            reading.cancel()
 
     async def _handle(self, stream: RelayStream, data: bytes) -> None:
         kind = data[0] if data else -1
@@ -257,7 +284,9 @@ class Session:
         elif kind == _RESUME and len(data) == _RESUME_FORM.size:
             await self._resume(stream, data)
         elif kind not in (_SEALED, _RESUME):
-            raise ExchangeFailed("The relay delivered something that is no message of this protocol; the exchange was ended.")
+            raise ExchangeFailed(
+                "The relay delivered something that is no message of this protocol; the exchange was ended."
+            )
 
     async def _deliver(self, channel: SecureChannel, data: bytes) -> None:
         opened = channel.open(memoryview(data)[1:])
@@ -338,7 +367,7 @@ class Session:
             self._become_ready()
 
     def _become_ready(self) -> None:
-        self._ever_ready = True
+        self._was_ready = True
         self._ready.set()
         self._window.set()
 
@@ -359,4 +388,3 @@ class SessionClosed(ExchangeFailed):
 
     def __init__(self) -> None:
         super().__init__("The exchange was closed. Open a new one.", code="EXCHANGE_ENDED")
-

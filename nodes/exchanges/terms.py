@@ -57,7 +57,9 @@ class ExchangeTerms:
         return self.request.exchange_id
 
 
-def open_ticket(ticket: bytes, request: bytes, hub_key: PublicKey, now_ms: int) -> tuple[Ticket, ExchangeRequest, SignedDocument]:
+def open_ticket(
+    ticket: bytes, request: bytes, hub_key: PublicKey, now_ms: int
+) -> tuple[Ticket, ExchangeRequest, SignedDocument]:
     """Checks 1 (signature and time) and 3. Raises InvitationRefused."""
     try:
         signed_ticket = SignedDocument.decode(ticket)
@@ -75,7 +77,9 @@ def open_ticket(ticket: bytes, request: bytes, hub_key: PublicKey, now_ms: int) 
         or parsed.requester_node != wanted.requester_node
         or parsed.mode != wanted.mode
     ):
-        raise InvitationRefused(f"The ticket of exchange {parsed.exchange_id} was made for another request; do not trust this hub.")
+        raise InvitationRefused(
+            f"The ticket of exchange {parsed.exchange_id} was made for another request; do not trust this hub."
+        )
     return parsed, wanted, signed_request
 
 
@@ -116,9 +120,13 @@ def terms_for_provider(
     try:
         verify_document(signed, EXCHANGE_REQUEST_TYPE, peer.identity_key)
     except TrustError as error:
-        raise InvitationRefused(f"The request of exchange {parsed.exchange_id} is not signed by {wanted.requester_node}.") from error
+        raise InvitationRefused(
+            f"The request of exchange {parsed.exchange_id} is not signed by {wanted.requester_node}."
+        ) from error
     if wanted.expires_ms <= now_ms or wanted.time_ms > now_ms + MAX_FUTURE_MS:
-        raise InvitationRefused(f"The request of exchange {parsed.exchange_id} is past its time or dated in the future; check the clocks.")
+        raise InvitationRefused(
+            f"The request of exchange {parsed.exchange_id} is past its time or dated in the future; check the clocks."
+        )
     return _terms(parsed, wanted, signed, peer.identity_key, request, ticket)
 
 

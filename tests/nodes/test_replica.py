@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Any
 
 import pytest
 
+from consent.directory import MemberAdmitted
 from nodes.errors import Alarm, AlarmKind
 from nodes.replica import Replica
 from tests.nodes.hub_simulator import (
@@ -67,9 +69,7 @@ def world() -> World:
 
 def revoke(world: World) -> bytes:
     """Let the enterprise revoke; returns the entry that the hub should send."""
-    consent = next(
-        world.hub.consent(world.enterprise, record_id=world.record_id) for _ in range(1)
-    )
+    consent = world.hub.consent(world.enterprise, record_id=world.record_id)
     world.hub.revoke(world.enterprise, consent)
     return world.hub.logs[CONSENTS][-1]
 
@@ -254,9 +254,7 @@ def signs_a_log_of_another_member(world: World) -> None:
     world.sign(OTHER_CONSENTS)
 
 
-def _member() -> object:
-    from consent.directory import MemberAdmitted
-
+def _member() -> MemberAdmitted:
     return MemberAdmitted(member_id="intruder", name="x", kind="bank", uscc=None, time_ms=NOW_MS, operator="op")
 
 
@@ -379,10 +377,10 @@ def bank() -> World:
     return made
 
 
-def inbox(world: World, seq: int, index: int, **lies: object) -> None:
-    """Send an entry of the provider's log into the bank's inbox."""
+def honest(world: World, seq: int, index: int) -> dict[str, Any]:
+    """Return what an honest hub sends of the provider's log into the bank's inbox."""
     hub, size = world.hub, len(world.hub.logs[CONSENTS])
-    arguments: dict[str, object] = {
+    return {
         "seq": seq,
         "origin": CONSENTS,
         "index": index,
@@ -391,7 +389,11 @@ def inbox(world: World, seq: int, index: int, **lies: object) -> None:
         "path": hub.inclusion(CONSENTS, index, size),
         "now_ms": hub.time_ms,
     }
-    world.replica.apply_grantee_entry(**(arguments | lies))  # type: ignore[arg-type]
+
+
+def inbox(world: World, seq: int, index: int) -> None:
+    """Send an entry of the provider's log into the bank's inbox."""
+    world.replica.apply_grantee_entry(**honest(world, seq, index))
 
 
 def granted(world: World) -> list[str]:
@@ -432,7 +434,7 @@ def test_a_lie_in_the_inbox_is_refused_and_named(
     bank: World, lie: Callable[[World], dict[str, object]], kind: AlarmKind
 ) -> None:
     with pytest.raises(Alarm) as caught:
-        inbox(bank, 1, 1, **lie(bank))
+        bank.replica.apply_grantee_entry(**(honest(bank, 1, 1) | lie(bank)))
     assert caught.value.kind == kind, caught.value.message
     assert bank.replica.grantee_seq == 0
 
@@ -457,5 +459,5 @@ def test_an_older_checkpoint_of_another_log_is_noticed(bank: World) -> None:
     inbox(bank, 1, 1)
     earlier = bank.hub.checkpoint(CONSENTS, time_ms=bank.hub.time_ms - 5000)
     with pytest.raises(Alarm) as caught:
-        inbox(bank, 2, 0, checkpoint=earlier)
+        bank.replica.apply_grantee_entry(**(honest(bank, 2, 0) | {"checkpoint": earlier}))
     assert caught.value.kind == AlarmKind.CHECKPOINT_OLD

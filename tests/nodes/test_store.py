@@ -8,24 +8,15 @@ import sqlite3
 import subprocess
 import sys
 import threading
-from collections.abc import AsyncIterator
 from pathlib import Path
 
 import pytest
-import pytest_asyncio
 
 from nodes.errors import DiskFull, SchemaTooNew, StoreFailed, StoreInUse
 from nodes.schema import MIGRATIONS
 from nodes.store import Store
 
 USES = "INSERT INTO uses (record_id, total) VALUES (?, 1)"
-
-
-@pytest_asyncio.fixture
-async def store(tmp_path: Path) -> AsyncIterator[Store]:
-    opened = Store.open(tmp_path / "node.db")
-    yield opened
-    await opened.close()
 
 
 def spend(record_id: str) -> object:

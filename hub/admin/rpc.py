@@ -1,0 +1,192 @@
+"""The Admin service of admin.proto, on the operator's socket: whoever can open it is the operator; documents are signed besides.
+
+Documents come signed by the operator's key; the hub checks them against the directory like any other entry. What
+belongs to products, exchanges and receipts is asked of `Backoffice`, which the composition root provides.
+"""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from typing import Protocol
+
+from sqlalchemy import Connection
+from xinqiao.v1 import admin_pb2, admin_pb2_grpc
+
+from hub.errors import HubError
+from hub.interceptors import Context
+from hub.logs import checkpoints
+from hub.logs import service as logs
+from hub.members import certificates
+from hub.members import service as members
+from hub.members.rpc import software_version
+from hub.state import Hub
+from hub.subjects import service as subjects
+from trust.checkpoint import Checkpoint
+from trust.document import SignedDocument
+
+EXPORT_PAGE = 1000
+
+
+class Backoffice(Protocol):
+    """What the operator may ask of the hub's other subjects."""
+
+    async def review_product(self, product_id: str, *, approve: bool, reason: str, operator: str) -> int:
+        """Publish or reject a product that waits; the index of its directory entry, 0 when rejected."""
+
+    async def pending_products(self) -> list[bytes]:
+        """The products (SignedDocuments) that wait for review."""
+
+    async def unmatched_receipts(self, older_than_ms: int) -> list[bytes]:
+        """Receipts older than that many milliseconds whose twin has not come."""
+
+    async def open_exchanges(self) -> int:
+        """How many exchanges have not ended."""
+
+
+class AdminServicer(admin_pb2_grpc.AdminServicer):
+    """Decode, call, encode."""
+
+    def __init__(self, hub: Hub, backoffice: Backoffice) -> None:
+        """Serve the operator of this hub."""
+        self._hub = hub
+        self._backoffice = backoffice
+
+    async def GetStatus(self, request: admin_pb2.GetStatusRequest, context: Context) -> admin_pb2.StatusReply:
+        """Counts, connected nodes and log heads."""
+        directory = self._hub.directory.current
+        heads = await self._hub.db.read(_log_status)
+        active = [member for member in directory.members() if member.suspended_ms is None]
+        return admin_pb2.StatusReply(
+            version=software_version(),
+            database=self._hub.db.dialect,
+            time_ms=self._hub.clock(),
+            members=len(active),
+            nodes=sum(len(directory.nodes_of(member.member_id)) for member in active),
+            connected_nodes=sorted(self._hub.sessions.connected()),
+            logs=heads,
+            open_exchanges=await self._backoffice.open_exchanges(),
+        )
+
+    async def AdmitMember(self, request: admin_pb2.DirectoryDocument, context: Context) -> admin_pb2.DirectoryReply:
+        """Append a "member-admitted"."""
+        document = SignedDocument.decode(request.document)
+        return _at(await self._hub.db.write(lambda connection: members.admit(self._hub, connection, document)))
+
+    async def Invite(self, request: admin_pb2.InviteRequest, context: Context) -> admin_pb2.InviteReply:
+        """Make a one-time token."""
+        token = await self._hub.db.write(
+            lambda connection: members.invite(self._hub, connection, request.member_id, request.node_id)
+        )
+        return admin_pb2.InviteReply(token=token.encode(), expires_ms=token.expires_ms)
+
+    async def Revoke(self, request: admin_pb2.DirectoryDocument, context: Context) -> admin_pb2.DirectoryReply:
+        """Append a "node-revoked", "member-suspended" or "subject-key-revoked"."""
+        document = SignedDocument.decode(request.document)
+        return _at(await self._hub.db.write(lambda connection: members.revoke(self._hub, connection, document)))
+
+    async def ListMembers(self, request: admin_pb2.ListMembersRequest, context: Context) -> admin_pb2.ListMembersReply:
+        """Members and their nodes, the suspended and revoked ones too."""
+        expiry = await self._hub.db.read(certificates.expiry_by_node)
+        connected = set(self._hub.sessions.connected())
+        reply = admin_pb2.ListMembersReply()
+        for member in self._hub.directory.current.members():
+            entry = reply.members.add(
+                member_id=member.member_id,
+                name=member.name,
+                kind=member.kind,
+                state="admitted" if member.suspended_ms is None else "suspended",
+            )
+            for node in self._hub.directory.current.nodes_of(member.member_id):
+                entry.nodes.add(
+                    node_id=node.node_id,
+                    state="enrolled",
+                    connected=node.node_id in connected,
+                    certificate_expires_ms=expiry.get(node.node_id, 0),
+                )
+        return reply
+
+    async def ListRegistrations(
+        self, request: admin_pb2.ListRegistrationsRequest, context: Context
+    ) -> admin_pb2.ListRegistrationsReply:
+        """Registrations that wait for an operator."""
+        found = await self._hub.db.read(subjects.pending)
+        return admin_pb2.ListRegistrationsReply(registrations=[document.encode() for document in found])
+
+    async def ApproveSubject(self, request: admin_pb2.DirectoryDocument, context: Context) -> admin_pb2.DirectoryReply:
+        """Append a "subject-key" for a registration that waits."""
+        document = SignedDocument.decode(request.document)
+        return _at(await self._hub.db.write(lambda connection: subjects.approve(self._hub, connection, document)))
+
+    async def RejectSubject(
+        self, request: admin_pb2.RejectSubjectRequest, context: Context
+    ) -> admin_pb2.DirectoryReply:
+        """Refuse a registration; nothing is appended."""
+        await self._hub.db.write(lambda connection: subjects.reject(connection, request.uscc, request.reason))
+        return admin_pb2.DirectoryReply()
+
+    async def ReviewProduct(
+        self, request: admin_pb2.ReviewProductRequest, context: Context
+    ) -> admin_pb2.DirectoryReply:
+        """Publish or reject a product that waits for review."""
+        if self._hub.directory.current.operator_key(request.operator) is None:
+            raise HubError("PERMISSION_DENIED", f"{request.operator[:60]!r} is no operator of this hub; name one")
+        index = await self._backoffice.review_product(
+            request.product_id, approve=request.approve, reason=request.reason, operator=request.operator
+        )
+        return _at(index)
+
+    async def ListPendingProducts(
+        self, request: admin_pb2.ListPendingProductsRequest, context: Context
+    ) -> admin_pb2.ListPendingProductsReply:
+        """Products that wait for review."""
+        return admin_pb2.ListPendingProductsReply(products=await self._backoffice.pending_products())
+
+    async def ExportLog(
+        self, request: admin_pb2.ExportLogRequest, context: Context
+    ) -> AsyncIterator[admin_pb2.ExportChunk]:
+        """A whole log up to its newest cosigned checkpoint (without a witness: its newest), then that checkpoint."""
+        origin = request.origin
+        checkpoint = await self._hub.db.read(lambda connection: _best_checkpoint(connection, origin))
+        size = Checkpoint.decode(checkpoint.payload).size
+        first = 0
+        while first < size:
+            limit = min(EXPORT_PAGE, size - first)
+            page = await self._hub.db.read(
+                lambda connection, first=first, limit=limit: logs.read_leaves(connection, origin, first, limit)
+            )
+            for leaf in page:
+                yield admin_pb2.ExportChunk(leaf=leaf)
+            first += len(page)
+            if len(page) < limit:
+                raise HubError("LOG_INCONSISTENT", f"log {origin} ends at {first}, its checkpoint says {size}")
+        yield admin_pb2.ExportChunk(checkpoint=checkpoint.encode())
+
+    async def ListUnmatchedReceipts(
+        self, request: admin_pb2.ListUnmatchedReceiptsRequest, context: Context
+    ) -> admin_pb2.ListUnmatchedReceiptsReply:
+        """Receipts whose twin is missing."""
+        found = await self._backoffice.unmatched_receipts(request.older_than_s * 1000)
+        return admin_pb2.ListUnmatchedReceiptsReply(signed_receipts=found)
+
+
+def _at(index: int) -> admin_pb2.DirectoryReply:
+    return admin_pb2.DirectoryReply(directory_index=index)
+
+
+def _best_checkpoint(connection: Connection, origin: str) -> SignedDocument:
+    return checkpoints.newest_witnessed(connection, origin) or checkpoints.newest(connection, origin)
+
+
+def _log_status(connection: Connection) -> list[admin_pb2.LogStatus]:
+    found = []
+    for origin in logs.origins(connection):
+        size = logs.size(connection, origin)
+        found.append(
+            admin_pb2.LogStatus(
+                origin=origin,
+                size=size,
+                root=logs.root(connection, origin).hex(),
+                witnesses=[witness.node_id for witness in checkpoints.witnesses(connection, origin, size)],
+            )
+        )
+    return found

@@ -1,0 +1,349 @@
+"""Raw data (原始数据), the provider's side: all consented subjects of a product, in encrypted frames, from any part onward.
+
+Parties: requester R, provider P. P's inputs: its snapshots and its consent book; R's: the request. R learns the permitted rows and
+how many subjects were refused for which reason; P learns that R took them; the hub learns times and sizes of frames.
+
+    P → R   plan                tables, rows, subjects, the root that P's receipt commits to
+    R → P   resume              how many complete parts R holds
+    P → R   batch …, part end   about 64 MiB; P stores where a part ends and its digest before it tells R
+    P → R   end                 the digest over all parts
+
+The digest of a part chains the SM3 of its frames; both sides compute it, and it stands in R's manifest. Before each batch P looks
+whether consents were withdrawn meanwhile: their rows are left out from there on.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Callable, Iterator
+from contextlib import suppress
+from dataclasses import dataclass
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from consent.catalogue import Catalogue
+from consent.decision import ItemUse
+from consent.masking import mask
+from consent.rules import UsageRules
+from nodes.errors import ExchangeFailed, NodeError
+from nodes.exchanges.frames import (
+    PART_TARGET_BYTES,
+    FrameType,
+    RawEnd,
+    RawPartEnd,
+    RawPlan,
+    RawResume,
+    decode,
+    encode,
+    encode_batch,
+)
+from nodes.exchanges.raw_plan import Planner, Tables, TransferPlan
+from nodes.exchanges.session import PeerRestarted, Session, SessionClosed
+from nodes.exchanges.terms import ExchangeTerms
+from nodes.policy import in_range
+from nodes.replica import Replica
+from nodes.store import Store
+from trust.suite import sm3
+
+log = logging.getLogger(__name__)
+
+_IPC_OPTIONS = pa.ipc.IpcWriteOptions(compression="lz4")
+_MAX_FRAME_BYTES = (4 << 20) - 1024
+
+
+@dataclass(frozen=True)
+class _Part:
+    """Where a part ended: the rows of a table up to `end_row` were looked at, `rows` of them were sent in this part."""
+
+    part_no: int
+    ordinal: int
+    end_row: int
+    table_done: bool
+    rows: int
+    digest: bytes
+
+
+class RawProvider:
+    """Serves raw transfers."""
+
+    def __init__(
+        self,
+        *,
+        store: Store,
+        replica: Replica,
+        tables: Tables,
+        planner: Planner,
+        catalogue: Catalogue,
+        rules: UsageRules,
+        clock: Callable[[], int],
+    ) -> None:
+        self._store = store
+        self._replica = replica
+        self._tables = tables
+        self._planner = planner
+        self._catalogue = catalogue
+        self._rules = rules
+        self._clock = clock
+
+    async def serve(self, session: Session, terms: ExchangeTerms) -> int:
+        """Give until the requester has everything and closes. Returns the rows sent here. Raises what ended the exchange."""
+        plan = await self._planner.plan(terms)
+        while True:
+            try:
+                sent = await self._transfer(session, terms, plan)
+                with suppress(SessionClosed):
+                    while True:
+                        await session.receive()
+                await self._finish(terms.exchange_id)
+                return sent
+            except PeerRestarted:
+                continue
+
+    async def _transfer(self, session: Session, terms: ExchangeTerms, plan: TransferPlan) -> int:
+        stored = plan.stored
+        parts = await self._parts(terms.exchange_id)
+        opening = RawPlan(
+            items=stored.items,
+            subjects=stored.subjects,
+            refused=stored.refused,
+            delete_by_ms=stored.delete_by_ms,
+            batch_root=stored.batch_root,
+            receipt_id=stored.receipt_id,
+            parts_done=len(parts),
+        )
+        await session.send(FrameType.RAW_PLAN, encode(opening))
+        frame_type, payload = await session.receive()
+        if frame_type != FrameType.RAW_RESUME:
+            raise ExchangeFailed(f"The requester sent a frame of type {frame_type} where it should say what it holds.")
+        held = decode(payload, RawResume).parts_held
+        if not 0 <= held <= len(parts):
+            raise ExchangeFailed(
+                f"The requester says that it holds {held} parts, but only {len(parts)} were sent. Fetch into a new directory."
+            )
+        kept = parts[:held]
+        await self._forget_parts(terms.exchange_id, held)
+        sender = _Sender(session, self._store, terms.exchange_id, kept)
+        withdrawn = _Withdrawn(self._replica, plan.permitted)
+        ordinal, row = (kept[-1].ordinal, kept[-1].end_row) if kept else (0, 0)
+        if kept and kept[-1].table_done:
+            ordinal, row = ordinal + 1, 0
+        while ordinal < len(stored.items):
+            await self._send_table(sender, plan, ordinal, row, withdrawn)
+            ordinal, row = ordinal + 1, 0
+        await session.send(FrameType.RAW_END, encode(sender.ending()))
+        return sender.rows
+
+    async def _send_table(
+        self, sender: _Sender, plan: TransferPlan, ordinal: int, first_row: int, withdrawn: _Withdrawn
+    ) -> None:
+        batches = self._batches(plan, ordinal)
+        row = 0
+        while True:
+            batch = await asyncio.to_thread(next, batches, None)
+            if batch is None:
+                break
+            begin, row = row, row + batch.num_rows
+            if row <= first_row:
+                continue
+            if begin < first_row:
+                batch, begin = batch.slice(first_row - begin), first_row
+            shown = await asyncio.to_thread(self._obliged, plan, ordinal, batch, withdrawn.now() if ordinal else None)
+            await sender.send(ordinal, begin, row, shown)
+        await sender.end_part(ordinal, row, table_done=True)
+
+    def _batches(self, plan: TransferPlan, ordinal: int) -> Iterator[pa.RecordBatch]:
+        size = plan.stored.batch_rows[ordinal]
+        if ordinal == 0:
+            return iter(plan.permitted.to_batches(max_chunksize=size))
+        use = plan.stored.uses[ordinal - 1]
+        item = plan.stored.items[ordinal]
+        codes = plan.permitted.column("uscc").combine_chunks()
+        fields = use.fields if self._period(use) in (None, *use.fields) else (*use.fields, str(self._period(use)))
+        return self._tables.scan(use.item_id, item.snapshot, codes, fields, size)
+
+    def _period(self, use: ItemUse) -> str | None:
+        return self._catalogue.item(use.item_id).period_field
+
+    def _obliged(
+        self, plan: TransferPlan, ordinal: int, batch: pa.RecordBatch, withdrawn: pa.Array | None
+    ) -> pa.RecordBatch:
+        """The batch under its obligations: withdrawn subjects and periods outside the consent left out, fields selected, masked."""
+        if ordinal == 0 or withdrawn is None:
+            return batch
+        use = plan.stored.uses[ordinal - 1]
+        if len(withdrawn):
+            batch = batch.filter(pc.invert(pc.is_in(batch.column(0), value_set=withdrawn)))
+        batch = self._within_periods(use, batch)
+        item = self._catalogue.item(use.item_id)
+        masking = dict(item.masking(use.fields, self._rules))
+        columns: list[Any] = [batch.column(0)]
+        for name in use.fields:
+            column = batch.column(name)
+            columns.append(
+                pa.array([mask(masking[name], value) for value in column.to_pylist()], pa.string())
+                if name in masking
+                else column
+            )
+        return pa.RecordBatch.from_arrays(columns, names=["uscc", *use.fields])
+
+    def _within_periods(self, use: ItemUse, batch: pa.RecordBatch) -> pa.RecordBatch:
+        """Bounds on the period differ by consent; few consents have them."""
+        period = self._period(use)
+        bounds = self._bounds(use)
+        if not bounds:
+            return batch
+        codes = batch.column(0).to_pylist()
+        periods = batch.column(period).to_pylist() if period is not None else [None] * len(codes)
+        keep = [
+            code not in bounds or in_range({"p": value if value is not None else ""}, "p", *bounds[code])
+            for code, value in zip(codes, periods, strict=True)
+        ]
+        return batch.filter(pa.array(keep))
+
+    def _bounds(self, use: ItemUse) -> dict[str, tuple[str | None, str | None]]:
+        book = self._replica.own_book
+        bounded = {
+            place: (part.range_from, part.range_to)
+            for place, terms in enumerate(book.terms)
+            for part in terms.scope
+            if part.item_id == use.item_id and part.mode is use.mode and (part.range_from or part.range_to)
+        }
+        if not bounded:
+            return {}
+        return {book.subjects[row]: bounded[place] for row, place in enumerate(book.terms_column) if place in bounded}
+
+    async def _parts(self, exchange_id: str) -> list[_Part]:
+        rows = await self._store.read(
+            lambda connection: connection.execute(
+                "SELECT part_no, ordinal, end_row, table_done, rows, digest FROM transfer_parts WHERE exchange_id = ? ORDER BY part_no",
+                (exchange_id,),
+            ).fetchall()
+        )
+        return [_Part(no, ordinal, end, bool(done), count, digest) for no, ordinal, end, done, count, digest in rows]
+
+    async def _forget_parts(self, exchange_id: str, held: int) -> None:
+        """The requester does not hold these: they are made again."""
+        await self._store.write(
+            lambda connection: (
+                connection.execute(
+                    "DELETE FROM transfer_parts WHERE exchange_id = ? AND part_no > ?", (exchange_id, held)
+                )
+                and None
+            )
+        )
+
+    async def _finish(self, exchange_id: str) -> None:
+        now_ms = self._clock()
+        await self._store.write(
+            lambda connection: (
+                connection.execute(
+                    "UPDATE transfers_out SET state = 'finished', ended_ms = ? WHERE exchange_id = ?",
+                    (now_ms, exchange_id),
+                )
+                and None
+            )
+        )
+        self._planner.forget(exchange_id)
+
+
+class _Sender:
+    """Sends frames and closes parts."""
+
+    def __init__(self, session: Session, store: Store, exchange_id: str, kept: list[_Part]) -> None:
+        self._session = session
+        self._store = store
+        self._exchange_id = exchange_id
+        self._digests = [part.digest for part in kept]
+        self.rows = sum(part.rows for part in kept)
+        self._frames: list[bytes] = []
+        self._part_bytes = 0
+        self._part_rows = 0
+
+    async def send(self, ordinal: int, first_row: int, end_row: int, batch: pa.RecordBatch) -> None:
+        """One batch, in two if it is too large for a frame."""
+        if batch.num_rows:
+            frame = await asyncio.to_thread(_frame, ordinal, first_row, end_row, batch)
+            if len(frame) > _MAX_FRAME_BYTES:
+                if batch.num_rows == 1:
+                    raise ExchangeFailed(
+                        "One record is larger than a frame of 4 MiB; it cannot be transferred.", code="TOO_LARGE"
+                    )
+                half = batch.num_rows // 2
+                await self.send(ordinal, first_row, first_row, batch.slice(0, half))
+                await self.send(ordinal, first_row, end_row, batch.slice(half))
+                return
+            await self._session.send(FrameType.RAW_BATCH, frame)
+            self._frames.append(sm3(frame))
+            self._part_bytes += len(frame)
+            self._part_rows += batch.num_rows
+        if self._part_bytes >= PART_TARGET_BYTES:
+            await self.end_part(ordinal, end_row, table_done=False)
+
+    async def end_part(self, ordinal: int, end_row: int, *, table_done: bool) -> None:
+        """Store where the part ends, then tell. An empty table still has one part, so that its end is known."""
+        digest = sm3(b"".join(self._frames))
+        self._digests.append(digest)
+        part = _Part(len(self._digests), ordinal, end_row, table_done, self._part_rows, digest)
+        await self._store.write(
+            lambda connection: (
+                connection.execute(
+                    "INSERT OR REPLACE INTO transfer_parts (exchange_id, part_no, ordinal, end_row, table_done, rows, digest)"
+                    " VALUES (?, ?, ?, ?, ?, ?, ?)",
+                    (self._exchange_id, part.part_no, ordinal, end_row, int(table_done), part.rows, digest),
+                )
+                and None
+            )
+        )
+        message = RawPartEnd(
+            part_no=part.part_no, ordinal=ordinal, rows=part.rows, table_done=table_done, digest=digest.hex()
+        )
+        await self._session.send(FrameType.RAW_PART_END, encode(message))
+        self.rows += self._part_rows
+        self._frames, self._part_bytes, self._part_rows = [], 0, 0
+
+    def ending(self) -> RawEnd:
+        """The last message."""
+        return RawEnd(parts=len(self._digests), rows=self.rows, digest=sm3(b"".join(self._digests)).hex())
+
+
+class _Withdrawn:
+    """The permitted subjects whose consent ended since the plan was made; looked at again only when the log has grown."""
+
+    def __init__(self, replica: Replica, permitted: pa.Table) -> None:
+        self._replica = replica
+        self._permitted = permitted
+        self._positions: object = None
+        self._codes = pa.array([], pa.string())
+
+    def now(self) -> pa.Array:
+        """Codes to leave out."""
+        if self._replica.alarm is not None:
+            raise NodeError(
+                "The node has seen the hub contradict itself and stopped the transfer.", code="LOG_INCONSISTENT"
+            )
+        positions = self._replica.positions()
+        if positions != self._positions:
+            self._positions = positions
+            self._codes = pa.array(self._look(), pa.string())
+        return self._codes
+
+    def _look(self) -> list[str]:
+        book = self._replica.own_book
+        gone = []
+        for code, consent in zip(
+            self._permitted.column("uscc").to_pylist(), self._permitted.column("consent_id").to_pylist(), strict=True
+        ):
+            view = book.view(consent)
+            if view is None or view.revoked_ms is not None:
+                gone.append(code)
+        return gone
+
+
+def _frame(ordinal: int, first_row: int, end_row: int, batch: pa.RecordBatch) -> bytes:
+    sink = pa.BufferOutputStream()
+    with pa.ipc.new_stream(sink, batch.schema, options=_IPC_OPTIONS) as writer:
+        writer.write_batch(batch)
+    return encode_batch(ordinal, first_row, end_row, sink.getvalue())

@@ -1,0 +1,359 @@
+"""The agent's own interface: the Agent service on a Unix socket, for the command and for programs of the same account.
+
+Access is what the file system says: the socket's folder can be entered, and the socket opened, by the agent's account only. Each
+method decodes, calls, and encodes; failures become the error detail that the hub uses too.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import AsyncIterator, Awaitable, Callable
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final, TypeVar
+
+import grpc
+import msgspec
+from xinqiao.v1 import agent_pb2, agent_pb2_grpc, errors_pb2, node_pb2
+
+from consent.decision import ItemUse
+from consent.directory import PRODUCT_PUBLISHED_TYPE, ProductPublished
+from consent.documents import (
+    CONSENT_REQUEST_TYPE,
+    ConsentRequest,
+    ItemScope,
+    Limits,
+    NoticePart,
+    Purpose,
+    PurposePart,
+    encode,
+    parse_request,
+)
+from consent.errors import ConsentError
+from nodes.agent import Agent
+from nodes.connection import CALL_TIMEOUT_S
+from nodes.errors import ERROR_METADATA_KEY, NodeError, UseRefused
+from nodes.exchanges.requester import TransferJob, Wanted
+from nodes.hub_channel import rpc
+from nodes.local_messages import items_of, product_of, progress_of, purpose_of, wanted_of
+from trust.document import sign_document
+from trust.errors import TrustError
+from trust.suite import sm3
+
+log = logging.getLogger(__name__)
+
+if TYPE_CHECKING:
+    Context = grpc.aio.ServicerContext[Any, Any]
+
+T = TypeVar("T")
+DAY_MS: Final = 86_400_000
+STATUS_OF: Final = {
+    "NOT_FOUND": grpc.StatusCode.NOT_FOUND,
+    "USE_REFUSED": grpc.StatusCode.PERMISSION_DENIED,
+    "PERMISSION_DENIED": grpc.StatusCode.PERMISSION_DENIED,
+    "PEER_OFFLINE": grpc.StatusCode.UNAVAILABLE,
+    "UNAVAILABLE": grpc.StatusCode.UNAVAILABLE,
+    "DISK_FULL": grpc.StatusCode.RESOURCE_EXHAUSTED,
+}
+NOTICE_TEXT: Final = (
+    "Your data named below is given by its provider to the institution named below, for the purpose and time named below. "
+    "The hub between them relays encrypted data and learns who exchanged how much with whom and when. "
+    "In a query or raw transfer the institution learns the values; in verification it learns yes or no, or a band. "
+    "You can withdraw at any time; what was used before stays used, and every use is in a log that you can verify."
+)
+NOTICE: Final = NoticePart(notice_id="exchange-notice", version="1", sm3=sm3(NOTICE_TEXT.encode()).hex(), language="en")
+
+
+class LocalApi(agent_pb2_grpc.AgentServicer):
+    """The Agent service."""
+
+    def __init__(self, agent: Agent) -> None:
+        self._agent = agent
+        self._server = grpc.aio.server(
+            options=(("grpc.max_receive_message_length", 64 << 20), ("grpc.max_send_message_length", 64 << 20))
+        )
+        agent_pb2_grpc.add_AgentServicer_to_server(self, self._server)
+
+    async def start(self) -> None:
+        """Listen on the socket of the node's home."""
+        settings = self._agent.context.settings
+        path = settings.agent_socket
+        path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+        path.unlink(missing_ok=True)
+        if path.parent != settings.home:
+            (settings.home / "agent.addr").write_text(str(path), encoding="utf-8")
+        self._server.add_insecure_port(f"unix:{path}")
+        await self._server.start()
+        Path(path).chmod(0o600)
+
+    async def stop(self) -> None:
+        """Stop listening; calls under way have two seconds."""
+        await self._server.stop(2.0)
+        self._agent.context.settings.agent_socket.unlink(missing_ok=True)
+
+    async def GetAgentStatus(
+        self, request: agent_pb2.AgentStatusRequest, context: Context
+    ) -> agent_pb2.AgentStatusReply:
+        return await _answer(context, self._status)
+
+    async def OpenQuery(self, request: agent_pb2.OpenQueryRequest, context: Context) -> agent_pb2.OpenQueryReply:
+        async def work() -> agent_pb2.OpenQueryReply:
+            exchange_id = await self._agent.requester.open_query(wanted_of(request))
+            return agent_pb2.OpenQueryReply(exchange_id=exchange_id)
+
+        return await _answer(context, work)
+
+    async def Query(self, request: agent_pb2.QueryRequest, context: Context) -> agent_pb2.QueryReply:
+        async def work() -> agent_pb2.QueryReply:
+            items = items_of(request.items_json) if request.items_json else ()
+            result = await self._agent.requester.query(
+                request.exchange_id, request.uscc, items, request.request_key or None
+            )
+            return agent_pb2.QueryReply(
+                records_json=result.records,
+                consent_ids=result.consent_ids,
+                delete_by_ms=result.delete_by_ms,
+                remaining_uses=-1 if result.remaining_uses is None else result.remaining_uses,
+                receipt_id=result.receipt_id,
+            )
+
+        return await _answer(context, work)
+
+    async def CloseExchange(
+        self, request: agent_pb2.CloseExchangeRequest, context: Context
+    ) -> agent_pb2.CloseExchangeReply:
+        async def work() -> agent_pb2.CloseExchangeReply:
+            return agent_pb2.CloseExchangeReply(queries=await self._agent.requester.close_query(request.exchange_id))
+
+        return await _answer(context, work)
+
+    async def Fetch(self, request: agent_pb2.FetchRequest, context: Context) -> AsyncIterator[agent_pb2.FetchProgress]:
+        try:
+            async for message in self._fetch(request):
+                yield message
+        except (NodeError, TrustError, ConsentError) as error:
+            await _abort(context, error)
+
+    async def _fetch(self, request: agent_pb2.FetchRequest) -> AsyncIterator[agent_pb2.FetchProgress]:
+        job = await self._agent.requester.fetch(wanted_of(request), Path(request.directory))
+        if job.task is None:
+            raise NodeError("The transfer did not start; fetch again.", code="UNAVAILABLE")
+        while not job.task.done():
+            job.changed.clear()
+            yield progress_of(job.exchange_id, job.progress.phase, job)
+            waiting = asyncio.ensure_future(job.changed.wait())
+            await asyncio.wait({waiting, job.task}, timeout=1.0, return_when=asyncio.FIRST_COMPLETED)
+            waiting.cancel()
+            await asyncio.sleep(0.1)
+        manifest = await job.task
+        message = progress_of(job.exchange_id, "finished", job)
+        message.manifest = str(job.directory / "manifest.json")
+        message.rows = manifest.rows
+        yield message
+
+    async def ListTransfers(
+        self, request: agent_pb2.ListTransfersRequest, context: Context
+    ) -> agent_pb2.ListTransfersReply:
+        async def work() -> agent_pb2.ListTransfersReply:
+            return agent_pb2.ListTransfersReply(
+                transfers=[
+                    agent_pb2.TransferReply(
+                        exchange_id=transfer.exchange_id,
+                        directory=str(transfer.directory),
+                        state=transfer.state,
+                        rows=transfer.rows,
+                        delete_by_ms=transfer.delete_by_ms,
+                        deleted_ms=transfer.deleted_ms,
+                    )
+                    for transfer in await self._agent.purge.transfers()
+                ]
+            )
+
+        return await _answer(context, work)
+
+    async def Purge(self, request: agent_pb2.PurgeRequest, context: Context) -> agent_pb2.PurgeReply:
+        async def work() -> agent_pb2.PurgeReply:
+            return agent_pb2.PurgeReply(deleted_exchanges=await self._agent.purge.run_once(request.at_ms or None))
+
+        return await _answer(context, work)
+
+    async def ListApprovals(
+        self, request: agent_pb2.ListApprovalsRequest, context: Context
+    ) -> agent_pb2.ListApprovalsReply:
+        async def work() -> agent_pb2.ListApprovalsReply:
+            return agent_pb2.ListApprovalsReply(
+                approvals=[
+                    agent_pb2.ApprovalReply(
+                        exchange_id=each.exchange_id,
+                        requester=each.requester,
+                        product_id=each.product_id,
+                        mode=each.mode,
+                        purpose=each.purpose,
+                        reason=each.reason,
+                        user=each.user,
+                        state=each.state,
+                        asked_ms=each.asked_ms,
+                    )
+                    for each in await self._agent.approvals.list()
+                ]
+            )
+
+        return await _answer(context, work)
+
+    async def DecideApproval(
+        self, request: agent_pb2.DecideApprovalRequest, context: Context
+    ) -> agent_pb2.DecideApprovalReply:
+        async def work() -> agent_pb2.DecideApprovalReply:
+            decided = await self._agent.approvals.decide(
+                request.exchange_id, approve=request.approve, reason=request.reason
+            )
+            await self._agent.provider.approved(decided)
+            return agent_pb2.DecideApprovalReply()
+
+        return await _answer(context, work)
+
+    async def LoadSources(self, request: agent_pb2.LoadSourcesRequest, context: Context) -> agent_pb2.LoadSourcesReply:
+        async def work() -> agent_pb2.LoadSourcesReply:
+            report = await asyncio.to_thread(self._agent.snapshots.load, self._agent.context.settings.sources_file)
+            return agent_pb2.LoadSourcesReply(report_json=report.to_json())
+
+        return await _answer(context, work)
+
+    async def PublishOwnProducts(
+        self, request: agent_pb2.PublishOwnProductsRequest, context: Context
+    ) -> agent_pb2.PublishOwnProductsReply:
+        return await _answer(context, self._publish)
+
+    async def ListAvailableProducts(
+        self, request: agent_pb2.ListAvailableProductsRequest, context: Context
+    ) -> agent_pb2.ListAvailableProductsReply:
+        async def work() -> agent_pb2.ListAvailableProductsReply:
+            products = self._agent.context.replica.directory.products()
+            return agent_pb2.ListAvailableProductsReply(
+                products=[product_of(each.published, "published") for each in products]
+            )
+
+        return await _answer(context, work)
+
+    async def AskConsent(self, request: agent_pb2.AskConsentRequest, context: Context) -> agent_pb2.AskConsentReply:
+        async def work() -> agent_pb2.AskConsentReply:
+            return agent_pb2.AskConsentReply(request_id=await self._ask_consent(request))
+
+        return await _answer(context, work)
+
+    async def ClearAlarm(self, request: agent_pb2.ClearAlarmRequest, context: Context) -> agent_pb2.ClearAlarmReply:
+        async def work() -> agent_pb2.ClearAlarmReply:
+            await self._agent.context.connection.clear_alarm(request.reason or "no reason given")
+            return agent_pb2.ClearAlarmReply()
+
+        return await _answer(context, work)
+
+    async def _status(self) -> agent_pb2.AgentStatusReply:
+        agent, context = self._agent, self._agent.context
+        connection, outbox = context.connection.status(), await agent.outbox.status()
+        replica = context.replica
+        checkpoint = replica.checkpoint(replica.own_origin)
+        errors = (connection.last_error, outbox.last_error, agent.monitor.last_error, agent.renewal.last_error)
+        return agent_pb2.AgentStatusReply(
+            node_id=context.settings.node_id,
+            member_id=context.settings.member_id,
+            connected=connection.connected,
+            checkpoint_ms=checkpoint.time_ms if checkpoint is not None else 0,
+            consents=len(replica.own_book),
+            directory_size=replica.directory.size,
+            outbox_waiting=outbox.waiting,
+            receipts_included=outbox.included,
+            alarm=replica.alarm.message if replica.alarm is not None else "",
+            certificate_expires_ms=int(agent.renewal.identity().not_after.timestamp() * 1000),
+            items=[
+                agent_pb2.ItemStatus(
+                    item_id=item.item_id,
+                    records=item.records,
+                    subjects=item.subjects,
+                    rejected=item.rejected,
+                    loaded_ms=item.loaded_ms,
+                    stale=item.stale,
+                )
+                for item in agent.snapshots.status(context.clock())
+            ],
+            open_exchanges=agent.provider.open_count + agent.requester.open_count,
+            last_error=next((error for error in errors if error), ""),
+        )
+
+    async def _publish(self) -> agent_pb2.PublishOwnProductsReply:
+        context = self._agent.context
+        replies = []
+        for product in self._agent.snapshots.products():
+            known = context.replica.directory.product(product.product_id)
+            document = ProductPublished(
+                product_id=product.product_id,
+                provider=context.settings.member_id,
+                title=product.title,
+                description=product.description,
+                items=product.items,
+                version=known.published.version + 1 if known is not None else 1,
+                time_ms=context.clock(),
+            )
+            if known is not None and known.withdrawn_ms is None and known.published.items == document.items:
+                replies.append(product_of(known.published, "published"))
+                continue
+            signed = sign_document(PRODUCT_PUBLISHED_TYPE, encode(document), context.identity)
+            message = node_pb2.ProductDocument(document=signed.encode())
+            reply = await rpc(context.connection.stubs.products.PublishProduct(message, timeout=CALL_TIMEOUT_S))
+            replies.append(product_of(document, reply.state))
+        return agent_pb2.PublishOwnProductsReply(products=replies)
+
+    async def _ask_consent(self, request: agent_pb2.AskConsentRequest) -> str:
+        context = self._agent.context
+        now_ms = context.clock()
+        items = items_of(request.items_json)
+        document = ConsentRequest(
+            request_id=context.new_id(),
+            requester=context.settings.member_id,
+            node_id=context.settings.node_id,
+            provider=request.provider,
+            uscc=request.uscc,
+            purpose=PurposePart(
+                purpose_code=purpose_of(request.purpose),
+                application_no=request.application_no or None,
+                separate_consent=any(context.catalogue.item(item.item_id).level >= 4 for item in items),
+            ),
+            scope=tuple(ItemScope(item_id=item.item_id, mode=item.mode, fields=item.fields) for item in items),
+            limits=Limits(
+                valid_from_ms=now_ms,
+                valid_to_ms=now_ms + (request.valid_days or 30) * DAY_MS,
+                data_life_days=request.data_life_days or 30,
+                max_uses=request.max_uses or None,
+            ),
+            notice=NOTICE,
+            reason=request.reason,
+            time_ms=now_ms,
+        )
+        payload = encode(document)
+        parse_request(payload)  # what would be refused elsewhere is refused here, with the same words
+        signed = sign_document(CONSENT_REQUEST_TYPE, payload, context.identity)
+        message = node_pb2.RequestConsentRequest(document=signed.encode())
+        await rpc(context.connection.stubs.consents.RequestConsent(message, timeout=CALL_TIMEOUT_S))
+        return document.request_id
+
+
+async def _answer(context: Context, work: Callable[[], Awaitable[T]]) -> T:
+    try:
+        return await work()
+    except (NodeError, TrustError, ConsentError) as error:
+        await _abort(context, error)
+        raise
+    except Exception:
+        log.exception("local_call_failed")
+        await _abort(context, NodeError("The agent failed; its log says more.", code="INTERNAL"))
+        raise
+
+
+async def _abort(context: Context, error: NodeError | TrustError | ConsentError) -> None:
+    code = error.code if error.code in errors_pb2.ErrorCode.DESCRIPTOR.values_by_name else "INVALID_ARGUMENT"
+    reason = error.reason if isinstance(error, NodeError) else ""
+    if isinstance(error, UseRefused):
+        code = "USE_REFUSED"
+    detail = errors_pb2.ErrorDetail(code=errors_pb2.ErrorCode.Value(code), message=str(error), reason=reason)
+    status = STATUS_OF.get(code, grpc.StatusCode.FAILED_PRECONDITION)
+    await context.abort(status, str(error), ((ERROR_METADATA_KEY, detail.SerializeToString()),))

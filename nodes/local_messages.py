@@ -1,0 +1,70 @@
+"""Between the messages of agent.proto and what the agent works with."""
+
+from __future__ import annotations
+
+import msgspec
+from xinqiao.v1 import agent_pb2
+
+from consent.decision import ItemUse
+from consent.directory import ProductPublished
+from consent.documents import Purpose
+from nodes.errors import NodeError
+from nodes.exchanges.requester import TransferJob, Wanted
+
+
+def wanted_of(request: agent_pb2.OpenQueryRequest | agent_pb2.FetchRequest) -> Wanted:
+    """Parse what an exchange is opened for. Raises NodeError."""
+    return Wanted(
+        provider=request.provider,
+        product_id=request.product_id,
+        items=items_of(request.items_json),
+        purpose=purpose_of(request.purpose),
+        reason=request.reason,
+        user=request.user,
+        application_no=request.application_no or None,
+    )
+
+
+def items_of(encoded: bytes) -> tuple[ItemUse, ...]:
+    """Parse the items of a request. Raises NodeError."""
+    try:
+        return msgspec.json.decode(encoded, type=tuple[ItemUse, ...])
+    except msgspec.MsgspecError as error:
+        raise NodeError(
+            f"The items cannot be read: {error}. Give them as item:mode:field,field.", code="INVALID_ARGUMENT"
+        ) from error
+
+
+def purpose_of(text: str) -> Purpose:
+    """Parse a purpose. Raises NodeError."""
+    try:
+        return Purpose(text)
+    except ValueError:
+        raise NodeError(
+            f"{text!r} is no purpose; choose one of {', '.join(Purpose)}.", code="INVALID_ARGUMENT"
+        ) from None
+
+
+def product_of(product: ProductPublished, state: str) -> agent_pb2.ProductState:
+    """Show a product."""
+    return agent_pb2.ProductState(
+        product_id=product.product_id,
+        provider=product.provider,
+        title=product.title,
+        state=state,
+        items_json=msgspec.json.encode(product.items),
+    )
+
+
+def progress_of(exchange_id: str, phase: str, job: TransferJob) -> agent_pb2.FetchProgress:
+    """Show how far a transfer is."""
+    progress = job.progress
+    return agent_pb2.FetchProgress(
+        exchange_id=exchange_id,
+        phase=phase,
+        rows=progress.rows,
+        total_rows=progress.total_rows,
+        bytes=progress.bytes,
+        subjects=progress.subjects,
+        refused_json=msgspec.json.encode(progress.refused),
+    )
