@@ -31,7 +31,7 @@ from cryptography import x509
 from cryptography.hazmat.primitives.serialization import Encoding
 from xinqiao.v1 import public_pb2, public_pb2_grpc
 
-from consent.directory import NodeEnrolled
+from consent.directory import NODE_ENROLLED_TYPE, NodeEnrolled
 from consent.documents import encode
 from nodes.credentials import (
     IDENTITY_FILE,
@@ -49,9 +49,7 @@ from trust.document import SignedDocument, sign_document
 from trust.errors import TrustError
 from trust.keyfile import save_private_key, write_protected
 from trust.sm2 import PrivateKey, PublicKey
-from trust.suite import sm3
 
-NODE_ENROLLED_TYPE: Final = "application/vnd.xinqiao.node-enrolled+json"
 CALL_TIMEOUT_S: Final = 20.0
 _MAX_TOKEN: Final = 16_384
 
@@ -138,7 +136,7 @@ def enrol(home: Path, token_text: str, secret: bytes, clock: Callable[[], int]) 
     request = public_pb2.EnrolRequest(
         token_secret=token.secret,
         csr_pem=csr_pem,
-        node_enrolled=_statement(token, identity, csr_pem, now_ms).encode(),
+        node_enrolled=_statement(token, identity, now_ms).encode(),
         time_ms=now_ms,
     )
     reply = _call(token.hub, request)
@@ -161,12 +159,11 @@ def _refuse_if_enrolled(home: Path) -> None:
             raise AlreadyEnrolled(f"{path} exists: this home has an identity; choose another, or move it away first")
 
 
-def _statement(token: Token, identity: PrivateKey, csr_pem: bytes, now_ms: int) -> SignedDocument:
+def _statement(token: Token, identity: PrivateKey, now_ms: int) -> SignedDocument:
     statement = NodeEnrolled(
         node_id=token.node_id,
         member_id=token.member_id,
         identity_key=identity.public.encode(),
-        certificate_sm3=sm3(csr_pem).hex(),
         time_ms=now_ms,
     )
     return sign_document(NODE_ENROLLED_TYPE, encode(statement), identity)

@@ -108,7 +108,6 @@ class HubSimulator:
             node_id=node_id,
             member_id=member_id,
             identity_key=key.public.encode(),
-            certificate_sm3="00" * 32,
             time_ms=self.time_ms,
         )
         return self.append(DIRECTORY, self.entry("node-enrolled", enrolled, key))

@@ -1,0 +1,56 @@
+# Xinqiao: what a contributor does. `make` alone prints this list.
+PYTHON ?= python3.11
+VENV := .venv
+BIN := $(VENV)/bin
+BENCH ?= all
+
+.DEFAULT_GOAL := help
+.PHONY: help demo serve test lint types bench docs proto lock clean
+
+help: ## print this list
+	@grep -E '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## /  make \1\t/' | expand -t 18
+
+$(VENV)/runtime: requirements.lock pyproject.toml
+	@command -v $(PYTHON) >/dev/null || { echo "Python 3.11 is needed (set PYTHON=/path/to/python3.11)"; exit 1; }
+	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes --requirement requirements.lock
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation --editable .
+	@touch $@
+
+$(VENV)/development: requirements-dev.lock $(VENV)/runtime
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes --requirement requirements-dev.lock
+	@touch $@
+
+demo: $(VENV)/runtime ## hub and three nodes over real loans: consent, query, transfer, refusal, revocation, audit
+	$(BIN)/xinqiao demo --home var/demo
+
+serve: $(VENV)/runtime ## the same, and leave it running
+	$(BIN)/xinqiao demo --home var/demo --keep
+
+test: lint ## everything that CI runs: format, lint, types, import rules, tests
+	$(BIN)/python -m pytest
+
+lint: $(VENV)/development ## format, lint, types, import rules
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+
+bench: $(VENV)/development ## benchmarks, one JSON line each (BENCH=query for some)
+	$(BIN)/python -m bench $(BENCH)
+
+docs: $(VENV)/development ## write docs/cli.md and docs/errors.md from the code
+	$(BIN)/python -m cli.reference > docs/cli.md
+
+proto: $(VENV)/development ## generate proto/gen from proto/xinqiao/v1
+	$(BIN)/python -m grpc_tools.protoc -Iproto --python_out=proto/gen --grpc_python_out=proto/gen \
+		--mypy_out=quiet:proto/gen --mypy_grpc_out=quiet:proto/gen proto/xinqiao/v1/*.proto
+
+lock: $(VENV)/development ## resolve the dependencies anew into the two lock files
+	$(BIN)/pip-compile --quiet --generate-hashes --no-emit-index-url --no-emit-find-links --no-emit-trusted-host --no-header \
+		--strip-extras --allow-unsafe --extra demo --extra postgresql --extra install -o requirements.lock pyproject.toml
+	$(BIN)/pip-compile --quiet --generate-hashes --no-emit-index-url --no-emit-find-links --no-emit-trusted-host --no-header \
+		--strip-extras --allow-unsafe --extra demo --extra postgresql --extra install --extra dev -o requirements-dev.lock pyproject.toml
+
+clean: ## remove the virtual environment and what the demo left
+	rm -rf $(VENV) var .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache
