@@ -54,6 +54,10 @@ class Status(IntEnum):
     SUPERSEDED = 4
 
 
+PlainRow = tuple[str, str, int, int, bytes, int, int, int, int | None, int]
+"""Record id, uscc, place in a list of terms, version, payload SM3, valid from, valid to, status, revoked, log index."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ConsentRow:
     """One consent as it is stored: what the book needs without looking at a signature again."""
@@ -162,15 +166,17 @@ class ConsentBook:
         for row in rows:
             self._put(row)
 
-    def load_columns(self, rows: Iterable[tuple[str, str, int, int, bytes, int, int, int, int | None, int]], terms: list[Terms]) -> None:
-        """Take many plain rows (record id, uscc, place in `terms`, version, digest, from, to, status, revoked, log index), verified
-        before. The quick way for a cold start; the book must be empty.
+    def load_columns(self, rows: Iterable[PlainRow], terms: list[Terms]) -> None:
+        """Take many plain rows that were verified before: the quick way for a cold start.
+
+        Raises ValueError unless the book is empty.
         """
         if self.record_ids:
             raise ValueError("only an empty book can be loaded by columns")
         places = [self._intern(each) for each in terms]
-        put_subject = self._rows_of_subject
-        for number, (record_id, uscc, terms_id, version, digest, begins, ends, status, revoked, log_index) in enumerate(rows):
+        for number, (record_id, uscc, terms_id, version, digest, begins, ends, status, revoked, log_index) in enumerate(
+            rows
+        ):
             self.record_ids.append(record_id)
             self.subjects.append(uscc)
             self.terms_column.append(places[terms_id])
@@ -182,13 +188,7 @@ class ConsentBook:
             self.revoked.append(NEVER if revoked is None else revoked)
             self._log_indexes.append(log_index)
             self._row_of[record_id] = number
-            known = put_subject.get(uscc)
-            if known is None:
-                put_subject[uscc] = number
-            elif isinstance(known, int):
-                put_subject[uscc] = [known, number]
-            else:
-                known.append(number)
+            self._add_row_of(uscc, number)
 
     # -- the fold
 
@@ -205,7 +205,9 @@ class ConsentBook:
         verify_document(document, document.payload_type, hub_key)
         handler = self._handlers().get(document.payload_type)
         if handler is None:
-            raise ConsentConflict(f"A consent log has no entries of type {document.payload_type}; update this software.")
+            raise ConsentConflict(
+                f"A consent log has no entries of type {document.payload_type}; update this software."
+            )
         return handler(index, document, directory)
 
     def _handlers(self) -> dict[str, Callable[[int, SignedDocument, Directory], Change]]:
@@ -223,7 +225,9 @@ class ConsentBook:
         self._subject_signed(document, consent.subject.uscc, consent.given_ms, directory)
         known = self._row_of.get(consent.record_id)
         if known is None and consent.record_version != 1:
-            raise ConsentConflict(f"Version {consent.record_version} of consent {consent.record_id} came before its first version.")
+            raise ConsentConflict(
+                f"Version {consent.record_version} of consent {consent.record_id} came before its first version."
+            )
         if known is not None and not self._follows(known, consent):
             raise ConsentConflict(
                 f"Consent {consent.record_id} is recorded already; a later version raises the version by one, names the digest of the "
@@ -287,13 +291,17 @@ class ConsentBook:
         A log's entries are dated in order (up to the grace), so that a key that was replaced cannot sign into the past.
         """
         if at_ms < self.newest_ms - DATING_GRACE_MS:
-            raise ConsentConflict("The document is dated long before the newest entry of this log; set the clock and sign it again.")
+            raise ConsentConflict(
+                "The document is dated long before the newest entry of this log; set the clock and sign it again."
+            )
         subject = directory.subject(uscc)
         key = directory.subject_key(uscc, at_ms)
         if key is None and subject is not None and subject.to_ms is None and at_ms >= subject.from_ms - DATING_GRACE_MS:
             key = subject.key
         if key is None:
-            raise ConsentConflict("The enterprise has no valid key in the directory; it must register and be approved first.")
+            raise ConsentConflict(
+                "The enterprise has no valid key in the directory; it must register and be approved first."
+            )
         verify_document(document, document.payload_type, key)
 
     def _same_provider(self, provider: str) -> None:
@@ -353,12 +361,26 @@ class ConsentBook:
         self.revoked.append(revoked)
         self._log_indexes.append(new.log_index)
         self._row_of[new.record_id] = row
-        self._rows_of_subject.setdefault(new.uscc, [])
-        rows = self._rows_of_subject[new.uscc]
-        if isinstance(rows, int):
-            self._rows_of_subject[new.uscc] = [rows, row]
+        self._add_row_of(new.uscc, row)
+
+    def _add_row_of(self, uscc: str, row: int) -> None:
+        """Most subjects have one consent: a bare number costs a tenth of a list."""
+        known = self._rows_of_subject.get(uscc)
+        if known is None:
+            self._rows_of_subject[uscc] = row
+        elif isinstance(known, int):
+            self._rows_of_subject[uscc] = [known, row]
         else:
-            rows.append(row)
+            known.append(row)
+
+    @property
+    def subject_count(self) -> int:
+        """The number of subjects that have any consent here."""
+        return len(self._rows_of_subject)
+
+    def subjects_with_several(self) -> list[list[int]]:
+        """The row numbers of each subject that has more than one consent, in the order of their first."""
+        return [rows for rows in self._rows_of_subject.values() if not isinstance(rows, int)]
 
     def _stored(self, row: int) -> ConsentRow:
         revoked = self.revoked[row]
@@ -374,4 +396,3 @@ class ConsentBook:
             revoked_ms=None if revoked == NEVER else revoked,
             log_index=self._log_indexes[row],
         )
-

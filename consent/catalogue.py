@@ -1,4 +1,4 @@
-"""The credit information catalogue (信用信息目录): which items exist, how they may be used, and what their values look like.
+"""The credit information catalogue (信用信息目录): which items exist, how they may be used, and of which fields.
 
 The catalogue is versioned data (`consent/data/catalogue-<version>.toml`), never code. Appendix A of DB11/T 2134-2023 is not to hand;
 what the data says of its own provenance is kept and shown. A file that does not fit is refused as a whole (CATALOGUE_INVALID):
@@ -12,75 +12,33 @@ what the data says of its own provenance is kept and shown. A file that does not
 
 from __future__ import annotations
 
-import re
 import tomllib
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
-from datetime import date
-from decimal import Decimal
 from functools import cached_property, lru_cache
 from importlib import resources
-from itertools import pairwise
 from types import MappingProxyType
 from typing import Annotated, Any, Final, Literal
 
 import msgspec
 
-from consent.documents import FieldName, ItemId, ItemMode
-from consent.errors import CatalogueInvalid, ItemUnknown, ValueInvalid
+from consent.documents import ItemId, ItemMode
+from consent.errors import CatalogueInvalid, ItemUnknown
+from consent.fields import Field, NameText, parse_value, wrong_measure, wrong_obligation
 from consent.rules import UsageRules
+
+__all__ = ["Catalogue", "CatalogueClass", "Field", "Item", "load_catalogue", "parse_catalogue", "parse_value"]
 
 CURRENT: Final = "2026.1"
 
-FieldType = Literal["string", "code", "integer", "decimal", "boolean", "date", "month", "enum"]
-MaskRule = Literal["name", "account", "address", "digest"]
 Frequency = Literal[
     "daily", "T+1", "weekly", "7 working days", "monthly", "quarterly", "yearly", "on request", "per application", "-"
 ]
-Value = str | int | bool | Decimal | date | list[str] | None
 
 UPDATE_DAYS: Final[Mapping[str, int]] = MappingProxyType(
     {"daily": 1, "T+1": 1, "weekly": 7, "7 working days": 11, "monthly": 31, "quarterly": 92, "yearly": 366}
 )
-"""How old, in days, the data of an item may be before it counts as stale. 7 working days are at most 11 days (without long holidays)."""
-
-_Positive = Annotated[int, msgspec.Meta(ge=1)]
-_Name = Annotated[str, msgspec.Meta(min_length=1, max_length=200)]
-
-
-class Field(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """One field of an item.
-
-    `length`: of a string (at most) or a code (exactly), in characters. `bands`: the lower edges of the classes that verification
-    mode shows. `mask`: how the value is shown where the usage rules demand masking (see `consent.masking`).
-    """
-
-    name: FieldName
-    type: FieldType
-    length: _Positive | None = None
-    precision: Annotated[int, msgspec.Meta(ge=1, le=38)] | None = None
-    scale: Annotated[int, msgspec.Meta(ge=0, le=38)] | None = None
-    minimum: int | None = None
-    maximum: int | None = None
-    unit: _Name | None = None
-    values: tuple[_Name, ...] = ()
-    list: bool = False
-    nullable: bool = False
-    mask: MaskRule | None = None
-    bands: tuple[float, ...] = ()
-
-    @property
-    def arrow_type(self) -> str:
-        """The name of the Arrow type that holds the field."""
-        names = {"integer": "int64", "boolean": "bool", "date": "date32"}
-        if self.type == "decimal":
-            return f"decimal128({self.precision},{self.scale})"
-        return "list<string>" if self.list else names.get(self.type, "string")
-
-    @property
-    def numeric(self) -> bool:
-        """Whether the field holds a number."""
-        return self.type in {"integer", "decimal"}
+"""How old, in days, the data of an item may be before it is stale. 7 working days are at most 11 days outside long holidays."""
 
 
 class Item(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, dict=True):
@@ -88,8 +46,8 @@ class Item(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True
 
     id: ItemId
     class_id: str = msgspec.field(name="class")
-    name: _Name
-    name_en: _Name
+    name: NameText
+    name_en: NameText
     level: Annotated[int, msgspec.Meta(ge=1, le=4)]
     modes: Annotated[tuple[ItemMode, ...], msgspec.Meta(min_length=1)]
     frequency: Frequency
@@ -134,15 +92,15 @@ class CatalogueClass(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_f
     """One of the classes of the catalogue."""
 
     id: Annotated[str, msgspec.Meta(pattern=r"^[A-Z]\Z")]
-    name: _Name
-    name_en: _Name
-    provenance: _Name
+    name: NameText
+    name_en: NameText
+    provenance: NameText
 
 
 class _File(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    version: _Name
-    provenance: _Name
-    standard: _Name
+    version: NameText
+    provenance: NameText
+    standard: NameText
     classes: Annotated[tuple[CatalogueClass, ...], msgspec.Meta(min_length=1)] = msgspec.field(name="class")
     items: Annotated[tuple[dict[str, Any], ...], msgspec.Meta(min_length=1)] = msgspec.field(name="item")
 
@@ -216,157 +174,12 @@ def _check_item(item: Item, classes: set[str]) -> None:
     if ItemMode.X in item.modes and len(item.modes) > 1:
         raise CatalogueInvalid(f"Item {item.id} is not provided (X) and cannot have other modes; remove them or X.")
     if item.level >= 3 and ItemMode.P in item.modes:
-        raise CatalogueInvalid(f"Item {item.id} of level {item.level} cannot be public; remove mode P or lower the level.")
+        raise CatalogueInvalid(
+            f"Item {item.id} of level {item.level} cannot be public; remove mode P or lower the level."
+        )
     if len(item.by_name) != len(item.fields):
         raise CatalogueInvalid(f"Item {item.id} names a field twice; remove one.")
     for field in item.fields:
-        wrong = _wrong_measure(field) or _wrong_obligation(field, verified=ItemMode.V in item.modes)
+        wrong = wrong_measure(field) or wrong_obligation(field, verified=ItemMode.V in item.modes)
         if wrong is not None:
             raise CatalogueInvalid(f"Field {item.id}.{field.name} of type {field.type} {wrong}.")
-
-
-_MEASURES: Final[Mapping[str, tuple[frozenset[str], frozenset[str]]]] = MappingProxyType(
-    {  # type: (must have, may have)
-        "string": (frozenset({"length"}), frozenset()),
-        "code": (frozenset({"length"}), frozenset()),
-        "integer": (frozenset(), frozenset({"minimum", "maximum"})),
-        "decimal": (frozenset({"precision", "scale"}), frozenset({"minimum", "maximum"})),
-        "enum": (frozenset({"values"}), frozenset()),
-    }
-)
-
-
-def _wrong_measure(field: Field) -> str | None:
-    """Rule 4."""
-    needed, possible = _MEASURES.get(field.type, (frozenset(), frozenset()))
-    all_measures = ("length", "precision", "scale", "minimum", "maximum", "values")
-    stated = {name for name in all_measures if getattr(field, name) not in (None, ())}
-    if needed - stated:
-        return f"lacks {', '.join(sorted(needed - stated))}; add it"
-    if stated - needed - possible:
-        return f"cannot have {', '.join(sorted(stated - needed - possible))}; remove it"
-    if field.precision is not None and field.scale is not None and field.scale > field.precision:
-        return "has more decimals than digits; raise precision or lower scale"
-    if field.minimum is not None and field.maximum is not None and field.minimum > field.maximum:
-        return "has a minimum above its maximum; swap them"
-    if len(set(field.values)) != len(field.values):
-        return "names a value twice; remove one"
-    if field.list and field.type not in {"string", "code", "enum"}:
-        return "cannot be a list; only texts can"
-    return None
-
-
-def _wrong_obligation(field: Field, *, verified: bool) -> str | None:
-    """Rule 5."""
-    if field.mask is not None and field.type not in {"string", "code"}:
-        return "cannot be masked; only texts can"
-    if field.bands and not field.numeric:
-        return "cannot have bands; only numbers can"
-    if not all(low < high for low, high in pairwise(field.bands)):
-        return "has bands that do not ascend; sort them"
-    if verified and field.numeric and not field.bands:
-        return "needs bands, because its item may be verified (V); add them"
-    return None
-
-
-def parse_value(field: Field, text: str) -> Value:
-    """One value of a field from text: the elements of a list are separated by "|", an empty text is no value.
-
-    Numbers are plain decimal (no exponent, no separators, no surrounding blanks), dates ISO 8601 (YYYY-MM-DD), months YYYY-MM.
-    Decimals come with exactly the scale of their field.
-    Raises ValueInvalid with what is wrong, never with the value itself.
-    """
-    if text == "":
-        if field.nullable:
-            return None
-        if field.list:
-            return []
-        raise ValueInvalid("is empty, and the field must have a value")
-    if field.list:
-        return [_parse_text(field, part.strip()) for part in text.split("|")]
-    return _PARSERS[field.type](field, text)
-
-
-def _parse_text(field: Field, text: str) -> str:
-    if any(ord(char) < 32 and char not in "\t\n\r" for char in text):
-        raise ValueInvalid("contains a control character")
-    if text == "":
-        raise ValueInvalid("has an empty element")
-    if field.type == "code" and len(text) != field.length:
-        raise ValueInvalid(f"has {len(text)} characters, not {field.length}")
-    if field.type == "string" and field.length is not None and len(text) > field.length:
-        raise ValueInvalid(f"has {len(text)} characters, more than {field.length}")
-    if field.type == "enum" and text not in field.values:
-        raise ValueInvalid(f"is none of {', '.join(field.values)}")
-    return text
-
-
-def _parse_integer(field: Field, text: str) -> int:
-    # 19 digits hold every 64-bit number, and keep a hostile text from costing quadratic time.
-    if not re.fullmatch(r"[+-]?[0-9]{1,19}", text):
-        raise ValueInvalid("is no whole number of at most 19 digits")
-    number = int(text)
-    if not -(2**63) <= number < 2**63:
-        raise ValueInvalid("does not fit into 64 bits")
-    _check_bounds(field, number)
-    return number
-
-
-def _check_bounds(field: Field, number: int | Decimal) -> None:
-    if field.minimum is not None and number < field.minimum:
-        raise ValueInvalid(f"is less than {field.minimum}")
-    if field.maximum is not None and number > field.maximum:
-        raise ValueInvalid(f"is more than {field.maximum}")
-
-
-def _parse_decimal(field: Field, text: str) -> Decimal:
-    precision, scale = field.precision or 18, field.scale or 0
-    form = re.fullmatch(r"[+-]?0*([0-9]*)(?:\.([0-9]*?)0*)?", text)
-    if form is None or not any(char.isdigit() for char in text):
-        raise ValueInvalid("is no plain decimal number")
-    if len(form[2] or "") > scale:
-        raise ValueInvalid(f"has more than {scale} decimals")
-    if len(form[1]) > precision - scale:
-        raise ValueInvalid(f"has more than {precision - scale} digits before the point")
-    # Built from digits, not by quantize: the default context rounds to 28 digits, and decimal128 holds 38.
-    digits = int((form[1] or "0") + (form[2] or "").ljust(scale, "0"))
-    number = Decimal((int(text[0] == "-" and digits != 0), tuple(map(int, str(digits))), -scale))
-    _check_bounds(field, number)
-    return number
-
-
-def _parse_boolean(_field: Field, text: str) -> bool:
-    known = {"true": True, "1": True, "是": True, "false": False, "0": False, "否": False}
-    if text.lower() not in known:
-        raise ValueInvalid("is neither true nor false")
-    return known[text.lower()]
-
-
-def _parse_date(_field: Field, text: str) -> date:
-    # The form is checked too: fromisoformat also takes weeks, such as 2026-W01-1.
-    if re.fullmatch(r"[0-9]{4}-[0-9]{2}-[0-9]{2}", text):
-        try:
-            return date.fromisoformat(text)
-        except ValueError:
-            raise ValueInvalid("is no day of the calendar") from None
-    raise ValueInvalid("is no ISO date (YYYY-MM-DD)")
-
-
-def _parse_month(_field: Field, text: str) -> str:
-    if not re.fullmatch(r"[0-9]{4}-(0[1-9]|1[0-2])", text) or text.startswith("0000"):
-        raise ValueInvalid("is no month (YYYY-MM)")
-    return text
-
-
-_PARSERS: Final[Mapping[str, Callable[[Field, str], Value]]] = MappingProxyType(
-    {
-        "string": _parse_text,
-        "code": _parse_text,
-        "enum": _parse_text,
-        "integer": _parse_integer,
-        "decimal": _parse_decimal,
-        "boolean": _parse_boolean,
-        "date": _parse_date,
-        "month": _parse_month,
-    }
-)

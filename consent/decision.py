@@ -1,92 +1,76 @@
 """The consent decision: one pure function from a request and what is known to a permit or one reason why not.
 
-It runs in the provider's node, where it counts, and again in the requester's. Rules, in the order in which they are checked:
+It runs in the provider's node, where it counts, and again in the requester's. Rules, in the order in which they are
+checked:
 
- 1. Every item must be in the catalogue (ITEM_UNKNOWN) and be provided at all (ITEM_NOT_PROVIDED: its only mode is X).
+ 1. There must be an item, and every item and field must be in the catalogue (ITEM_UNKNOWN) and be provided at all
+    (ITEM_NOT_PROVIDED: its only mode is X).
  2. An item that is asked for in mode P must be public in the catalogue; it needs no consent and is still recorded.
  3. For every other item the mode must be one that the catalogue allows for it, and the usage rules for the purpose
     (MODE_NOT_ALLOWED).
- 4. If any item needs consent: the log must be consistent (LOG_INCONSISTENT), and its newest verified checkpoint younger than
-    `max_staleness_ms` (CONSENT_STALE). A node that cannot know of revocations refuses.
+ 4. If any item needs consent: the log must be consistent (LOG_INCONSISTENT), and its newest verified checkpoint younger
+    than `max_staleness_ms` (CONSENT_STALE); one that is dated as far ahead proves nothing either. A node that cannot
+    know of revocations refuses.
  5. There must be a consent of this subject (NO_CONSENT); then, for each consent, in this order:
     a. it is for this provider (WRONG_PROVIDER) and names this requester (WRONG_GRANTEE);
     b. its signature was verified (SIGNATURE_INVALID);
-    c. it has begun (CONSENT_NOT_YET_VALID), is not revoked (CONSENT_REVOKED), and has not ended (CONSENT_EXPIRED);
+    c. it has begun (CONSENT_NOT_YET_VALID), is not revoked (CONSENT_REVOKED), and has not ended (CONSENT_EXPIRED),
+       neither by its own limit nor by the longest validity that the usage rules give its purpose; valid in [from, to);
     d. its purpose is the request's (PURPOSE_NOT_COVERED);
     e. it covers the item (ITEM_NOT_COVERED), in this mode (MODE_NOT_ALLOWED), with these fields (FIELD_NOT_COVERED);
-    f. an item of level 4 was consented to separately (SEPARATE_CONSENT_REQUIRED);
-    g. uses are left (USES_EXHAUSTED), and the frequency is kept (FREQUENCY_EXCEEDED).
- 6. Of several consents that pass, the one that ends first is used, then the smaller identifier; if none passes, the reason is
-    that of the consent that got furthest.
+    f. an item whose level demands it (4) was consented to separately (SEPARATE_CONSENT_REQUIRED);
+    g. uses are left (USES_EXHAUSTED; "once" means one use in all), and the frequency is kept (FREQUENCY_EXCEEDED).
+ 6. Of several consents that pass, the one that ends first is used, then the smaller identifier; if none passes, the
+    reason is that of the consent that got furthest, then of the smaller identifier.
  7. All items or nothing: the first item that is refused refuses the request.
 
-A permit carries its obligations: the fields, the masking of each, the bounds on the record's period, and when the data must be
-deleted. Every distinct consent of a permit is charged one use. Source: guideline 6.6.1; protocols.md 2; dictionary.md 5.
+A permit carries its obligations: the fields, the masking of each, the bounds on the record's period, and when the data
+must be deleted. Every distinct consent of a permit is charged one use. Source: guideline 6.6.1; protocols.md 2;
+dictionary.md 5.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from enum import StrEnum
+from functools import cached_property
 from typing import Final
 
 from consent.catalogue import Catalogue, Item
 from consent.documents import Document, FieldName, Frequency, ItemId, ItemMode, ItemScope, Purpose
 from consent.identifiers import window_start_ms
+from consent.reasons import PROGRESS, REASONS, Reason
 from consent.rules import UsageRules
+
+__all__ = [
+    "DAY_MS",
+    "DEFAULT_MAX_STALENESS_MS",
+    "PROGRESS",
+    "REASONS",
+    "ConsentView",
+    "Counts",
+    "Denial",
+    "Freshness",
+    "ItemGrant",
+    "ItemUse",
+    "Permit",
+    "Reason",
+    "Terms",
+    "UseCounts",
+    "UseRequest",
+    "decide",
+    "longest_validity_ms",
+    "no_counts",
+    "refuse_by_counts",
+    "refuse_by_freshness",
+    "refuse_by_parties",
+    "refuse_by_rules",
+    "refuse_by_scope",
+    "window_of",
+]
 
 DAY_MS: Final = 86_400_000
 DEFAULT_MAX_STALENESS_MS: Final = 60_000
-
-
-class Reason(StrEnum):
-    """Why a use is refused. The values are stable; REASONS has a sentence for each."""
-
-    ITEM_UNKNOWN = "ITEM_UNKNOWN"
-    ITEM_NOT_PROVIDED = "ITEM_NOT_PROVIDED"
-    LOG_INCONSISTENT = "LOG_INCONSISTENT"
-    CONSENT_STALE = "CONSENT_STALE"
-    NO_CONSENT = "NO_CONSENT"
-    WRONG_PROVIDER = "WRONG_PROVIDER"
-    WRONG_GRANTEE = "WRONG_GRANTEE"
-    SIGNATURE_INVALID = "SIGNATURE_INVALID"
-    CONSENT_NOT_YET_VALID = "CONSENT_NOT_YET_VALID"
-    CONSENT_REVOKED = "CONSENT_REVOKED"
-    CONSENT_EXPIRED = "CONSENT_EXPIRED"
-    PURPOSE_NOT_COVERED = "PURPOSE_NOT_COVERED"
-    ITEM_NOT_COVERED = "ITEM_NOT_COVERED"
-    MODE_NOT_ALLOWED = "MODE_NOT_ALLOWED"
-    FIELD_NOT_COVERED = "FIELD_NOT_COVERED"
-    SEPARATE_CONSENT_REQUIRED = "SEPARATE_CONSENT_REQUIRED"
-    USES_EXHAUSTED = "USES_EXHAUSTED"
-    FREQUENCY_EXCEEDED = "FREQUENCY_EXCEEDED"
-
-
-REASONS: Final[dict[Reason, str]] = {
-    Reason.ITEM_UNKNOWN: "The catalogue has no such item or field. Choose one that `xinqiao node products` lists.",
-    Reason.ITEM_NOT_PROVIDED: "The catalogue says that this item is never provided. Leave it out.",
-    Reason.LOG_INCONSISTENT: "The provider's node saw the hub contradict itself and refuses until its operator has looked. Ask the provider.",
-    Reason.CONSENT_STALE: "The provider's node has no fresh proof of which consents are revoked. It refuses until it reaches the hub again.",
-    Reason.NO_CONSENT: "The enterprise has given no consent for data of this provider. Ask it for one: `xinqiao consent request`.",
-    Reason.WRONG_PROVIDER: "The consent is for another provider's data. Ask for one that names this provider.",
-    Reason.WRONG_GRANTEE: "The consent names other institutions, not this one. Ask the enterprise for one that names it.",
-    Reason.SIGNATURE_INVALID: "The consent's signature does not verify. Do not rely on it; ask the enterprise for a new one.",
-    Reason.CONSENT_NOT_YET_VALID: "The consent begins later. Wait until then, or ask for one that begins now.",
-    Reason.CONSENT_REVOKED: "The enterprise has withdrawn its consent. Stop using its data; ask again if there is a reason to.",
-    Reason.CONSENT_EXPIRED: "The consent has ended. Ask the enterprise for a new one.",
-    Reason.PURPOSE_NOT_COVERED: "The consent is for another purpose. Ask for one that names this purpose.",
-    Reason.ITEM_NOT_COVERED: "The consent does not cover this item. Ask for it, or leave the item out.",
-    Reason.MODE_NOT_ALLOWED: "The item may not be used in this way. Choose a mode that the catalogue, the purpose and the consent allow.",
-    Reason.FIELD_NOT_COVERED: "The consent does not cover every field asked for. Ask only for the fields that it names.",
-    Reason.SEPARATE_CONSENT_REQUIRED: "The item is of the highest level and needs a separate, explicit consent. Ask the enterprise for one.",
-    Reason.USES_EXHAUSTED: "All uses that the consent allows are spent. Ask the enterprise for a new one.",
-    Reason.FREQUENCY_EXCEEDED: "The consent allows no further use in this hour, day or month. Wait, or ask for a higher frequency.",
-}
-"""What happened, and what to do."""
-
-PROGRESS: Final[dict[Reason, int]] = {reason: place for place, reason in enumerate(Reason)}
-"""How far a consent got before it was refused: the order of the checks."""
 
 
 class ItemUse(Document, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -123,10 +107,20 @@ class Terms:
     max_uses: int | None
     data_life_days: int
 
-    @property
+    @cached_property
     def limit(self) -> int | None:
         """The most uses in all, or None."""
         return 1 if self.fetch == "once" else self.max_uses
+
+    @cached_property
+    def scope_of(self) -> dict[tuple[str, ItemMode], ItemScope]:
+        """The scope by item and mode; made once for the many consents that share these terms."""
+        return {(part.item_id, part.mode): part for part in self.scope}
+
+    @cached_property
+    def item_ids(self) -> frozenset[str]:
+        """The items that are named, in whatever mode."""
+        return frozenset(part.item_id for part in self.scope)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -215,6 +209,8 @@ def decide(
     counts: Counts = no_counts,
 ) -> Permit | Denial:
     """Decide on a request. `consents`: every consent known of the subject. Pure; see the rules above."""
+    if not request.items:
+        return Denial(reason=Reason.ITEM_UNKNOWN)
     items: list[Item] = []
     for use in request.items:
         item = catalogue.find(use.item_id)
@@ -223,21 +219,21 @@ def decide(
             return Denial(reason=refused or Reason.ITEM_UNKNOWN, item_id=use.item_id)
         items.append(item)
     if any(use.mode is not ItemMode.P for use in request.items):
-        stale = refuse_by_freshness(freshness, request.at_ms)
-        if stale is not None:
-            return Denial(reason=stale)
+        unsure = refuse_by_freshness(freshness, request.at_ms)
+        if unsure is not None:
+            return Denial(reason=unsure)
     grants: list[ItemGrant] = []
     used: dict[str, ConsentView] = {}
     for use, item in zip(request.items, items, strict=True):
         if use.mode is ItemMode.P:
-            grants.append(grant(use, item, None, rules))
+            grants.append(_grant(use, item, None, rules))
             continue
-        chosen = _choose(request, use, item, consents, counts)
+        chosen = _choose(request, use, item, consents, rules, counts)
         if isinstance(chosen, Denial):
             return chosen
         used[chosen.record_id] = chosen
-        grants.append(grant(use, item, chosen, rules))
-    return _permit(request, tuple(grants), used, tuple(items), rules, counts)
+        grants.append(_grant(use, item, chosen, rules))
+    return _permit(request, tuple(grants), used, items, rules, counts)
 
 
 def refuse_by_rules(use: ItemUse, item: Item | None, purpose: Purpose, rules: UsageRules) -> Reason | None:
@@ -257,20 +253,37 @@ def refuse_by_freshness(freshness: Freshness, at_ms: int) -> Reason | None:
     """Rule 4."""
     if not freshness.consistent:
         return Reason.LOG_INCONSISTENT
-    if freshness.checkpoint_ms is None or at_ms - freshness.checkpoint_ms >= freshness.max_staleness_ms:
+    if freshness.checkpoint_ms is None or abs(at_ms - freshness.checkpoint_ms) >= freshness.max_staleness_ms:
         return Reason.CONSENT_STALE
     return None
 
 
-def refuse_by_terms(request_requester: str, request_provider: str, purpose: Purpose, use: ItemUse, level: int, terms: Terms) -> tuple[Reason | None, ...]:
-    """Rules 5a, 5d, 5e, 5f in that order, each None where it passes: what depends on the shared terms only."""
-    return (
-        Reason.WRONG_PROVIDER if terms.provider != request_provider else None,
-        Reason.WRONG_GRANTEE if request_requester not in terms.data_users else None,
-        Reason.PURPOSE_NOT_COVERED if terms.purpose != purpose else None,
-        _scope_refusal(use, terms),
-        Reason.SEPARATE_CONSENT_REQUIRED if level >= 4 and not terms.separate_consent else None,
-    )
+def refuse_by_parties(requester: str, provider: str, terms: Terms) -> Reason | None:
+    """Rule 5a: what the terms say of the parties."""
+    if terms.provider != provider:
+        return Reason.WRONG_PROVIDER
+    if requester not in terms.data_users:
+        return Reason.WRONG_GRANTEE
+    return None
+
+
+def refuse_by_scope(purpose: Purpose, use: ItemUse, terms: Terms, *, separate: bool) -> Reason | None:
+    """Rules 5d to 5f: what the terms say of purpose and item. `separate`: the item's level demands a separate consent."""
+    if terms.purpose is not purpose:
+        return Reason.PURPOSE_NOT_COVERED
+    part = terms.scope_of.get((use.item_id, use.mode))
+    if part is None:
+        return Reason.MODE_NOT_ALLOWED if use.item_id in terms.item_ids else Reason.ITEM_NOT_COVERED
+    if part.fields and use.fields and not set(use.fields) <= set(part.fields):
+        return Reason.FIELD_NOT_COVERED
+    if separate and not terms.separate_consent:
+        return Reason.SEPARATE_CONSENT_REQUIRED
+    return None
+
+
+def longest_validity_ms(terms: Terms, rules: UsageRules) -> int:
+    """How long a consent with these terms can hold at most, whatever it says itself."""
+    return rules.purposes[terms.purpose].longest_validity_days * DAY_MS
 
 
 def window_of(terms: Terms, at_ms: int) -> int | None:
@@ -288,58 +301,53 @@ def refuse_by_counts(terms: Terms, spent: UseCounts) -> Reason | None:
 
 
 def _choose(
-    request: UseRequest, use: ItemUse, item: Item, consents: Sequence[ConsentView], counts: Counts
+    request: UseRequest, use: ItemUse, item: Item, consents: Sequence[ConsentView], rules: UsageRules, counts: Counts
 ) -> ConsentView | Denial:
     """Rules 5 and 6 for one item."""
     best: ConsentView | None = None
-    furthest = Denial(reason=Reason.NO_CONSENT, item_id=use.item_id)
+    furthest: tuple[int, str, Reason] | None = None
     for consent in consents:
         if consent.uscc != request.subject:
             continue
-        reason = _refuse(request, use, item, consent, counts)
+        reason = _refuse(request, use, item, consent, rules, counts)
         if reason is None:
             if best is None or (consent.valid_to_ms, consent.record_id) < (best.valid_to_ms, best.record_id):
                 best = consent
-        elif PROGRESS[reason] > PROGRESS[furthest.reason]:
-            furthest = Denial(reason=reason, item_id=use.item_id, record_id=consent.record_id)
-    return best if best is not None else furthest
+        elif furthest is None or (-PROGRESS[reason], consent.record_id) < furthest[:2]:
+            furthest = (-PROGRESS[reason], consent.record_id, reason)
+    if best is not None:
+        return best
+    if furthest is None:
+        return Denial(reason=Reason.NO_CONSENT, item_id=use.item_id)
+    return Denial(reason=furthest[2], item_id=use.item_id, record_id=furthest[1])
 
 
-def _refuse(request: UseRequest, use: ItemUse, item: Item, consent: ConsentView, counts: Counts) -> Reason | None:
+def _refuse(  # noqa: PLR0911 (one return a rule, in their order)
+    request: UseRequest, use: ItemUse, item: Item, consent: ConsentView, rules: UsageRules, counts: Counts
+) -> Reason | None:
+    """Rule 5 for one item and one consent: the first reason against it, or None."""
     terms = consent.terms
-    wrong_provider, wrong_grantee, wrong_purpose, out_of_scope, not_separate = refuse_by_terms(
-        request.requester, request.provider, request.purpose, use, item.level, terms
-    )
-    reason = (
-        wrong_provider
-        or wrong_grantee
-        or (None if consent.signature_ok else Reason.SIGNATURE_INVALID)
-        or (Reason.CONSENT_NOT_YET_VALID if request.at_ms < consent.valid_from_ms else None)
-        or (Reason.CONSENT_REVOKED if consent.revoked_ms is not None else None)
-        or (Reason.CONSENT_EXPIRED if request.at_ms >= consent.valid_to_ms else None)
-        or wrong_purpose
-        or out_of_scope
-        or not_separate
-    )
+    reason = refuse_by_parties(request.requester, request.provider, terms)
+    if reason is not None:
+        return reason
+    if not consent.signature_ok:
+        return Reason.SIGNATURE_INVALID
+    if request.at_ms < consent.valid_from_ms:
+        return Reason.CONSENT_NOT_YET_VALID
+    if consent.revoked_ms is not None:
+        return Reason.CONSENT_REVOKED
+    if request.at_ms >= min(consent.valid_to_ms, consent.valid_from_ms + longest_validity_ms(terms, rules)):
+        return Reason.CONSENT_EXPIRED
+    separate = rules.levels[item.level].separate_consent
+    reason = refuse_by_scope(request.purpose, use, terms, separate=separate)
     if reason is not None or (terms.limit is None and terms.frequency is None):
         return reason
     return refuse_by_counts(terms, counts(consent.record_id, window_of(terms, request.at_ms)))
 
 
-def _scope_refusal(use: ItemUse, terms: Terms) -> Reason | None:
-    named = False
-    for part in terms.scope:
-        if part.item_id != use.item_id:
-            continue
-        named = True
-        if part.mode is use.mode:
-            return None if not part.fields or set(use.fields) <= set(part.fields) else Reason.FIELD_NOT_COVERED
-    return Reason.MODE_NOT_ALLOWED if named else Reason.ITEM_NOT_COVERED
-
-
-def grant(use: ItemUse, item: Item, consent: ConsentView | None, rules: UsageRules) -> ItemGrant:
+def _grant(use: ItemUse, item: Item, consent: ConsentView | None, rules: UsageRules) -> ItemGrant:
     """The obligations of one item: fields in the order of the catalogue, masking by level, bounds on the period."""
-    scope = _scope_of(use, consent.terms) if consent is not None else None
+    scope = consent.terms.scope_of[use.item_id, use.mode] if consent is not None else None
     allowed = set(scope.fields) if scope is not None and scope.fields else None
     wanted = set(use.fields) if use.fields else None
     fields = tuple(
@@ -358,20 +366,17 @@ def grant(use: ItemUse, item: Item, consent: ConsentView | None, rules: UsageRul
     )
 
 
-def _scope_of(use: ItemUse, terms: Terms) -> ItemScope | None:
-    return next((part for part in terms.scope if part.item_id == use.item_id and part.mode is use.mode), None)
-
-
 def _permit(
     request: UseRequest,
     grants: tuple[ItemGrant, ...],
     used: dict[str, ConsentView],
-    items: tuple[Item, ...],
+    items: Sequence[Item],
     rules: UsageRules,
     counts: Counts,
 ) -> Permit:
     level = max(item.level for item in items)
-    days = min([consent.terms.data_life_days for consent in used.values()] + [rules.longest_life_days(request.purpose, level)])
+    longest = rules.longest_life_days(request.purpose, level)
+    days = min([longest, *(consent.terms.data_life_days for consent in used.values())])
     remaining: int | None = None
     windows: list[tuple[str, int]] = []
     for consent in used.values():

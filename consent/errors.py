@@ -24,7 +24,7 @@ class IdentifierInvalid(ConsentError):
 
 
 class UsccInvalid(IdentifierInvalid):
-    """This is no unified social credit code."""
+    """A text is no unified social credit code."""
 
     code = "USCC_INVALID"
 

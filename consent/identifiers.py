@@ -58,7 +58,9 @@ def check_character(text: str) -> str:
 def parse_member_id(text: str) -> str:
     """A member or node identifier: lower case, digits, hyphens. Raises IdentifierInvalid."""
     if not _MEMBER_FORM.fullmatch(text):
-        raise IdentifierInvalid(f"{text[:60]!r} is no identifier: 2 to 41 lower-case letters, digits or hyphens, a letter first.")
+        raise IdentifierInvalid(
+            f"{text[:60]!r} is no identifier: 2 to 41 lower-case letters, digits or hyphens, a letter first."
+        )
     return text
 
 
@@ -69,6 +71,8 @@ def _window(unit: str, hour: int) -> int:
         moment = moment.replace(hour=0)
     elif unit == "month":
         moment = moment.replace(day=1, hour=0)
+    elif unit != "hour":
+        raise ValueError(f"{unit!r} is no unit of a frequency: hour, day or month")
     return int(moment.timestamp() * 1000)
 
 

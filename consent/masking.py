@@ -1,5 +1,6 @@
-"""Obligations on values: masking by level, and yes/no or band for verification mode. Applied by the provider's node before anything
-leaves it (guideline 7.2.2 c).
+"""Obligations on values: masking by level, and yes/no or band for verification mode.
+
+The provider's node applies them before anything leaves it (guideline 7.2.2 c).
 
 | rule    | shown                                                            |
 |---------|------------------------------------------------------------------|
@@ -16,7 +17,8 @@ from collections.abc import Callable, Mapping, Sequence
 from decimal import Decimal
 from typing import Final
 
-from consent.catalogue import Field, Item
+from consent.catalogue import Item
+from consent.fields import Field
 
 
 def _name(text: str) -> str:
@@ -51,36 +53,46 @@ def mask(rule: str, value: object) -> str | None:
 
 
 def verify_value(field: Field, value: object) -> str | bool | None:
-    """What verification mode tells of a value: the band of a number, the value of a yes/no or of a short list, else whether there
-    is one at all. Never the value of a number or a text.
+    """What verification mode tells of a value.
+
+    The band of a number, the value of a yes/no or of one of a stated set, else whether there is one at all. Never the value
+    of a number or a text; a value that does not have the field's type is not told either.
     """
     if field.type == "boolean":
-        return bool(value) if value is not None else None
+        return value if isinstance(value, bool) else None
     if value is None:
         return None if field.nullable else False
-    if field.type in {"integer", "decimal"} and isinstance(value, int | float | Decimal):
-        return band(field.bands or (0,), value)
-    if field.type == "enum":
+    if field.numeric and field.bands and isinstance(value, int | float | Decimal):
+        return band(field.bands, value)
+    if field.type == "enum" and value in field.values:
         return str(value)
     return True
 
 
 def band(edges: Sequence[float], value: float | Decimal) -> str:
-    """The class of a number between stated edges, as text: "<1", "1-3", …, ">=12"."""
+    """The class of a number between ascending lower edges (at least one), as text: "<1", "1-3" (1 included, 3 not), …, ">=12"."""
     place = bisect_right(edges, value)
     if place == 0:
-        return f"<{edges[0]:g}"
+        return f"<{_edge(edges[0])}"
     if place == len(edges):
-        return f">={edges[-1]:g}"
-    return f"{edges[place - 1]:g}-{edges[place]:g}"
+        return f">={_edge(edges[-1])}"
+    return f"{_edge(edges[place - 1])}-{_edge(edges[place])}"
+
+
+def _edge(edge: float) -> str:
+    return str(int(edge)) if edge == int(edge) else str(edge)
 
 
 def apply_to_record(
     item: Item, record: Mapping[str, object], fields: Sequence[str], masking: Mapping[str, str], *, verification: bool
 ) -> dict[str, object]:
-    """One record with the obligations applied: the permitted fields only, masked, or reduced to bands."""
+    """One record with the obligations applied: the permitted fields only, masked, or reduced to bands.
+
+    A verification still says which period or year a record is about: without it a band would mean nothing.
+    """
     if verification:
-        return {name: verify_value(item.by_name[name], record.get(name)) for name in fields}
-    return {
-        name: mask(masking[name], record.get(name)) if name in masking else record.get(name) for name in fields
-    }
+        return {
+            name: record.get(name) if name == item.period_field else verify_value(item.by_name[name], record.get(name))
+            for name in fields
+        }
+    return {name: mask(masking[name], record.get(name)) if name in masking else record.get(name) for name in fields}

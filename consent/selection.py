@@ -1,15 +1,22 @@
 """Which subjects of a book a use is allowed for: the decision over all consents at once.
 
-Gives for every subject exactly what `decision.decide` gives one by one. What depends on the shared terms is decided once for each
-distinct terms; what depends on the single consent is compared in columns; only consents with limited uses are looked at singly.
+Gives for every subject exactly what `decision.decide` gives one by one:
+1. What depends on the shared terms is decided once for each distinct terms, with the same functions.
+2. What depends on the single consent (its times, its revocation) is compared in columns; only consents with limited uses
+   are looked at singly, and only where all else allows the use.
+3. A subject with several consents gets for each item the best that any of them gives. Where the choice among several that
+   pass matters, `decide` itself makes it.
 A million subjects take about a second.
 """
 
 from __future__ import annotations
 
+from array import array
 from collections import Counter
+from collections.abc import Iterable
 from dataclasses import dataclass
-from typing import Final
+from itertools import chain
+from typing import Final, NamedTuple, TypeVar
 
 import numpy as np
 import numpy.typing as npt
@@ -17,35 +24,40 @@ import numpy.typing as npt
 from consent.book import NEVER, ConsentBook
 from consent.catalogue import Catalogue
 from consent.decision import (
+    DAY_MS,
     PROGRESS,
     Counts,
+    Denial,
     Freshness,
     ItemUse,
     Permit,
     Reason,
-    Terms,
     UseRequest,
     decide,
+    longest_validity_ms,
     no_counts,
     refuse_by_counts,
     refuse_by_freshness,
+    refuse_by_parties,
     refuse_by_rules,
-    refuse_by_terms,
+    refuse_by_scope,
     window_of,
 )
 from consent.documents import ItemMode, Purpose
 from consent.rules import UsageRules
 
-DAY_MS: Final = 86_400_000
 _PERMIT: Final = len(Reason)
+"""The code of a row that nothing is against; above those of the reasons, so that the best code is the greatest."""
 _ORDER: Final = tuple(Reason)
 
+_Number = TypeVar("_Number", np.int32, np.int64)
+
 Codes = npt.NDArray[np.int8]
+Rows = npt.NDArray[np.int64]
 
 
-@dataclass(frozen=True, kw_only=True)
-class SelectedSubject:
-    """One subject that the use is allowed for, with the consents that allow it."""
+class SelectedSubject(NamedTuple):
+    """One subject that the use is allowed for, and the consents to charge one use each (none for public items)."""
 
     uscc: str
     record_ids: tuple[str, ...]
@@ -73,104 +85,180 @@ def select_subjects(
     rules: UsageRules,
     counts: Counts = no_counts,
 ) -> Selection:
-    """Decide for every subject of the book. Public items alone select every subject that has any consent here."""
-    request = UseRequest(subject="", requester=requester, provider=provider, purpose=purpose, items=items, at_ms=at_ms)
-    early = _refuse_all(request, freshness, catalogue, rules)
+    """Decide for every subject of the book. Public items alone select every subject that has any consent here. Pure."""
+    template = UseRequest(subject="", requester=requester, provider=provider, purpose=purpose, items=items, at_ms=at_ms)
+    asked = _Asked(template, freshness, catalogue, rules, counts)
+    early = asked.refusal()
     if early is not None:
-        return Selection(subjects=(), refused=Counter({early: len(set(book.subjects))}))
-    codes = [_codes(book, request, use, catalogue, counts) for use in items if use.mode is not ItemMode.P]
-    level = max(catalogue.item(use.item_id).level for use in items)
-    longest_days = rules.longest_life_days(purpose, level)
-    life_ms = np.array([min(terms.data_life_days, longest_days) * DAY_MS for terms in book.terms] or [0], dtype=np.int64)
-    terms_column = np.frombuffer(book.terms_column, dtype=np.int32) if len(book) else np.empty(0, np.int32)
-    delete_by = (at_ms + life_ms[terms_column]).tolist() if len(book) else []
-    rows = [column.tolist() for column in codes]
-    chosen: list[SelectedSubject] = []
-    refused: Counter[Reason] = Counter()
-    seen: set[str] = set()
-    for row, uscc in enumerate(book.subjects):
-        own = book.rows_of(uscc)
-        if len(own) == 1:
-            worst = _first_refusal(rows, row)
-            if worst is None:
-                chosen.append(SelectedSubject(uscc=uscc, record_ids=(book.record_ids[row],), delete_by_ms=delete_by[row]))
-            else:
-                refused[worst] += 1
-        elif uscc not in seen:
-            seen.add(uscc)
-            outcome = decide(
-                UseRequest(
-                    subject=uscc, requester=requester, provider=provider, purpose=purpose, items=items, at_ms=at_ms
-                ),
-                book.consents_of(uscc),
-                freshness,
-                catalogue,
-                rules,
-                counts,
-            )
-            if isinstance(outcome, Permit):
-                chosen.append(SelectedSubject(uscc=uscc, record_ids=outcome.spends, delete_by_ms=outcome.delete_by_ms))
-            else:
-                refused[outcome.reason] += 1
-    return Selection(subjects=tuple(chosen), refused=refused)
+        return Selection(subjects=(), refused=Counter({early: book.subject_count}))
+    longest_days = rules.longest_life_days(purpose, max(catalogue.item(use.item_id).level for use in items))
+    if all(use.mode is ItemMode.P for use in items):
+        public = (SelectedSubject(uscc, (), at_ms + longest_days * DAY_MS) for uscc in dict.fromkeys(book.subjects))
+        return Selection(subjects=tuple(public), refused=Counter())
+    codes = _codes(book, asked)
+    chosen, refused = _decide_single(book, codes)
+    several, fallback, refused_several = _decide_several(book, codes)
+    rows = np.concatenate([chosen, several])
+    life_days = np.array([min(terms.data_life_days, longest_days) for terms in book.terms] or [0], dtype=np.int64)
+    delete_by = at_ms + DAY_MS * life_days[_column(book.terms_column, np.int32)[rows]]
+    selected = _selected(book, rows.tolist(), delete_by.tolist())
+    # The place of a subject is its first row; for those with several, the chosen one may be later.
+    places = [*chosen.tolist(), *(book.rows_of(book.subjects[row])[0] for row in several.tolist())]
+    counter = Counter({_ORDER[code]: n for code, n in enumerate((refused + refused_several).tolist()) if n})
+    for first in fallback:
+        outcome = asked.decide(book, book.subjects[first])
+        if isinstance(outcome, Permit):
+            selected.append(SelectedSubject(book.subjects[first], outcome.spends, outcome.delete_by_ms))
+            places.append(first)
+        else:
+            counter[outcome.reason] += 1
+    if len(places) > len(chosen):
+        selected = [selected[at] for at in np.argsort(np.array(places), kind="stable").tolist()]
+    return Selection(subjects=tuple(selected), refused=counter)
 
 
-def _refuse_all(request: UseRequest, freshness: Freshness, catalogue: Catalogue, rules: UsageRules) -> Reason | None:
-    """Rules 1 to 4 of the decision, the same for every subject."""
-    for use in request.items:
-        refused = refuse_by_rules(use, catalogue.find(use.item_id), request.purpose, rules)
-        if refused is not None:
-            return refused
-    if any(use.mode is not ItemMode.P for use in request.items):
-        return refuse_by_freshness(freshness, request.at_ms)
-    return None
+@dataclass(frozen=True)
+class _Asked:
+    """What is asked of every subject, and what is known for all of them."""
+
+    template: UseRequest
+    freshness: Freshness
+    catalogue: Catalogue
+    rules: UsageRules
+    counts: Counts
+
+    def refusal(self) -> Reason | None:
+        """Rules 1 to 4 of the decision, the same for every subject."""
+        if not self.template.items:
+            return Reason.ITEM_UNKNOWN
+        for use in self.template.items:
+            refused = refuse_by_rules(use, self.catalogue.find(use.item_id), self.template.purpose, self.rules)
+            if refused is not None:
+                return refused
+        if any(use.mode is not ItemMode.P for use in self.template.items):
+            return refuse_by_freshness(self.freshness, self.template.at_ms)
+        return None
+
+    def decide(self, book: ConsentBook, uscc: str) -> Permit | Denial:
+        """The decision for one subject."""
+        each = self.template
+        request = UseRequest(
+            subject=uscc,
+            requester=each.requester,
+            provider=each.provider,
+            purpose=each.purpose,
+            items=each.items,
+            at_ms=each.at_ms,
+        )
+        return decide(request, book.consents_of(uscc), self.freshness, self.catalogue, self.rules, self.counts)
 
 
-def _first_refusal(columns: list[list[int]], row: int) -> Reason | None:
-    for column in columns:
-        if column[row] != _PERMIT:
-            return _ORDER[column[row]]
-    return None
+def _column(numbers: array[int], kind: type[_Number]) -> npt.NDArray[_Number]:
+    """A column of the book without a copy; it must not outlive the call, or the book could not grow."""
+    return np.frombuffer(numbers, dtype=kind) if len(numbers) else np.empty(0, kind)
 
 
-def _codes(book: ConsentBook, request: UseRequest, use: ItemUse, catalogue: Catalogue, counts: Counts) -> Codes:
-    """For one item and each row of the book: the place of the first reason against it, or _PERMIT."""
-    size = len(book)
-    if size == 0:
-        return np.empty(0, np.int8)
-    level = catalogue.item(use.item_id).level
-    before, after = _terms_codes(book.terms, request, use, level)
-    terms_column = np.frombuffer(book.terms_column, dtype=np.int32)
-    valid_from = np.frombuffer(book.valid_from, dtype=np.int64)
-    valid_to = np.frombuffer(book.valid_to, dtype=np.int64)
-    revoked = np.frombuffer(book.revoked, dtype=np.int64)
-    codes = before[terms_column]
-    for against, reason in (
-        (request.at_ms < valid_from, Reason.CONSENT_NOT_YET_VALID),
-        (revoked != NEVER, Reason.CONSENT_REVOKED),
-        (request.at_ms >= valid_to, Reason.CONSENT_EXPIRED),
-    ):
-        codes = np.where((codes == _PERMIT) & against, np.int8(PROGRESS[reason]), codes)
-    codes = np.where(codes == _PERMIT, after[terms_column], codes)
-    limited = np.array([terms.limit is not None or terms.frequency is not None for terms in book.terms])
-    for row in np.flatnonzero((codes == _PERMIT) & limited[terms_column]).tolist():
-        terms = book.terms[book.terms_column[row]]
-        spent = refuse_by_counts(terms, counts(book.record_ids[row], window_of(terms, request.at_ms)))
-        if spent is not None:
-            codes[row] = PROGRESS[spent]
+def _codes(book: ConsentBook, asked: _Asked) -> list[Codes]:
+    """For each item that needs consent and each row of the book: the place of the first reason against it, or _PERMIT."""
+    terms_column = _column(book.terms_column, np.int32)
+    times = _times_codes(book, asked)
+    codes = []
+    for use in asked.template.items:
+        if use.mode is ItemMode.P:
+            continue
+        parties, scope = _terms_codes(book, asked, use)
+        # The codes are in the order of the checks, so the first reason against a row is the least of its codes.
+        codes.append(np.minimum(np.minimum(parties[terms_column], times), scope[terms_column]))
+    spent = _spent_codes(book, asked, np.logical_or.reduce([each == _PERMIT for each in codes]))
+    return [np.minimum(each, spent) for each in codes]
+
+
+def _terms_codes(book: ConsentBook, asked: _Asked, use: ItemUse) -> tuple[Codes, Codes]:
+    """What lies in the distinct terms: rule 5a, and rules 5d to 5f."""
+    each = asked.template
+    level = asked.catalogue.item(use.item_id).level
+    separate = asked.rules.levels[level].separate_consent
+    parties = [refuse_by_parties(each.requester, each.provider, terms) for terms in book.terms]
+    scope = [refuse_by_scope(each.purpose, use, terms, separate=separate) for terms in book.terms]
+    return _code_array(parties), _code_array(scope)
+
+
+def _code_array(reasons: Iterable[Reason | None]) -> Codes:
+    return np.array([_PERMIT if reason is None else PROGRESS[reason] for reason in reasons], dtype=np.int8)
+
+
+def _times_codes(book: ConsentBook, asked: _Asked) -> Codes:
+    """What lies in the single consent: rule 5c, the first check that fails."""
+    at_ms = asked.template.at_ms
+    begins, ends = _column(book.valid_from, np.int64), _column(book.valid_to, np.int64)
+    longest = np.array([longest_validity_ms(terms, asked.rules) for terms in book.terms], dtype=np.int64)
+    ended = (at_ms >= ends) | (at_ms >= begins + longest[_column(book.terms_column, np.int32)])
+    codes = np.full(len(book), _PERMIT, np.int8)
+    codes[ended] = PROGRESS[Reason.CONSENT_EXPIRED]
+    codes[_column(book.revoked, np.int64) != NEVER] = PROGRESS[Reason.CONSENT_REVOKED]
+    codes[at_ms < begins] = PROGRESS[Reason.CONSENT_NOT_YET_VALID]
     return codes
 
 
-def _terms_codes(terms: list[Terms], request: UseRequest, use: ItemUse, level: int) -> tuple[Codes, Codes]:
-    """The reasons that lie in the terms, split into those checked before and after the consent's own times."""
-    before, after = np.full(len(terms), _PERMIT, np.int8), np.full(len(terms), _PERMIT, np.int8)
-    for place, each in enumerate(terms):
-        checks = refuse_by_terms(request.requester, request.provider, request.purpose, use, level, each)
-        early = next((reason for reason in checks[:2] if reason is not None), None)
-        late = next((reason for reason in checks[2:] if reason is not None), None)
-        if early is not None:
-            before[place] = PROGRESS[early]
-        if late is not None:
-            after[place] = PROGRESS[late]
-    return before, after
+def _spent_codes(book: ConsentBook, asked: _Asked, open_rows: npt.NDArray[np.bool_]) -> Codes:
+    """Rule 5g for the rows that all else allows for some item."""
+    codes = np.full(len(book), _PERMIT, np.int8)
+    limited = np.array([terms.limit is not None or terms.frequency is not None for terms in book.terms], dtype=bool)
+    windows = [window_of(terms, asked.template.at_ms) for terms in book.terms]
+    for row in np.flatnonzero(open_rows & limited[_column(book.terms_column, np.int32)]).tolist():
+        place = book.terms_column[row]
+        reason = refuse_by_counts(book.terms[place], asked.counts(book.record_ids[row], windows[place]))
+        if reason is not None:
+            codes[row] = PROGRESS[reason]
+    return codes
 
+
+def _first_refusal(codes: list[Codes]) -> Codes:
+    """Rule 7: the code of the first item that is refused, or _PERMIT."""
+    first = codes[0]
+    for later in codes[1:]:
+        first = np.where(first == _PERMIT, later, first)
+    return first
+
+
+def _decide_single(book: ConsentBook, codes: list[Codes]) -> tuple[Rows, Rows]:
+    """The subjects with one consent: their rows if allowed, and how many are refused by code."""
+    single = np.ones(len(book), dtype=bool)
+    single[_flat(book.subjects_with_several())] = False
+    first = _first_refusal(codes)
+    refused = np.bincount(first[single], minlength=_PERMIT + 1)[:_PERMIT]
+    return np.flatnonzero(single & (first == _PERMIT)), refused
+
+
+def _decide_several(book: ConsentBook, codes: list[Codes]) -> tuple[Rows, list[int], Rows]:
+    """The subjects with several consents, in three parts.
+
+    The rows that alone allow every item; the first rows of the subjects for which `decide` has to choose; how many are
+    refused by code.
+    """
+    groups = book.subjects_with_several()
+    if not groups:
+        return np.empty(0, np.int64), [], np.zeros(_PERMIT, np.int64)
+    rows = _flat(groups)
+    starts = np.cumsum([0, *map(len, groups[:-1])])
+    first = _first_refusal([np.maximum.reduceat(each[rows], starts) for each in codes])
+    refused = np.bincount(first, minlength=_PERMIT + 1)[:_PERMIT]
+    passing = [each[rows] == _PERMIT for each in codes]
+    # One consent passes for every item, and no other for any: then the choice is plain.
+    by_all = np.add.reduceat(np.logical_and.reduce(passing).astype(np.int64), starts)
+    by_any = np.add.reduceat(np.logical_or.reduce(passing).astype(np.int64), starts)
+    plain = (first == _PERMIT) & (by_all == 1) & (by_any == 1)
+    row = np.add.reduceat(rows * np.logical_and.reduce(passing), starts)
+    fallback = rows[starts][(first == _PERMIT) & ~plain]
+    return row[plain], fallback.tolist(), refused
+
+
+def _flat(groups: list[list[int]]) -> Rows:
+    return np.fromiter(chain.from_iterable(groups), dtype=np.int64)
+
+
+def _selected(book: ConsentBook, rows: list[int], delete_by: list[int]) -> list[SelectedSubject]:
+    """The outcome of rows that alone allow the use."""
+    subjects = map(book.subjects.__getitem__, rows)
+    record_ids = zip(map(book.record_ids.__getitem__, rows), strict=True)
+    return list(map(SelectedSubject, subjects, record_ids, delete_by))

@@ -100,9 +100,7 @@ class BatchCommitment(Document, frozen=True, kw_only=True, forbid_unknown_fields
 
 
 class Receipt(Document, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """One recorded use or refusal. `subject` is empty for a batch. The random `receipt_id` also blinds the leaf's
-    hash.
-    """
+    """One recorded use or refusal. `subject` is empty for a batch. The random `receipt_id` also blinds the leaf's hash."""
 
     receipt_id: Uuid
     side: Literal["provider", "requester"]
@@ -144,9 +142,7 @@ class BatchHead(Document, frozen=True, kw_only=True, forbid_unknown_fields=True)
 
 
 class SignedReceipt(Document, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """A receipt's bytes as they are hashed, their place in the batch, and the signed head. A leaf of the log
-    ``usage``.
-    """
+    """A receipt's bytes as they are hashed, their place in the batch, and the signed head. A leaf of the log ``usage``."""
 
     receipt: bytes
     index: Annotated[int, msgspec.Meta(ge=0)]
@@ -249,9 +245,7 @@ def verify_head(head: bytes, key: PublicKey) -> BatchHead:
 
 
 def verify_in_batch(signed: SignedReceipt, receipt: Receipt, head: BatchHead) -> None:
-    """Verify that a receipt is one of a verified batch, by the node that signed it. Raises LogInconsistent,
-    DocumentMalformed.
-    """
+    """Verify that a receipt is one of a verified batch, by the node that signed it. Raises LogInconsistent, DocumentMalformed."""
     if receipt.node_id != head.node_id:
         raise DocumentMalformed(f"The receipt is of node {receipt.node_id}, its batch was signed by {head.node_id}.")
     verify_inclusion(leaf_hash(signed.receipt), signed.index, head.size, signed.path, bytes.fromhex(head.root))

@@ -13,10 +13,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 import grpc
-import msgspec
 from xinqiao.v1 import agent_pb2, agent_pb2_grpc, errors_pb2, node_pb2
 
-from consent.decision import ItemUse
 from consent.directory import PRODUCT_PUBLISHED_TYPE, ProductPublished
 from consent.documents import (
     CONSENT_REQUEST_TYPE,
@@ -24,7 +22,6 @@ from consent.documents import (
     ItemScope,
     Limits,
     NoticePart,
-    Purpose,
     PurposePart,
     encode,
     parse_request,
@@ -33,7 +30,6 @@ from consent.errors import ConsentError
 from nodes.agent import Agent
 from nodes.connection import CALL_TIMEOUT_S
 from nodes.errors import ERROR_METADATA_KEY, NodeError, UseRefused
-from nodes.exchanges.requester import TransferJob, Wanted
 from nodes.hub_channel import rpc
 from nodes.local_messages import items_of, product_of, progress_of, purpose_of, wanted_of
 from trust.document import sign_document

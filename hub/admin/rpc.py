@@ -1,4 +1,4 @@
-"""The Admin service of admin.proto, on the operator's socket: whoever can open it is the operator; documents are signed besides.
+"""The Admin service of admin.proto, on the operator's socket.
 
 Documents come signed by the operator's key; the hub checks them against the directory like any other entry. What
 belongs to products, exchanges and receipts is asked of `Backoffice`, which the composition root provides.
@@ -7,6 +7,7 @@ belongs to products, exchanges and receipts is asked of `Backoffice`, which the 
 from __future__ import annotations
 
 from collections.abc import AsyncIterator
+from functools import partial
 from typing import Protocol
 
 from sqlalchemy import Connection
@@ -96,10 +97,10 @@ class AdminServicer(admin_pb2_grpc.AdminServicer):
                 kind=member.kind,
                 state="admitted" if member.suspended_ms is None else "suspended",
             )
-            for node in self._hub.directory.current.nodes_of(member.member_id):
+            for node in self._hub.directory.nodes_ever(member.member_id):
                 entry.nodes.add(
                     node_id=node.node_id,
-                    state="enrolled",
+                    state="revoked" if node.revoked else "enrolled",
                     connected=node.node_id in connected,
                     certificate_expires_ms=expiry.get(node.node_id, 0),
                 )
@@ -151,9 +152,7 @@ class AdminServicer(admin_pb2_grpc.AdminServicer):
         first = 0
         while first < size:
             limit = min(EXPORT_PAGE, size - first)
-            page = await self._hub.db.read(
-                lambda connection, first=first, limit=limit: logs.read_leaves(connection, origin, first, limit)
-            )
+            page = await self._hub.db.read(partial(_page, origin=origin, first=first, limit=limit))
             for leaf in page:
                 yield admin_pb2.ExportChunk(leaf=leaf)
             first += len(page)
@@ -167,6 +166,10 @@ class AdminServicer(admin_pb2_grpc.AdminServicer):
         """Receipts whose twin is missing."""
         found = await self._backoffice.unmatched_receipts(request.older_than_s * 1000)
         return admin_pb2.ListUnmatchedReceiptsReply(signed_receipts=found)
+
+
+def _page(connection: Connection, *, origin: str, first: int, limit: int) -> list[bytes]:
+    return logs.read_leaves(connection, origin, first, limit)
 
 
 def _at(index: int) -> admin_pb2.DirectoryReply:

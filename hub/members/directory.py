@@ -22,7 +22,8 @@ from typing import Final
 
 from sqlalchemy import Connection
 
-from consent.directory import Directory
+from consent.directory import NODE_ENROLLED_TYPE, Directory, Node, NodeEnrolled
+from consent.documents import parse
 from hub.database import Database, group_of
 from hub.errors import HubError
 from hub.logs import service as logs
@@ -72,6 +73,7 @@ class LiveDirectory:
         self._committed: list[SignedDocument] = []
         self._moving = threading.Lock()  # held while an entry goes from there to `current`, so that a copy has it once
         self._loop: asyncio.AbstractEventLoop | None = None
+        self._node_ids: list[str] = []
         self._listeners: list[Callable[[SignedDocument], None]] = []
 
     @property
@@ -79,13 +81,19 @@ class LiveDirectory:
         """The committed directory; read it on the event loop (or where there is none, on the only thread)."""
         return self._current
 
+    def nodes_ever(self, member_id: str) -> list[Node]:
+        """A member's nodes in `current`, the revoked ones too, in the order of their enrolment."""
+        found = [self._current.node(node_id) for node_id in self._node_ids]
+        return [node for node in found if node is not None and node.member_id == member_id]
+
     def listen(self, listener: Callable[[SignedDocument], None]) -> None:
         """Call a listener with each entry when it becomes visible in `current`, on the event loop."""
         self._listeners.append(listener)
 
     def load(self, connection: Connection) -> None:
         """Fold the whole log, verifying every entry. Raises TrustError or ConsentError if it breaks a rule."""
-        self._fold(connection, self._current)
+        for document in self._fold(connection, self._current):
+            self._note(document)
         self._writing = copy.deepcopy(self._current)
 
     def attach(self, db: Database) -> None:
@@ -149,8 +157,13 @@ class LiveDirectory:
                 document = self._committed[0]
                 self._take(self._current, document)
                 del self._committed[0]
+            self._note(document)
             for listener in self._listeners:
                 listener(document)
+
+    def _note(self, document: SignedDocument) -> None:
+        if document.payload_type == NODE_ENROLLED_TYPE:
+            self._node_ids.append(parse(document.payload, NodeEnrolled).node_id)
 
     def _join(self, connection: Connection) -> _Pending:
         """Take part in the open group; the first time, take in what other processes have appended."""

@@ -40,7 +40,7 @@ def frozen() -> str:
     parts = []
     for name, operations in (("upgrade", script.upgrade_ops), ("downgrade", script.downgrade_ops)):
         if operations is not None:
-            body = render_python_code(operations).replace("\n", "\n    ")
+            body = render_python_code(operations)
             parts.append(f"def {name}() -> None:\n    {body}\n")
     return HEAD + "\n\n".join(parts)
 

@@ -36,7 +36,9 @@ class Watch:
         self._wakeups.add(self, self._topics)
         return self
 
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
         self._wakeups.remove(self, self._topics)
 
 

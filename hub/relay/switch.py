@@ -194,7 +194,9 @@ class Switch:
         try:
             partner = await asyncio.wait_for(asyncio.shield(attachment.partner), self._idle_s)
         except TimeoutError:
-            raise HubError("PEER_OFFLINE", "the other node did not attach; try again when its operator has it running") from None
+            raise HubError(
+                "PEER_OFFLINE", "the other node did not attach; try again when its operator has it running"
+            ) from None
         if partner is None:
             return
         inbox = partner.outbox

@@ -18,9 +18,10 @@ from consent.usage import EXCHANGE_REQUEST_TYPE, ExchangeRequest
 from nodes.errors import ExchangeFailed, NodeError, UseRefused
 from nodes.exchanges.context import ExchangeContext
 from nodes.exchanges.query import QueryClient, QueryResult
-from nodes.exchanges.raw_requester import Manifest, Progress, RawRequester
+from nodes.exchanges.raw_requester import Progress, RawRequester
 from nodes.exchanges.session import Session
 from nodes.exchanges.terms import ExchangeTerms, terms_for_requester
+from nodes.exchanges.transfer_files import Manifest
 from trust.document import sign_document
 
 log = logging.getLogger(__name__)

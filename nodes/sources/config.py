@@ -141,7 +141,9 @@ def load_config(path: Path, catalogue: Catalogue) -> tuple[Source, ...]:
     except FileNotFoundError:
         return ()
     except (OSError, UnicodeDecodeError) as error:
-        raise SourcesInvalid(f"{path} cannot be read as UTF-8 text: {error}. Correct the file or its permissions.") from error
+        raise SourcesInvalid(
+            f"{path} cannot be read as UTF-8 text: {error}. Correct the file or its permissions."
+        ) from error
     return parse_sources(text, path.parent, catalogue)
 
 
@@ -165,9 +167,13 @@ def _checked(config: SourceConfig, directory: Path, catalogue: Catalogue) -> Sou
     both = [name for name in mapped if name in config.absent]
     if both:
         raise wrong(f"{', '.join(both)} is both mapped and absent; decide")
-    missing = [each.name for each in item.fields if not (each.nullable or each.name in mapped or each.name in config.absent)]
+    missing = [
+        each.name for each in item.fields if not (each.nullable or each.name in mapped or each.name in config.absent)
+    ]
     if missing:
-        raise wrong(f"required fields of item {item.id} are not mapped: {', '.join(missing)}; map them, or list them under absent")
+        raise wrong(
+            f"required fields of item {item.id} are not mapped: {', '.join(missing)}; map them, or list them under absent"
+        )
     if any(name not in mapped for name in config.key):
         raise wrong("a field of key is not mapped to a column; map it")
     try:
@@ -221,7 +227,13 @@ def _factor(field: Field, mapping: ColumnMapping) -> Decimal:
     except InvalidOperation:
         factor = Decimal(0)
     digits, exponent = factor.as_tuple().digits, factor.as_tuple().exponent
-    if not factor.is_finite() or factor <= 0 or len(digits) > 12 or not isinstance(exponent, int) or not -8 <= exponent <= 8:
+    if (
+        not factor.is_finite()
+        or factor <= 0
+        or len(digits) > 12
+        or not isinstance(exponent, int)
+        or not -8 <= exponent <= 8
+    ):
         raise ValueError(f"field {field.name}: scale is no positive decimal of at most 12 digits and 8 decimals")
     return factor
 
@@ -229,13 +241,15 @@ def _factor(field: Field, mapping: ColumnMapping) -> Decimal:
 def _check_format(field: Field, form: str) -> None:
     if field.type not in {"date", "month"}:
         raise ValueError(f"field {field.name} of type {field.type} has no format; remove it")
-    sample = datetime(2024, 2, 1) if field.type == "month" else datetime(2024, 2, 29)  # noqa: DTZ001 (a calendar day)
+    sample = datetime(2024, 2, 1) if field.type == "month" else datetime(2024, 2, 29)
     try:
-        same = datetime.strptime(sample.strftime(form), form) == sample  # noqa: DTZ007
+        same = datetime.strptime(sample.strftime(form), form) == sample
     except ValueError:
         same = False
     if not same:
-        raise ValueError(f"field {field.name}: the format {form!r} does not hold a whole {field.type} (an example: %Y%m%d)")
+        raise ValueError(
+            f"field {field.name}: the format {form!r} does not hold a whole {field.type} (an example: %Y%m%d)"
+        )
 
 
 def _check_keys(sources: list[Source]) -> None:

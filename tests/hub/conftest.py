@@ -176,9 +176,7 @@ def make_world(database: Database, keys: HubKeys, home: Path) -> World:
     """A hub over an empty database, with one operator in its directory."""
     clock, sessions, operator = Clock(), NoSessions(), PrivateKey.generate()
     directory = LiveDirectory(keys.log_key)
-    hub = Hub(
-        settings=Settings(home=home), db=database, keys=keys, directory=directory, sessions=sessions, clock=clock
-    )
+    hub = Hub(settings=Settings(home=home), db=database, keys=keys, directory=directory, sessions=sessions, clock=clock)
     directory.listen(lambda document: members.cut_off(hub, document))
     entry = OperatorKey(operator=OPERATOR, public_key=operator.public.encode(), time_ms=clock())
     document = sign_document(OPERATOR_KEY_TYPE, encode(entry), keys.log_key)

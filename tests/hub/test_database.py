@@ -77,7 +77,9 @@ async def test_callbacks_run_on_the_event_loop_before_the_caller_goes_on(databas
     loop = asyncio.get_running_loop()
 
     def function(connection: Connection) -> None:
-        after_commit(connection, lambda: order.append("callback" if asyncio.get_running_loop() is loop else "elsewhere"))
+        after_commit(
+            connection, lambda: order.append("callback" if asyncio.get_running_loop() is loop else "elsewhere")
+        )
 
     await database.write(function)
     order.append("caller")
@@ -245,7 +247,9 @@ APPENDER = textwrap.dedent(
 
 
 @pytest.mark.parametrize("after_lines", [1, 400, 1500])
-def test_what_was_acknowledged_survives_kill_9_in_the_middle_of_group_commits(database_url: str, after_lines: int) -> None:
+def test_what_was_acknowledged_survives_kill_9_in_the_middle_of_group_commits(
+    database_url: str, after_lines: int
+) -> None:
     process = subprocess.Popen([sys.executable, "-c", APPENDER, database_url], stdout=subprocess.PIPE, text=True)
     if process.stdout is None:
         pytest.fail("the appender has no output")

@@ -12,10 +12,9 @@ from typing import Any, Final
 
 import grpc
 import msgspec
-from xinqiao.v1 import errors_pb2, node_pb2, node_pb2_grpc, public_pb2, public_pb2_grpc
-
 from cryptography import x509
 from cryptography.hazmat.primitives.serialization import Encoding
+from xinqiao.v1 import errors_pb2, node_pb2, node_pb2_grpc, public_pb2, public_pb2_grpc
 
 from nodes.credentials import HubFacts, TlsPair
 from tests.nodes.hub_simulator import CONSENTS, DIRECTORY, PROVIDER, HubSimulator
@@ -124,7 +123,9 @@ class ServedHub:
         return base64.urlsafe_b64encode(msgspec.json.encode(fields)).decode().rstrip("=")
 
 
-def entries_event(hub: HubSimulator, origin: str, first_index: int, leaves: list[bytes] | None = None) -> node_pb2.Event:
+def entries_event(
+    hub: HubSimulator, origin: str, first_index: int, leaves: list[bytes] | None = None
+) -> node_pb2.Event:
     """Return the leaves of a log from an index, or other leaves in their name."""
     sent = hub.logs[origin][first_index:] if leaves is None else leaves
     return node_pb2.Event(entries=node_pb2.LogEntries(origin=origin, first_index=first_index, leaves=sent))
@@ -279,8 +280,8 @@ async def serve(hub: HubSimulator) -> AsyncIterator[tuple[ServedHub, Site]]:
     served = ServedHub(hub=hub, authority_key=authority_key, authority_pem=authority_pem)
     hub.logs.setdefault(USAGE, [])
     site = Site(served)
-    await site.start()
     try:
+        await site.start()
         yield served, site
     finally:
         await site.stop()

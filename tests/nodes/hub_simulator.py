@@ -13,7 +13,7 @@ from typing import Final
 
 import msgspec
 
-from consent.directory import MemberAdmitted, NodeEnrolled, OperatorKey, SubjectKey, SubjectKeyRevoked
+from consent.directory import MemberAdmitted, MemberKind, NodeEnrolled, OperatorKey, SubjectKey, SubjectKeyRevoked
 from consent.documents import (
     ConsentDocument,
     ConsentExpiry,
@@ -80,7 +80,8 @@ class HubSimulator:
     def __post_init__(self) -> None:
         operator = OperatorKey(operator="op", public_key=self.operator.public.encode(), time_ms=self.time_ms)
         self.append(DIRECTORY, self.entry("operator-key", operator, self.key))
-        for member, kind in ((PROVIDER, "government"), (BANK, "bank"), (OTHER_PROVIDER, "platform")):
+        kinds: dict[str, MemberKind] = {PROVIDER: "government", BANK: "bank", OTHER_PROVIDER: "platform"}
+        for member, kind in kinds.items():
             self.append(DIRECTORY, self.member(member, kind))
 
     # -- entries -------------------------------------------------------------------------------------------
@@ -95,7 +96,7 @@ class HubSimulator:
         self.logs.setdefault(origin, []).append(leaf)
         return len(self.logs[origin]) - 1
 
-    def member(self, member_id: str, kind: str) -> bytes:
+    def member(self, member_id: str, kind: MemberKind) -> bytes:
         """Return an operator's admission of a member."""
         admitted = MemberAdmitted(
             member_id=member_id, name=member_id, kind=kind, uscc=None, time_ms=self.time_ms, operator="op"

@@ -1,5 +1,7 @@
 """Waits grow, are spread, and stay within their bounds."""
 
+# ruff: noqa: S311 (jitter protects nothing)
+
 from __future__ import annotations
 
 import random

@@ -1,5 +1,7 @@
 """The node's connection over real sockets, to an honest hub, a vanishing one and a lying one."""
 
+# ruff: noqa: S311
+
 from __future__ import annotations
 
 import asyncio
@@ -108,9 +110,7 @@ def connect(served: ServedHub, keeper: ReplicaKeeper, handler: Handler, **change
 async def world(store: Store) -> AsyncIterator[World]:
     hub = HubSimulator()
     async with serve(hub) as (served, site):
-        keeper = await ReplicaKeeper.load(
-            store, member_id=PROVIDER, hub_key=hub.key.public, clock=lambda: NOW_MS
-        )
+        keeper = await ReplicaKeeper.load(store, member_id=PROVIDER, hub_key=hub.key.public, clock=lambda: NOW_MS)
         handler = Handler()
         connection = connect(served, keeper, handler)
         made = World(hub, served, site, store, keeper, handler, connection)
@@ -404,9 +404,7 @@ async def test_a_certificate_for_another_key_is_not_used(
         await renewal.renew_if_due()
 
 
-async def test_a_certificate_of_another_authority_is_not_used(
-    world: World, tmp_path: Path
-) -> None:
+async def test_a_certificate_of_another_authority_is_not_used(world: World, tmp_path: Path) -> None:
     renewal = make_renewal(world, tmp_path, datetime.timedelta(days=11))
     world.served.authority_key, world.served.authority_pem = create_authority("impostor", utc_now)
     with pytest.raises((CertificateRejected, NodeError)):

@@ -1,5 +1,7 @@
 """The outbox: every receipt reaches the hub once, in order, whatever happens on the way."""
 
+# ruff: noqa: S311 (jitter protects nothing)
+
 from __future__ import annotations
 
 import asyncio
@@ -52,7 +54,8 @@ def make_receipt(number: int, *, subjects: int = 0) -> Receipt:
 
 def make_uses(count: int) -> list[bytes]:
     return [
-        encode(SubjectUse(uscc=make_uscc(n), consent_id=EXCHANGE, record_count=1, salt=f"{n:032x}")) for n in range(count)
+        encode(SubjectUse(uscc=make_uscc(n), consent_id=EXCHANGE, record_count=1, salt=f"{n:032x}"))
+        for n in range(count)
     ]
 
 
@@ -125,7 +128,9 @@ async def test_receipts_arrive_signed_once_and_in_order(store: Store) -> None:
     assert (await outbox.status()).waiting == 20
     await drain(outbox)
     assert sink.receipts() == list(range(20))
-    assert {parse_signed_receipt(leaf)[0].head for leaf in sink.leaves} == {parse_signed_receipt(sink.leaves[0])[0].head}
+    assert {parse_signed_receipt(leaf)[0].head for leaf in sink.leaves} == {
+        parse_signed_receipt(sink.leaves[0])[0].head
+    }
     assert await states(store) == [("sent", number) for number in range(20)]
     assert (await outbox.status()).waiting == 0
 

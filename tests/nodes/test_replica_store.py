@@ -9,7 +9,6 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-import trust.document
 from consent.book import ConsentBook, ConsentRow
 from nodes.errors import Alarm, AlarmKind, DiskFull, StoreFailed
 from nodes.replica import Pending, Replica
@@ -18,6 +17,7 @@ from nodes.schema import MIGRATIONS
 from nodes.store import Store
 from tests.nodes.hub_simulator import BANK, CONSENTS, DIRECTORY, NOW_MS, PROVIDER, HubSimulator
 from trust.errors import TrustError
+from trust.sm2 import PublicKey, verify_signature
 
 
 def clock() -> int:
@@ -72,9 +72,13 @@ async def test_a_restart_verifies_no_stored_signature_again(store: Store, monkey
         hub.grant(hub.register(number))
     follow(hub, keeper.replica)
     await keeper.persist()
-    verified: list[object] = []
-    real = trust.document.verify_signature
-    monkeypatch.setattr(trust.document, "verify_signature", lambda *a: (verified.append(a), real(*a)))
+    verified: list[PublicKey] = []
+
+    def counting(public: PublicKey, message: bytes, signature: bytes) -> None:
+        verified.append(public)
+        verify_signature(public, message, signature)
+
+    monkeypatch.setattr("trust.document.verify_signature", counting)
     again = (await load(store, hub)).replica
     assert len(again.own_book) == 5
     assert verified == []
@@ -219,7 +223,9 @@ Act = tuple[str, int]
 
 
 @settings(max_examples=15, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
-@given(acts=st.lists(st.tuples(st.sampled_from(["register", "grant", "revoke", "save"]), st.integers(0, 3)), max_size=25))
+@given(
+    acts=st.lists(st.tuples(st.sampled_from(["register", "grant", "revoke", "save"]), st.integers(0, 3)), max_size=25)
+)
 def test_a_restart_at_any_moment_equals_an_uninterrupted_run(acts: list[Act]) -> None:
     """The state loaded after any sequence of acts is the one that was folded in memory."""
     hub, connection = HubSimulator(), sqlite3.connect(":memory:", isolation_level=None)

@@ -8,6 +8,7 @@ import sqlite3
 import subprocess
 import sys
 import threading
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -19,7 +20,7 @@ from nodes.store import Store
 USES = "INSERT INTO uses (record_id, total) VALUES (?, 1)"
 
 
-def spend(record_id: str) -> object:
+def spend(record_id: str) -> Callable[[sqlite3.Connection], str]:
     def work(connection: sqlite3.Connection) -> str:
         connection.execute(USES, (record_id,))
         return record_id
@@ -116,9 +117,7 @@ async def test_a_full_disk_acknowledges_nothing_and_leaves_the_store_usable(stor
 async def test_a_commit_that_fails_is_told_to_everybody_in_the_group(store: Store) -> None:
     def prepare(connection: sqlite3.Connection) -> None:
         connection.execute("CREATE TABLE parent (id INTEGER PRIMARY KEY)")
-        connection.execute(
-            "CREATE TABLE child (parent INTEGER REFERENCES parent (id) DEFERRABLE INITIALLY DEFERRED)"
-        )
+        connection.execute("CREATE TABLE child (parent INTEGER REFERENCES parent (id) DEFERRABLE INITIALLY DEFERRED)")
 
     await store.write(prepare)
     results = await asyncio.gather(
@@ -186,6 +185,7 @@ async def test_opening_again_applies_no_migration_twice(tmp_path: Path) -> None:
 
 WRITER = """
 import asyncio, sys
+from collections.abc import Callable
 from pathlib import Path
 from nodes.store import Store
 

@@ -23,7 +23,11 @@ def append(db: Database, origin: str, leaves: list[bytes]) -> int:
 
 
 def test_indexes_are_consecutive_and_logs_do_not_mix(database: Database) -> None:
-    assert [append(database, "a", [b"0", b"1"]), append(database, "b", [b"x"]), append(database, "a", [b"2"])] == [0, 0, 2]
+    assert [append(database, "a", [b"0", b"1"]), append(database, "b", [b"x"]), append(database, "a", [b"2"])] == [
+        0,
+        0,
+        2,
+    ]
     assert database.read_now(lambda connection: service.read_leaves(connection, "a", 1)) == [b"1", b"2"]
     assert database.read_now(service.origins) == ["a", "b"]
 

@@ -205,7 +205,7 @@ async def test_a_sender_waits_when_too_much_is_unacknowledged() -> None:
 
         async def send_all() -> None:
             nonlocal sent
-            for sent in itertools.count(1):  # noqa: B007
+            for sent in itertools.count(1):
                 await bank.send(FrameType.RAW_BATCH, bytes(256 << 10))
                 if sent == 64:
                     return
