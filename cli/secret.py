@@ -8,7 +8,8 @@ the key files has the keys.
 from __future__ import annotations
 
 import secrets
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Annotated, Final
 
@@ -45,11 +46,33 @@ def prepare_secret(
     """The secret for a new home, made if none is given, and the sentence that says where it is. Raises KeyFileError."""
     if given is not None:
         return secret_from_file(given), f"The key files are encrypted with the secret in {given}."
-    path = secret_path(home)
+    return _make(secret_path(home), random), _sentence(home)
+
+
+@contextmanager
+def secret_for_enrolment(home: Path, given: Path | None) -> Iterator[tuple[bytes, str]]:
+    """As `prepare_secret`, for a home whose folder of keys must not exist yet; the secret moves there at the end.
+
+    It is on disk before any key is made with it, and stays for the next attempt if enrolment fails.
+    """
+    if given is not None or secret_path(home).exists():
+        yield prepare_secret(home, given)
+        return
+    waiting = home / "secret.new"
+    secret = _make(waiting, secrets.token_bytes)
+    yield secret, _sentence(home)
+    waiting.rename(secret_path(home))
+
+
+def _sentence(home: Path) -> str:
+    return (
+        f"The secret in {secret_path(home)} opens the key files beside it. Keep a copy elsewhere, or move it to another disk "
+        f"and name it by --secret-file or {VARIABLE}."
+    )
+
+
+def _make(path: Path, random: Callable[[int], bytes]) -> bytes:
     if not path.exists():
         path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
         write_protected(path, random(SECRET_BYTES).hex().encode() + b"\n")
-    return secret_from_file(path), (
-        f"Made a secret in {path}: it opens the key files beside it. Keep a copy elsewhere, or move it to another disk and name it by "
-        f"--secret-file or {VARIABLE}."
-    )
+    return secret_from_file(path)

@@ -15,6 +15,7 @@ from __future__ import annotations
 from bisect import bisect_right
 from collections.abc import Callable, Mapping, Sequence
 from decimal import Decimal
+from math import isfinite
 from typing import Final
 
 from consent.catalogue import Item
@@ -62,7 +63,7 @@ def verify_value(field: Field, value: object) -> str | bool | None:
         return value if isinstance(value, bool) else None
     if value is None:
         return None if field.nullable else False
-    if field.numeric and field.bands and isinstance(value, int | float | Decimal):
+    if field.numeric and field.bands and isinstance(value, int | float | Decimal) and isfinite(value):
         return band(field.bands, value)
     if field.type == "enum" and value in field.values:
         return str(value)
@@ -71,7 +72,8 @@ def verify_value(field: Field, value: object) -> str | bool | None:
 
 def band(edges: Sequence[float], value: float | Decimal) -> str:
     """The class of a number between ascending lower edges (at least one), as text: "<1", "1-3" (1 included, 3 not), …, ">=12"."""
-    place = bisect_right(edges, value)
+    # As decimals: the float 0.01 is a little more than 0.01, and would push an amount of one fen below its edge.
+    place = bisect_right([Decimal(str(edge)) for edge in edges], Decimal(str(value)))
     if place == 0:
         return f"<{_edge(edges[0])}"
     if place == len(edges):

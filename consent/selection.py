@@ -13,10 +13,10 @@ from __future__ import annotations
 
 from array import array
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import chain
-from typing import Final, NamedTuple, TypeVar
+from typing import Final, NamedTuple, TypeVar, overload
 
 import numpy as np
 import numpy.typing as npt
@@ -49,6 +49,7 @@ from consent.rules import UsageRules
 _PERMIT: Final = len(Reason)
 """The code of a row that nothing is against; above those of the reasons, so that the best code is the greatest."""
 _ORDER: Final = tuple(Reason)
+_NO_END: Final = np.iinfo(np.int64).max
 
 _Number = TypeVar("_Number", np.int32, np.int64)
 
@@ -64,11 +65,37 @@ class SelectedSubject(NamedTuple):
     delete_by_ms: int
 
 
+@dataclass(frozen=True, slots=True)
+class SelectedSubjects(Sequence[SelectedSubject]):
+    """The subjects that are allowed, in columns: a million objects would take longer to make than the decision."""
+
+    usccs: Sequence[str]
+    record_ids: Sequence[tuple[str, ...]]
+    delete_by_ms: Sequence[int]
+
+    def __len__(self) -> int:
+        return len(self.usccs)
+
+    def __iter__(self) -> Iterator[SelectedSubject]:
+        return map(SelectedSubject, self.usccs, self.record_ids, self.delete_by_ms)
+
+    @overload
+    def __getitem__(self, at: int) -> SelectedSubject: ...
+
+    @overload
+    def __getitem__(self, at: slice) -> SelectedSubjects: ...
+
+    def __getitem__(self, at: int | slice) -> SelectedSubject | SelectedSubjects:
+        if isinstance(at, slice):
+            return SelectedSubjects(self.usccs[at], self.record_ids[at], self.delete_by_ms[at])
+        return SelectedSubject(self.usccs[at], self.record_ids[at], self.delete_by_ms[at])
+
+
 @dataclass(frozen=True, kw_only=True)
 class Selection:
     """The outcome for all subjects of a book: those allowed in the order of their first consent, and how many not, and why."""
 
-    subjects: tuple[SelectedSubject, ...]
+    subjects: SelectedSubjects
     refused: Counter[Reason]
 
 
@@ -90,31 +117,36 @@ def select_subjects(
     asked = _Asked(template, freshness, catalogue, rules, counts)
     early = asked.refusal()
     if early is not None:
-        return Selection(subjects=(), refused=Counter({early: book.subject_count}))
+        return Selection(subjects=SelectedSubjects((), (), ()), refused=Counter({early: book.subject_count}))
     longest_days = rules.longest_life_days(purpose, max(catalogue.item(use.item_id).level for use in items))
     if all(use.mode is ItemMode.P for use in items):
-        public = (SelectedSubject(uscc, (), at_ms + longest_days * DAY_MS) for uscc in dict.fromkeys(book.subjects))
-        return Selection(subjects=tuple(public), refused=Counter())
+        usccs = list(dict.fromkeys(book.subjects))
+        public = SelectedSubjects(usccs, [()] * len(usccs), [at_ms + longest_days * DAY_MS] * len(usccs))
+        return Selection(subjects=public, refused=Counter())
     codes = _codes(book, asked)
-    chosen, refused = _decide_single(book, codes)
-    several, fallback, refused_several = _decide_several(book, codes)
-    rows = np.concatenate([chosen, several])
-    life_days = np.array([min(terms.data_life_days, longest_days) for terms in book.terms] or [0], dtype=np.int64)
-    delete_by = at_ms + DAY_MS * life_days[_column(book.terms_column, np.int32)[rows]]
-    selected = _selected(book, rows.tolist(), delete_by.tolist())
-    # The place of a subject is its first row; for those with several, the chosen one may be later.
-    places = [*chosen.tolist(), *(book.rows_of(book.subjects[row])[0] for row in several.tolist())]
-    counter = Counter({_ORDER[code]: n for code, n in enumerate((refused + refused_several).tolist()) if n})
-    for first in fallback:
+    alone, refused_alone = _decide_single(book, codes)
+    several = _decide_several(book, codes)
+    refused = Counter({_ORDER[code]: n for code, n in enumerate((refused_alone + several.refused).tolist()) if n})
+    rows = np.concatenate([alone, several.rows]).tolist()
+    life_ms = [min(terms.data_life_days, longest_days) * DAY_MS for terms in book.terms]
+    usccs = [book.subjects[row] for row in rows]
+    record_ids: list[tuple[str, ...]] = list(zip([book.record_ids[row] for row in rows], strict=True))
+    delete_by = [at_ms + life_ms[book.terms_column[row]] for row in rows]
+    firsts = [alone, several.firsts]
+    for first in several.undecided:
         outcome = asked.decide(book, book.subjects[first])
-        if isinstance(outcome, Permit):
-            selected.append(SelectedSubject(book.subjects[first], outcome.spends, outcome.delete_by_ms))
-            places.append(first)
-        else:
-            counter[outcome.reason] += 1
-    if len(places) > len(chosen):
-        selected = [selected[at] for at in np.argsort(np.array(places), kind="stable").tolist()]
-    return Selection(subjects=tuple(selected), refused=counter)
+        if isinstance(outcome, Denial):
+            refused[outcome.reason] += 1
+            continue
+        usccs.append(book.subjects[first])
+        record_ids.append(outcome.spends)
+        delete_by.append(outcome.delete_by_ms)
+        firsts.append(np.array([first]))
+    order = np.argsort(np.concatenate(firsts), kind="stable").tolist()
+    columns = SelectedSubjects(
+        [usccs[at] for at in order], [record_ids[at] for at in order], [delete_by[at] for at in order]
+    )
+    return Selection(subjects=columns, refused=refused)
 
 
 @dataclass(frozen=True)
@@ -230,35 +262,37 @@ def _decide_single(book: ConsentBook, codes: list[Codes]) -> tuple[Rows, Rows]:
     return np.flatnonzero(single & (first == _PERMIT)), refused
 
 
-def _decide_several(book: ConsentBook, codes: list[Codes]) -> tuple[Rows, list[int], Rows]:
-    """The subjects with several consents, in three parts.
+class _Several(NamedTuple):
+    """The subjects with several consents: those with one plain choice, those that `decide` has to look at, the refused."""
 
-    The rows that alone allow every item; the first rows of the subjects for which `decide` has to choose; how many are
-    refused by code.
-    """
+    rows: Rows
+    firsts: Rows
+    undecided: list[int]
+    refused: Rows
+
+
+def _decide_several(book: ConsentBook, codes: list[Codes]) -> _Several:
     groups = book.subjects_with_several()
     if not groups:
-        return np.empty(0, np.int64), [], np.zeros(_PERMIT, np.int64)
+        return _Several(np.empty(0, np.int64), np.empty(0, np.int64), [], np.zeros(_PERMIT, np.int64))
     rows = _flat(groups)
-    starts = np.cumsum([0, *map(len, groups[:-1])])
+    lengths = np.fromiter(map(len, groups), dtype=np.int64)
+    starts = np.cumsum(lengths) - lengths
     first = _first_refusal([np.maximum.reduceat(each[rows], starts) for each in codes])
     refused = np.bincount(first, minlength=_PERMIT + 1)[:_PERMIT]
-    passing = [each[rows] == _PERMIT for each in codes]
-    # One consent passes for every item, and no other for any: then the choice is plain.
-    by_all = np.add.reduceat(np.logical_and.reduce(passing).astype(np.int64), starts)
-    by_any = np.add.reduceat(np.logical_or.reduce(passing).astype(np.int64), starts)
-    plain = (first == _PERMIT) & (by_all == 1) & (by_any == 1)
-    row = np.add.reduceat(rows * np.logical_and.reduce(passing), starts)
-    fallback = rows[starts][(first == _PERMIT) & ~plain]
-    return row[plain], fallback.tolist(), refused
+    # Rule 6, where one consent is the first to end for every item. Ties, and choices that differ, are left to `decide`.
+    plain = first == _PERMIT
+    chosen: Rows | None = None
+    for each in codes:
+        ends = np.where(each[rows] == _PERMIT, _column(book.valid_to, np.int64)[rows], _NO_END)
+        best = ends == np.repeat(np.minimum.reduceat(ends, starts), lengths)
+        row = np.add.reduceat(rows * best, starts)
+        plain &= np.add.reduceat(best.astype(np.int64), starts) == 1
+        plain &= row == (row if chosen is None else chosen)
+        chosen = row
+    firsts = rows[starts]
+    return _Several(row[plain], firsts[plain], firsts[(first == _PERMIT) & ~plain].tolist(), refused)
 
 
 def _flat(groups: list[list[int]]) -> Rows:
     return np.fromiter(chain.from_iterable(groups), dtype=np.int64)
-
-
-def _selected(book: ConsentBook, rows: list[int], delete_by: list[int]) -> list[SelectedSubject]:
-    """The outcome of rows that alone allow the use."""
-    subjects = map(book.subjects.__getitem__, rows)
-    record_ids = zip(map(book.record_ids.__getitem__, rows), strict=True)
-    return list(map(SelectedSubject, subjects, record_ids, delete_by))

@@ -19,10 +19,8 @@ _LANDLINE: Final = re.compile(r"0\d{2,3}-?\d{7,8}(-\d{1,6})?", re.ASCII)
 _REGION: Final = re.compile(r"\d{6}", re.ASCII)
 _INDUSTRY: Final = re.compile(r"([A-T])?(\d{2,4})?", re.ASCII)
 
-PROVINCES: Final = frozenset(
-    "11 12 13 14 15 21 22 23 31 32 33 34 35 36 37 41 42 43 44 45 46 50 51 52 53 54 61 62 63 64 65 71 81 82".split()
-)
-"""First two digits of a region code (GB/T 2260): provinces, autonomous regions, municipalities, special administrative regions."""
+PROVINCES: Final = ((11, 15), (21, 23), (31, 37), (41, 46), (50, 54), (61, 65), (71, 71), (81, 82))
+"""First two digits of a region code, as ranges (GB/T 2260): provinces, autonomous regions, municipalities, special regions."""
 
 SECTIONS: Final[dict[str, tuple[int, int]]] = {
     "A": (1, 5),
@@ -81,8 +79,8 @@ def parse_phone(text: str) -> str:
         return parse_mobile(text)
     except IdentifierInvalid:
         raise IdentifierInvalid(
-            "The text is no telephone number: give a mobile number of 11 digits, or a landline with its area code, such as "
-            "010-12345678 or 010-12345678-801."
+            "The text is no telephone number: give a mobile number of 11 digits, or a landline with area code, number and "
+            "perhaps an extension, separated by hyphens."
         ) from None
 
 
@@ -90,7 +88,7 @@ def parse_region(text: str) -> str:
     """A region code (GB/T 2260) of six digits. Raises IdentifierInvalid."""
     if not _REGION.fullmatch(text):
         raise IdentifierInvalid(f"A region code has six digits (GB/T 2260), not {text[:12]!r}. Correct it.")
-    if text[:2] not in PROVINCES:
+    if not any(first <= int(text[:2]) <= last for first, last in PROVINCES):
         raise IdentifierInvalid(
             f"Region code {text} begins with {text[:2]}, which is no province (GB/T 2260). Correct it."
         )

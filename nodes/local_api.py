@@ -32,6 +32,7 @@ from nodes.connection import CALL_TIMEOUT_S
 from nodes.errors import ERROR_METADATA_KEY, NodeError, UseRefused
 from nodes.hub_channel import rpc
 from nodes.local_messages import items_of, product_of, progress_of, purpose_of, wanted_of
+from nodes.products import load_products
 from trust.document import sign_document
 from trust.errors import TrustError
 from trust.suite import sm3
@@ -279,7 +280,7 @@ class LocalApi(agent_pb2_grpc.AgentServicer):
     async def _publish(self) -> agent_pb2.PublishOwnProductsReply:
         context = self._agent.context
         replies = []
-        for product in self._agent.snapshots.products():
+        for product in load_products(context.settings.home / "products.toml", context.catalogue):
             known = context.replica.directory.product(product.product_id)
             document = ProductPublished(
                 product_id=product.product_id,

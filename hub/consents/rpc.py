@@ -4,15 +4,21 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from typing import Final
 
 from xinqiao.v1 import node_pb2, node_pb2_grpc, public_pb2
 
-from consent.documents import CONSENT_TYPE, parse_consent, parse_refusal, parse_revocation
+from consent.documents import (
+    CONSENT_REFUSAL_TYPE,
+    CONSENT_REVOCATION_TYPE,
+    CONSENT_TYPE,
+    parse_consent,
+    parse_refusal,
+    parse_request,
+    parse_revocation,
+)
 from hub.auth import caller
 from hub.consents import lists, service
 from hub.consents.acknowledgements import wait_for
-from hub.consents.record import Recorded
 from hub.errors import HubError
 from hub.interceptors import Context
 from hub.logs import checkpoints
@@ -21,8 +27,6 @@ from hub.push.wakeups import Wakeups
 from hub.state import Hub
 from hub.subjects.service import authenticate
 from trust.document import SignedDocument
-
-EXPIRE_EVERY_S: Final = 15.0
 
 log = logging.getLogger(__name__)
 
@@ -41,7 +45,7 @@ class ConsentsServicer(node_pb2_grpc.ConsentsServicer):
         hub, who = self._hub, caller()
         document = SignedDocument.decode(request.document)
         recorded = await hub.db.write(lambda write: service.request(hub, write, who, document))
-        request_id = service.parse_request(document.payload).request_id
+        request_id = parse_request(document.payload).request_id
         return node_pb2.RequestConsentReply(request_id=request_id, log_index=recorded.log_index)
 
     async def ListRequested(
@@ -116,29 +120,33 @@ class ConsentCalls:
         )
 
 
-async def expire_forever(hub: Hub) -> None:
-    """Note expired consents every few seconds until cancelled; a failure is logged and tried again."""
-    while True:
-        try:
-            noted = await hub.db.write(lambda write: service.expire(hub, write))
-        except HubError as problem:
-            log.warning("consents were not expired", extra={"event": "expire_consents", "code": problem.code})
-            noted = 0
-        await asyncio.sleep(0 if noted else EXPIRE_EVERY_S)
+async def expire_due(hub: Hub) -> bool:
+    """Note the end of consents whose time is over; True if there may be more. Each on its own: none can hold up the rest."""
+    now_ms = hub.clock()
+    due = await hub.db.read(lambda read: service.due(read, now_ms))
+    outcomes = await asyncio.gather(
+        *(
+            hub.db.write(lambda write, row=row: service.expire(hub, write, row.record_id, row.version))  # type: ignore[misc]
+            for row in due
+        ),
+        return_exceptions=True,
+    )
+    failed = [outcome for outcome in outcomes if isinstance(outcome, BaseException)]
+    for problem in failed:
+        log.error("a consent's end could not be noted", exc_info=problem, extra={"event": "expire_consent"})
+    return len(due) == service.EXPIRED_AT_ONCE and not failed
 
 
 def _provider_of(document: SignedDocument) -> str:
     """The provider that a document names, to know which log to watch; nothing is believed yet."""
     if document.payload_type == CONSENT_TYPE:
         return parse_consent(document.payload).recipients.data_source
-    if document.payload_type == service.CONSENT_REFUSAL_TYPE:
+    if document.payload_type == CONSENT_REFUSAL_TYPE:
         return parse_refusal(document.payload).provider
-    if document.payload_type == service.CONSENT_REVOCATION_TYPE:
+    if document.payload_type == CONSENT_REVOCATION_TYPE:
         return parse_revocation(document.payload).provider
     raise HubError(
         "INVALID_ARGUMENT",
         f"a document of type {document.payload_type} does not belong here; send a consent, refusal or revocation",
     )
 
-
-__all__ = ["ConsentCalls", "ConsentsServicer", "Recorded", "expire_forever"]

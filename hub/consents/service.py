@@ -55,7 +55,7 @@ from trust.document import SignedDocument, sign_document, verify_document
 from trust.suite import sm3
 
 REQUESTED, GRANTED, REFUSED = "requested", "granted", "refused"
-_EXPIRED_AT_ONCE: Final = 100
+EXPIRED_AT_ONCE: Final = 100
 
 
 def request(hub: Hub, connection: Connection, who: Caller, document: SignedDocument) -> Recorded:
@@ -113,20 +113,26 @@ def submit(hub: Hub, connection: Connection, document: SignedDocument) -> Record
     return handler(hub, connection, document)
 
 
-def expire(hub: Hub, connection: Connection) -> int:
-    """Note the end of consents whose time is over, at most a hundred at once; returns how many it were."""
-    now_ms = hub.clock()
-    due = select(consents).where(consents.c.state == ACTIVE, consents.c.valid_to_ms <= now_ms).limit(_EXPIRED_AT_ONCE)
-    rows = connection.execute(due).all()
-    for row in rows:
-        entry = ConsentExpiry(record_id=row.record_id, provider=row.provider, uscc=row.uscc, time_ms=now_ms)
-        document = sign_document(CONSENT_EXPIRY_TYPE, encode(entry), hub.keys.log_key)
-        index, _ = write_entry(hub, connection, row.provider, document, about=[book_row(connection, row)])
-        _end(connection, row, EXPIRED, now_ms, index)
-        _deliver(connection, row.provider, index, _users(connection, row.record_id))
-    for provider in sorted({row.provider for row in rows}):
-        proven(hub, connection, provider, 0)
-    return len(rows)
+def due(connection: Connection, now_ms: int) -> list[ConsentsRow]:
+    """Consents in force whose time is over, at most a hundred."""
+    ended = select(consents).where(consents.c.state == ACTIVE, consents.c.valid_to_ms <= now_ms)
+    return list(connection.execute(ended.limit(EXPIRED_AT_ONCE)).all())
+
+
+def expire(hub: Hub, connection: Connection, record_id: str, version: int) -> bool:
+    """Note the end of a consent whose time is over; False if it has changed meanwhile. The next checkpoint covers it.
+
+    Raises ConsentConflict.
+    """
+    now_ms, row = hub.clock(), newest_version(connection, record_id)
+    if row is None or row.version != version or row.state != ACTIVE or row.valid_to_ms > now_ms:
+        return False
+    entry = ConsentExpiry(record_id=record_id, provider=row.provider, uscc=row.uscc, time_ms=now_ms)
+    document = sign_document(CONSENT_EXPIRY_TYPE, encode(entry), hub.keys.log_key)
+    index, _ = write_entry(hub, connection, row.provider, document, about=[book_row(connection, row)])
+    _end(connection, row, EXPIRED, now_ms, index)
+    _deliver(connection, row.provider, index, _users(connection, record_id))
+    return True
 
 
 def _grant(hub: Hub, connection: Connection, document: SignedDocument) -> Recorded:

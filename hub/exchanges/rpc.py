@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import asyncio
 import logging
 from collections.abc import Callable
-from typing import Final
 
 from xinqiao.v1 import node_pb2, node_pb2_grpc
 
@@ -15,8 +13,6 @@ from hub.exchanges import opening, service
 from hub.interceptors import Context
 from hub.state import Hub
 from trust.document import SignedDocument
-
-EXPIRE_EVERY_S: Final = 5.0
 
 log = logging.getLogger(__name__)
 
@@ -95,18 +91,12 @@ class ExchangesServicer(node_pb2_grpc.ExchangesServicer):
         return node_pb2.ListExchangesReply(exchanges=[_encode(exchange) for exchange in found])
 
 
-async def expire_forever(hub: Hub, attached: Callable[[], frozenset[str]]) -> None:
-    """End abandoned exchanges every few seconds until cancelled; a failure is logged and tried again."""
-    while True:
-        await asyncio.sleep(EXPIRE_EVERY_S)
-        try:
-            on_relay = attached()
-            ended = await hub.db.write(lambda write: service.expire(hub, write, on_relay))
-        except HubError as problem:
-            log.warning("exchanges were not expired", extra={"event": "expire_exchanges", "code": problem.code})
-            continue
-        for exchange_id in ended:
-            log.info("exchange expired", extra={"event": "exchange_expired", "exchange": exchange_id})
+async def expire_abandoned(hub: Hub, attached: frozenset[str]) -> bool:
+    """End abandoned exchanges; `attached` are those with an end on this relay. True if there may be more."""
+    ended = await hub.db.write(lambda write: service.expire(hub, write, attached))
+    for exchange_id in ended:
+        log.info("exchange expired", extra={"event": "exchange_expired", "exchange": exchange_id})
+    return len(ended) == service.EXPIRED_AT_ONCE
 
 
 def _counter(value: int) -> int:

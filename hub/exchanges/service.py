@@ -27,7 +27,7 @@ from trust.document import SignedDocument
 
 MAX_LISTED: Final = 200
 MAX_REASON: Final = 500
-_EXPIRED_AT_ONCE: Final = 200
+EXPIRED_AT_ONCE: Final = 200
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -141,7 +141,7 @@ def expire(hub: Hub, connection: Connection, attached: Collection[str]) -> list[
         exchanges.c.state.not_in(sorted(FINAL)), or_(exchanges.c.expires_ms <= now_ms, abandoned)
     )
     ended = []
-    for row in connection.execute(due.limit(_EXPIRED_AT_ONCE)).all():
+    for row in connection.execute(due.limit(EXPIRED_AT_ONCE)).all():
         if row.expires_ms <= now_ms:
             reason = "EXCHANGE_ENDED: the time that the requester gave the exchange is over"
         else:

@@ -1,8 +1,8 @@
 """The states of an exchange, as one table.
 
-    opened ──▶ waiting_approval ──▶ joined ──▶ running ──▶ finished
-       └──────────────────────────────▲
-    and from every state that is not final: failed, cancelled
+opened ──▶ waiting_approval ──▶ joined ──▶ running ──▶ finished
+└──────────────────────────────▲
+and from every state that is not final: failed, cancelled
 """
 
 from __future__ import annotations

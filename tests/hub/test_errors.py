@@ -4,13 +4,13 @@ import re
 from pathlib import Path
 
 import pytest
+from xinqiao.v1 import errors_pb2
 
 from consent.errors import UsccInvalid
 from hub.error_catalogue import SENTENCES
 from hub.errors import STATUS, HubError
 from hub.interceptors import known_error
 from trust.errors import DecryptionFailed, SignatureInvalid
-from xinqiao.v1 import errors_pb2
 
 PROTO = Path(__file__).parents[2] / "proto" / "xinqiao" / "v1" / "errors.proto"
 

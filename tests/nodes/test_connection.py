@@ -1,124 +1,38 @@
 """The node's connection over real sockets, to an honest hub, a vanishing one and a lying one."""
 
-# ruff: noqa: S311
-
 from __future__ import annotations
 
 import asyncio
-import datetime
-import random
 from collections.abc import AsyncIterator
-from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Any
 
 import pytest
 import pytest_asyncio
 from xinqiao.v1 import errors_pb2, node_pb2
 
-from nodes.backoff import Backoff
-from nodes.connection import HubConnection
-from nodes.credentials import load_tls
-from nodes.errors import AlarmKind, CredentialsInvalid, HubRefused, HubUnavailable, NodeError
+from nodes.errors import AlarmKind, HubRefused, HubUnavailable
 from nodes.hub_channel import rpc
 from nodes.hub_services import HubUsage, HubUsageLog
-from nodes.renewal import Renewal
 from nodes.replica_store import ReplicaKeeper
 from nodes.store import Store
+from tests.nodes.connected_node import KEY, World, connect, connected_node
 from tests.nodes.hub_server import (
-    NODE,
     USAGE,
-    ServedHub,
-    Site,
     checkpoint_event,
     entries_event,
-    serve,
     until,
     utc_now,
 )
-from tests.nodes.hub_simulator import CONSENTS, DIRECTORY, NOW_MS, PROVIDER, HubSimulator
+from tests.nodes.hub_simulator import CONSENTS, DIRECTORY, NOW_MS, PROVIDER
 from trust.certificates import create_authority
 from trust.checkpoint import open_checkpoint, verify_witness
 from trust.document import SignedDocument
-from trust.errors import CertificateRejected
-from trust.keyfile import write_protected
-from trust.sm2 import PrivateKey
-
-KEY = PrivateKey.generate()
-
-
-@dataclass
-class Handler:
-    """Remembers what it was told."""
-
-    invitations: list[tuple[bytes, bytes]] = field(default_factory=list)
-    updates: list[tuple[str, str, str]] = field(default_factory=list)
-
-    def invited(self, request: bytes, ticket: bytes) -> None:
-        self.invitations.append((request, ticket))
-
-    def exchange_updated(self, exchange_id: str, state: str, reason: str) -> None:
-        self.updates.append((exchange_id, state, reason))
-
-
-@dataclass
-class World:
-    """A served hub and a connection to it that is not running yet."""
-
-    hub: HubSimulator
-    served: ServedHub
-    site: Site
-    store: Store
-    keeper: ReplicaKeeper
-    handler: Handler
-    connection: HubConnection
-    tasks: list[asyncio.Task[None]] = field(default_factory=list)
-
-    def start(self) -> None:
-        self.tasks.append(asyncio.ensure_future(self.connection.run()))
-
-    async def started(self) -> None:
-        """Run the connection until the node is up to date and has said so."""
-        self.start()
-        await until(lambda: {self.origin(document) for document in self.served.cosigned} == {DIRECTORY, CONSENTS})
-
-    def origin(self, document: bytes) -> str:
-        return open_checkpoint(SignedDocument.decode(document), self.hub.key.public).origin
-
-    def positions(self) -> dict[str, int]:
-        return dict(self.keeper.replica.positions())
-
-    def alarm(self) -> AlarmKind | None:
-        alarm = self.keeper.replica.alarm
-        return alarm.kind if alarm is not None else None
-
-
-def connect(served: ServedHub, keeper: ReplicaKeeper, handler: Handler, **changes: Any) -> HubConnection:
-    arguments: dict[str, Any] = {
-        "hub": served.facts(),
-        "tls": served.pair(),
-        "key": KEY,
-        "keeper": keeper,
-        "handler": handler,
-        "clock": lambda: NOW_MS,
-        "backoff": Backoff(random.Random(1), first_s=0.02, longest_s=0.05),
-    }
-    return HubConnection(**(arguments | changes))
 
 
 @pytest_asyncio.fixture
 async def world(store: Store) -> AsyncIterator[World]:
-    hub = HubSimulator()
-    async with serve(hub) as (served, site):
-        keeper = await ReplicaKeeper.load(store, member_id=PROVIDER, hub_key=hub.key.public, clock=lambda: NOW_MS)
-        handler = Handler()
-        connection = connect(served, keeper, handler)
-        made = World(hub, served, site, store, keeper, handler, connection)
+    async with connected_node(store) as made:
         yield made
-        for task in made.tasks:
-            task.cancel()
-        await asyncio.gather(*made.tasks, return_exceptions=True)
-        await connection.close()
 
 
 async def test_a_node_catches_up_stores_and_cosigns(world: World) -> None:
@@ -348,64 +262,3 @@ async def test_a_refused_call_carries_the_hubs_code(world: World) -> None:
     with pytest.raises(HubRefused) as caught:
         await HubUsage(world.connection).submit_receipts([b"one"])
     assert caught.value.code == "SIGNATURE_INVALID"
-
-
-# -- certificates ------------------------------------------------------------------------------------------------------
-
-
-def make_renewal(world: World, home: Path, age: datetime.timedelta) -> Renewal:
-    (home / "keys").mkdir()
-    pair = world.served.pair()
-    write_protected(home / "keys" / "tls.key", pair.key_pem)
-    write_protected(home / "keys" / "tls.crt", pair.certificate_pem)
-    return Renewal(
-        home=home,
-        hub=world.served.facts(),
-        connection=world.connection,
-        member_id=PROVIDER,
-        node_id=NODE,
-        clock=lambda: int((utc_now() + age).timestamp() * 1000),
-    )
-
-
-@pytest.mark.parametrize(("age_days", "renewed"), [(0, False), (9, False), (11, True)])
-async def test_a_certificate_is_renewed_after_a_third_of_its_life(
-    world: World, tmp_path: Path, age_days: int, renewed: bool
-) -> None:
-    renewal = make_renewal(world, tmp_path, datetime.timedelta(days=age_days))
-    before = load_tls(tmp_path)
-    assert await renewal.renew_if_due() is renewed
-    assert (load_tls(tmp_path) != before) is renewed
-    reply = await rpc(world.connection.stubs.control.Ping(node_pb2.PingRequest(payload=b"p"), timeout=5))
-    assert reply.payload == b"p"  # the connection goes on, with the new certificate
-
-
-@pytest.mark.parametrize(
-    ("node_id", "member_id"), [("taxoffice-2", PROVIDER), (NODE, "firstbank")], ids=["another node", "another member"]
-)
-async def test_a_certificate_of_somebody_else_is_not_used(
-    world: World, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, node_id: str, member_id: str
-) -> None:
-    renewal = make_renewal(world, tmp_path, datetime.timedelta(days=11))
-    before, other = load_tls(tmp_path), world.served.pair(node_id, member_id).certificate_pem
-    monkeypatch.setattr(world.served, "certify", lambda csr: other)
-    with pytest.raises(CredentialsInvalid, match=f"a certificate of {member_id}/{node_id}"):
-        await renewal.renew_if_due()
-    assert load_tls(tmp_path) == before
-
-
-async def test_a_certificate_for_another_key_is_not_used(
-    world: World, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    renewal = make_renewal(world, tmp_path, datetime.timedelta(days=11))
-    other = world.served.pair().certificate_pem
-    monkeypatch.setattr(world.served, "certify", lambda csr: other)
-    with pytest.raises(CredentialsInvalid, match="another key"):
-        await renewal.renew_if_due()
-
-
-async def test_a_certificate_of_another_authority_is_not_used(world: World, tmp_path: Path) -> None:
-    renewal = make_renewal(world, tmp_path, datetime.timedelta(days=11))
-    world.served.authority_key, world.served.authority_pem = create_authority("impostor", utc_now)
-    with pytest.raises((CertificateRejected, NodeError)):
-        await renewal.renew_if_due()

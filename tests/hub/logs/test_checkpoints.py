@@ -7,6 +7,7 @@ from hub.database import Database
 from hub.errors import HubError
 from hub.logs import checkpoints, service
 from hub.logs.clock import CheckpointClock
+from tests.hub.world import World
 from trust.checkpoint import cosign, extends, open_checkpoint, verify_witness
 from trust.document import SignedDocument
 from trust.errors import SignatureInvalid
@@ -126,8 +127,8 @@ def test_a_log_without_a_checkpoint_is_not_found(database: Database) -> None:
     assert caught.value.code == "NOT_FOUND"
 
 
-async def test_the_clock_refreshes_every_log(sqlite_world: object) -> None:
-    hub = sqlite_world.hub  # type: ignore[attr-defined]
+async def test_the_clock_refreshes_every_log(sqlite_world: World) -> None:
+    hub = sqlite_world.hub
     await CheckpointClock(hub).tick()
     for origin in await hub.db.read(service.origins):
         document = await hub.db.read(lambda c, o=origin: checkpoints.newest(c, o))

@@ -14,7 +14,6 @@ from hub.errors import HubError
 from hub.logs import service
 from trust.merkle import consistency_path, inclusion_path, leaf_hash, root_of, verify_consistency, verify_inclusion
 
-
 NUMBERS = itertools.count()
 
 

@@ -1,7 +1,6 @@
 from __future__ import annotations
 
 import asyncio
-from typing import Any
 
 import pytest
 from sqlalchemy import Connection
@@ -11,10 +10,11 @@ from consent.documents import encode
 from hub.database import open_database
 from hub.logs import service as logs
 from hub.members.directory import LiveDirectory
+from tests.hub.world import World
 from trust.document import SignedDocument, sign_document
 
 
-def admission(world: Any, member_id: str) -> SignedDocument:
+def admission(world: World, member_id: str) -> SignedDocument:
     entry = MemberAdmitted(member_id=member_id, name=member_id, kind="bank", time_ms=world.clock(), operator="alice")
     return sign_document(MEMBER_ADMITTED_TYPE, encode(entry), world.operator)
 
@@ -23,7 +23,7 @@ def members(directory: LiveDirectory) -> list[str]:
     return [member.member_id for member in directory.current.members()]
 
 
-def test_an_entry_of_a_function_that_fails_is_in_neither_copy(world: Any) -> None:
+def test_an_entry_of_a_function_that_fails_is_in_neither_copy(world: World) -> None:
     directory, first, second = world.hub.directory, admission(world, "bank-a"), admission(world, "bank-b")
 
     def fail(connection: Connection) -> None:
@@ -38,7 +38,7 @@ def test_an_entry_of_a_function_that_fails_is_in_neither_copy(world: Any) -> Non
     assert members(directory) == ["bank-b", "bank-a"]
 
 
-def test_the_second_entry_of_a_function_is_checked_against_the_first(world: Any) -> None:
+def test_the_second_entry_of_a_function_is_checked_against_the_first(world: World) -> None:
     directory = world.hub.directory
 
     def twice(connection: Connection) -> None:
@@ -52,7 +52,7 @@ def test_the_second_entry_of_a_function_is_checked_against_the_first(world: Any)
     assert world.hub.db.read_now(lambda c: logs.size(c, "directory")) == 1
 
 
-def test_a_restart_rebuilds_the_directory_from_its_log(world: Any) -> None:
+def test_a_restart_rebuilds_the_directory_from_its_log(world: World) -> None:
     world.admit("bank-a")
     world.enrol("bank-a-1", "bank-a")
     again = LiveDirectory(world.hub.keys.log_key)
@@ -61,7 +61,7 @@ def test_a_restart_rebuilds_the_directory_from_its_log(world: Any) -> None:
     assert again.current.size == world.hub.directory.current.size
 
 
-def test_a_stored_entry_that_was_altered_stops_the_start(world: Any) -> None:
+def test_a_stored_entry_that_was_altered_stops_the_start(world: World) -> None:
     world.admit("bank-a")
     leaf = world.hub.db.read_now(lambda c: logs.read_leaf(c, "directory", 1))
     original = SignedDocument.decode(leaf)
@@ -78,7 +78,7 @@ def test_a_stored_entry_that_was_altered_stops_the_start(world: Any) -> None:
         world.hub.db.read_now(LiveDirectory(world.hub.keys.log_key).load)
 
 
-async def test_a_caller_sees_its_own_entry_when_its_write_returns(world: Any) -> None:
+async def test_a_caller_sees_its_own_entry_when_its_write_returns(world: World) -> None:
     directory = world.hub.directory
     directory.attach(world.hub.db)
     heard: list[str] = []
@@ -89,11 +89,9 @@ async def test_a_caller_sees_its_own_entry_when_its_write_returns(world: Any) ->
     assert heard == [MEMBER_ADMITTED_TYPE]
 
 
-async def test_a_second_hub_process_takes_in_what_the_first_appended(world: Any) -> None:
-    url = world.hub.db._writing.url.render_as_string(hide_password=False)
-    if not url.startswith("postgresql"):
-        pytest.skip("several hub processes share PostgreSQL only")
-    db = open_database(url)
+@pytest.mark.parametrize("database_url", ["postgresql"], indirect=True)  # several hub processes share PostgreSQL only
+async def test_a_second_hub_process_takes_in_what_the_first_appended(database_url: str, world: World) -> None:
+    db = open_database(database_url)
     other = LiveDirectory(world.hub.keys.log_key)
     db.read_now(other.load)
     other.attach(db)

@@ -2,7 +2,6 @@ from __future__ import annotations
 
 import secrets
 from collections.abc import Callable
-from typing import Any
 
 import pytest
 from sqlalchemy import text
@@ -19,19 +18,20 @@ from hub.errors import HubError
 from hub.logs import service as logs
 from hub.members import certificates, service
 from hub.members.tokens import Token
+from tests.hub.world import World
 from trust.certificates import make_csr, parse_identity, verify_issued_by
 from trust.document import SignedDocument, countersign, sign_document, verify_document
 from trust.errors import CertificateRejected, SignatureInvalid
 from trust.sm2 import PrivateKey
 
 
-def invite(world: Any, member_id: str = "bank-a", node_id: str = "bank-a-1") -> Token:
+def invite(world: World, member_id: str = "bank-a", node_id: str = "bank-a-1") -> Token:
     token = world.hub.db.write_now(lambda c: service.invite(world.hub, c, member_id, node_id))
     assert isinstance(token, Token)
     return token
 
 
-def enrol(world: Any, token: Token, **changes: Any) -> service.Enrolled:
+def enrol(world: World, token: Token, **changes: object) -> service.Enrolled:
     key = PrivateKey.generate()
     given = {
         "secret": token.secret,
@@ -50,18 +50,18 @@ def code_of(call: Callable[[], object]) -> str:
     return caught.value.code
 
 
-def revocation(world: Any, node_id: str, operator: PrivateKey | None = None) -> SignedDocument:
+def revocation(world: World, node_id: str, operator: PrivateKey | None = None) -> SignedDocument:
     entry = NodeRevoked(node_id=node_id, reason="lost", time_ms=world.clock(), operator="alice")
     return sign_document(NODE_REVOKED_TYPE, encode(entry), operator or world.operator)
 
 
-def revoke(world: Any, document: SignedDocument) -> int:
+def revoke(world: World, document: SignedDocument) -> int:
     index = world.hub.db.write_now(lambda c: service.revoke(world.hub, c, document))
     assert isinstance(index, int)
     return index
 
 
-def test_an_invited_node_enrols_and_stands_in_the_directory_log(world: Any) -> None:
+def test_an_invited_node_enrols_and_stands_in_the_directory_log(world: World) -> None:
     world.admit("bank-a")
     enrolled = enrol(world, invite(world))
     identity = parse_identity(enrolled.certificate_pem)
@@ -76,7 +76,7 @@ def test_an_invited_node_enrols_and_stands_in_the_directory_log(world: Any) -> N
     verify_document(document, document.payload_type, node.identity_key)
 
 
-def test_the_token_carries_what_the_node_pins_and_reads_back(world: Any) -> None:
+def test_the_token_carries_what_the_node_pins_and_reads_back(world: World) -> None:
     world.admit("bank-a")
     token = invite(world)
     assert Token.decode(token.encode()) == token
@@ -89,7 +89,7 @@ def test_what_is_no_token_is_refused_as_such(text_: str) -> None:
     assert code_of(lambda: Token.decode(text_)) == "TOKEN_INVALID"
 
 
-def test_the_secret_is_not_in_the_database(world: Any) -> None:
+def test_the_secret_is_not_in_the_database(world: World) -> None:
     world.admit("bank-a")
     token = invite(world)
     rows = world.hub.db.read_now(lambda c: c.execute(text("SELECT * FROM invitations")).all())
@@ -97,34 +97,34 @@ def test_the_secret_is_not_in_the_database(world: Any) -> None:
     assert token.secret not in repr(rows)
 
 
-def test_a_token_used_twice_is_refused(world: Any) -> None:
+def test_a_token_used_twice_is_refused(world: World) -> None:
     world.admit("bank-a")
     token = invite(world)
     enrol(world, token)
     assert code_of(lambda: enrol(world, token)) == "TOKEN_INVALID"
 
 
-def test_an_expired_token_is_refused(world: Any) -> None:
+def test_an_expired_token_is_refused(world: World) -> None:
     world.admit("bank-a")
     token = invite(world)
     world.clock.advance(3600)
     assert code_of(lambda: enrol(world, token)) == "TOKEN_INVALID"
 
 
-def test_a_token_works_until_its_last_millisecond(world: Any) -> None:
+def test_a_token_works_until_its_last_millisecond(world: World) -> None:
     world.admit("bank-a")
     token = invite(world)
     world.clock.now_ms = token.expires_ms - 1
     enrol(world, token)
 
 
-def test_a_wrong_secret_is_refused(world: Any) -> None:
+def test_a_wrong_secret_is_refused(world: World) -> None:
     world.admit("bank-a")
     token = invite(world)
     assert code_of(lambda: enrol(world, token, secret=token.secret[:-1] + "x" + token.secret[-1])) == "TOKEN_INVALID"
 
 
-def test_a_later_invitation_voids_the_earlier_one_for_the_same_node(world: Any) -> None:
+def test_a_later_invitation_voids_the_earlier_one_for_the_same_node(world: World) -> None:
     world.admit("bank-a")
     first, second = invite(world), invite(world)
     assert code_of(lambda: enrol(world, first)) == "TOKEN_INVALID"
@@ -132,7 +132,9 @@ def test_a_later_invitation_voids_the_earlier_one_for_the_same_node(world: Any) 
 
 
 @pytest.mark.parametrize("off_s", [-61, 61, 86_400])
-def test_a_clock_that_is_off_by_more_than_a_minute_is_named_and_the_token_stays_unused(world: Any, off_s: int) -> None:
+def test_a_clock_that_is_off_by_more_than_a_minute_is_named_and_the_token_stays_unused(
+    world: World, off_s: int
+) -> None:
     world.admit("bank-a")
     token = invite(world)
     assert code_of(lambda: enrol(world, token, time_ms=world.clock() + off_s * 1000)) == "CLOCK_SKEW"
@@ -140,12 +142,12 @@ def test_a_clock_that_is_off_by_more_than_a_minute_is_named_and_the_token_stays_
 
 
 @pytest.mark.parametrize("off_s", [-60, 0, 60])
-def test_a_clock_within_a_minute_is_good_enough(world: Any, off_s: int) -> None:
+def test_a_clock_within_a_minute_is_good_enough(world: World, off_s: int) -> None:
     world.admit("bank-a")
     enrol(world, invite(world), time_ms=world.clock() + off_s * 1000)
 
 
-def test_a_statement_for_another_node_or_member_is_refused_and_the_token_stays_unused(world: Any) -> None:
+def test_a_statement_for_another_node_or_member_is_refused_and_the_token_stays_unused(world: World) -> None:
     world.admit("bank-a")
     world.admit("bank-b")
     token, key = invite(world), PrivateKey.generate()
@@ -157,7 +159,7 @@ def test_a_statement_for_another_node_or_member_is_refused_and_the_token_stays_u
     enrol(world, token)
 
 
-def test_a_statement_that_another_key_signed_is_refused(world: Any) -> None:
+def test_a_statement_that_another_key_signed_is_refused(world: World) -> None:
     world.admit("bank-a")
     token = invite(world)
     honest = world.statement("bank-a-1", "bank-a", PrivateKey.generate())
@@ -168,7 +170,7 @@ def test_a_statement_that_another_key_signed_is_refused(world: Any) -> None:
     assert code_of(lambda: enrol(world, token, document=doubled)) == "INVALID_ARGUMENT"
 
 
-def test_a_name_that_was_used_is_not_given_again(world: Any) -> None:
+def test_a_name_that_was_used_is_not_given_again(world: World) -> None:
     world.admit("bank-a")
     enrol(world, invite(world))
     assert code_of(lambda: invite(world)) == "ALREADY_EXISTS"
@@ -177,12 +179,12 @@ def test_a_name_that_was_used_is_not_given_again(world: Any) -> None:
 
 
 @pytest.mark.parametrize("node_id", ["", "A", "1a", "a" * 60, "bank a", "bank/a", "節点"])
-def test_a_name_that_is_none_is_not_invited(world: Any, node_id: str) -> None:
+def test_a_name_that_is_none_is_not_invited(world: World, node_id: str) -> None:
     world.admit("bank-a")
     assert code_of(lambda: invite(world, node_id=node_id)) == "INVALID_ARGUMENT"
 
 
-def test_a_member_is_admitted_once_and_only_by_a_known_operator(world: Any) -> None:
+def test_a_member_is_admitted_once_and_only_by_a_known_operator(world: World) -> None:
     world.admit("bank-a")
     assert code_of(lambda: world.admit("bank-a")) == "ALREADY_EXISTS"
     world.operator = PrivateKey.generate()
@@ -192,12 +194,12 @@ def test_a_member_is_admitted_once_and_only_by_a_known_operator(world: Any) -> N
     assert code_of(lambda: invite(world, "bank-b", "bank-b-1")) == "NOT_FOUND"
 
 
-def test_admission_begins_the_members_consent_log(world: Any) -> None:
+def test_admission_begins_the_members_consent_log(world: World) -> None:
     world.admit("gov", "government")
     assert "consent/gov" in world.hub.db.read_now(logs.origins)
 
 
-def test_a_revoked_node_loses_its_certificates_and_its_session(world: Any) -> None:
+def test_a_revoked_node_loses_its_certificates_and_its_session(world: World) -> None:
     world.admit("bank-a")
     identity = parse_identity(enrol(world, invite(world)).certificate_pem)
     revoke(world, revocation(world, "bank-a-1"))
@@ -208,7 +210,7 @@ def test_a_revoked_node_loses_its_certificates_and_its_session(world: Any) -> No
     assert code_of(lambda: revoke(world, revocation(world, "bank-a-1"))) == "NOT_FOUND"
 
 
-def test_a_revocation_that_no_operator_signed_changes_nothing(world: Any) -> None:
+def test_a_revocation_that_no_operator_signed_changes_nothing(world: World) -> None:
     world.admit("bank-a")
     enrol(world, invite(world))
     with pytest.raises(SignatureInvalid):
@@ -218,7 +220,7 @@ def test_a_revocation_that_no_operator_signed_changes_nothing(world: Any) -> Non
     assert set(identity_count) == {"bank-a-1"}
 
 
-def test_suspending_a_member_ends_the_sessions_of_its_nodes_and_bars_new_ones(world: Any) -> None:
+def test_suspending_a_member_ends_the_sessions_of_its_nodes_and_bars_new_ones(world: World) -> None:
     world.admit("bank-a")
     enrol(world, invite(world))
     waiting = invite(world, node_id="bank-a-2")
@@ -229,7 +231,7 @@ def test_suspending_a_member_ends_the_sessions_of_its_nodes_and_bars_new_ones(wo
     assert code_of(lambda: enrol(world, waiting)) == "MEMBER_SUSPENDED"
 
 
-def test_renewal_gives_a_second_known_certificate_and_expired_ones_are_forgotten(world: Any) -> None:
+def test_renewal_gives_a_second_known_certificate_and_expired_ones_are_forgotten(world: World) -> None:
     world.admit("bank-a")
     first = parse_identity(enrol(world, invite(world)).certificate_pem)
     world.clock.advance(11 * 86_400)
@@ -243,7 +245,7 @@ def test_renewal_gives_a_second_known_certificate_and_expired_ones_are_forgotten
     assert not world.hub.db.read_now(lambda c: certificates.is_known(c, first.fingerprint, "bank-a-1"))
 
 
-def test_a_document_of_another_type_is_refused(world: Any) -> None:
+def test_a_document_of_another_type_is_refused(world: World) -> None:
     world.admit("bank-a")
     document = world.statement("bank-a-1", "bank-a", PrivateKey.generate())
     assert code_of(lambda: revoke(world, document)) == "INVALID_ARGUMENT"

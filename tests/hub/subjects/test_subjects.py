@@ -1,7 +1,6 @@
 from __future__ import annotations
 
 import secrets
-from typing import Any
 
 import pytest
 
@@ -12,6 +11,7 @@ from consent.registration import SUBJECT_REGISTRATION_TYPE, SubjectRegistration
 from consent.usage import ACCESS_TYPE, AccessRequest
 from hub.errors import HubError
 from hub.subjects import service
+from tests.hub.world import World
 from trust.document import SignedDocument, countersign, sign_document
 from trust.errors import SignatureInvalid
 from trust.sm2 import PrivateKey
@@ -21,7 +21,7 @@ USCC = "91110000MA01ABCD1A"
 NAME = "Example Trading Co., Ltd."
 
 
-def registration(world: Any, key: PrivateKey, **changes: Any) -> SignedDocument:
+def registration(world: World, key: PrivateKey, **changes: object) -> SignedDocument:
     given = {
         "uscc": USCC,
         "ent_name": NAME,
@@ -33,7 +33,7 @@ def registration(world: Any, key: PrivateKey, **changes: Any) -> SignedDocument:
 
 
 def approval(
-    world: Any, key: PrivateKey, version: int = 1, previous: PrivateKey | None = None, **changes: Any
+    world: World, key: PrivateKey, version: int = 1, previous: PrivateKey | None = None, **changes: object
 ) -> SignedDocument:
     given = {
         "uscc": USCC,
@@ -47,7 +47,7 @@ def approval(
     return sign_document(SUBJECT_KEY_TYPE, encode(SubjectKey(**(given | changes))), world.operator)
 
 
-def access(world: Any, key: PrivateKey, body: bytes = b"", **changes: Any) -> bytes:
+def access(world: World, key: PrivateKey, body: bytes = b"", **changes: object) -> bytes:
     given = {
         "uscc": USCC,
         "action": "list-consents",
@@ -58,7 +58,7 @@ def access(world: Any, key: PrivateKey, body: bytes = b"", **changes: Any) -> by
     return sign_document(ACCESS_TYPE, encode(AccessRequest(**(given | changes))), key).encode()
 
 
-def approved(world: Any) -> PrivateKey:
+def approved(world: World) -> PrivateKey:
     key = PrivateKey.generate()
     world.write(service.register, registration(world, key))
     world.write(service.approve, approval(world, key))
@@ -69,7 +69,7 @@ def code_of(caught: pytest.ExceptionInfo[HubError]) -> str:
     return caught.value.code
 
 
-def test_a_registration_waits_until_an_operator_approves_it(world: Any) -> None:
+def test_a_registration_waits_until_an_operator_approves_it(world: World) -> None:
     key = PrivateKey.generate()
     document = registration(world, key)
     assert world.write(service.register, document).state == "pending"
@@ -83,7 +83,7 @@ def test_a_registration_waits_until_an_operator_approves_it(world: Any) -> None:
     assert world.hub.db.read_now(service.pending) == []
 
 
-def test_a_rejected_registration_tells_why_and_may_be_made_again(world: Any) -> None:
+def test_a_rejected_registration_tells_why_and_may_be_made_again(world: World) -> None:
     key = PrivateKey.generate()
     world.write(service.register, registration(world, key))
     world.hub.db.write_now(lambda c: service.reject(c, USCC, "name differs"))
@@ -95,14 +95,14 @@ def test_a_rejected_registration_tells_why_and_may_be_made_again(world: Any) -> 
     assert world.write(service.register, registration(world, PrivateKey.generate())).state == "pending"
 
 
-def test_a_second_key_cannot_push_aside_the_one_that_waits(world: Any) -> None:
+def test_a_second_key_cannot_push_aside_the_one_that_waits(world: World) -> None:
     world.write(service.register, registration(world, PrivateKey.generate()))
     with pytest.raises(HubError) as caught:
         world.write(service.register, registration(world, PrivateKey.generate()))
     assert code_of(caught) == "ALREADY_EXISTS"
 
 
-def test_a_registration_signed_by_another_key_than_it_states_is_refused(world: Any) -> None:
+def test_a_registration_signed_by_another_key_than_it_states_is_refused(world: World) -> None:
     honest = registration(world, PrivateKey.generate())
     forged = sign_document(honest.payload_type, honest.payload, PrivateKey.generate())
     with pytest.raises(SignatureInvalid):
@@ -110,12 +110,12 @@ def test_a_registration_signed_by_another_key_than_it_states_is_refused(world: A
 
 
 @pytest.mark.parametrize("uscc", ["short", "91110000MA01ABCD1I", "9111000OMA01ABCD1A"])
-def test_a_malformed_code_is_refused(world: Any, uscc: str) -> None:
+def test_a_malformed_code_is_refused(world: World, uscc: str) -> None:
     with pytest.raises((UsccInvalid, DocumentMalformed)):
         world.write(service.register, registration(world, PrivateKey.generate(), uscc=uscc))
 
 
-def test_an_approval_of_another_key_or_name_is_refused(world: Any) -> None:
+def test_an_approval_of_another_key_or_name_is_refused(world: World) -> None:
     key = PrivateKey.generate()
     world.write(service.register, registration(world, key))
     for document in (approval(world, PrivateKey.generate()), approval(world, key, ent_name="Another Co.")):
@@ -125,7 +125,7 @@ def test_an_approval_of_another_key_or_name_is_refused(world: Any) -> None:
     assert world.hub.directory.current.subject_key(USCC) is None
 
 
-def test_an_approval_that_no_operator_signed_is_refused(world: Any) -> None:
+def test_an_approval_that_no_operator_signed_is_refused(world: World) -> None:
     key = PrivateKey.generate()
     world.write(service.register, registration(world, key))
     world.operator = PrivateKey.generate()
@@ -134,7 +134,7 @@ def test_an_approval_that_no_operator_signed_is_refused(world: Any) -> None:
     assert world.hub.db.read_now(lambda c: service.registration(c, USCC)).state == "pending"
 
 
-def test_a_key_is_replaced_only_with_the_signature_of_the_one_before(world: Any) -> None:
+def test_a_key_is_replaced_only_with_the_signature_of_the_one_before(world: World) -> None:
     old, new = approved(world), PrivateKey.generate()
     with pytest.raises(HubError) as caught:
         world.write(service.register, registration(world, new))
@@ -147,7 +147,7 @@ def test_a_key_is_replaced_only_with_the_signature_of_the_one_before(world: Any)
     assert world.hub.directory.current.subject_key(USCC) == new.public
 
 
-async def test_a_signed_call_names_its_enterprise_once(world: Any) -> None:
+async def test_a_signed_call_names_its_enterprise_once(world: World) -> None:
     key = approved(world)
     request = access(world, key, body=b"page 1")
     assert await service.authenticate(world.hub, request, "list-consents", b"page 1") == USCC
@@ -157,7 +157,7 @@ async def test_a_signed_call_names_its_enterprise_once(world: Any) -> None:
 
 
 @pytest.mark.parametrize("off_s", [-61, 61])
-async def test_a_call_whose_time_is_off_by_more_than_a_minute_is_refused(world: Any, off_s: int) -> None:
+async def test_a_call_whose_time_is_off_by_more_than_a_minute_is_refused(world: World, off_s: int) -> None:
     key = approved(world)
     with pytest.raises(HubError) as caught:
         request = access(world, key, time_ms=world.clock() + off_s * 1000)
@@ -165,7 +165,7 @@ async def test_a_call_whose_time_is_off_by_more_than_a_minute_is_refused(world: 
     assert code_of(caught) == "CLOCK_SKEW"
 
 
-async def test_a_call_for_another_action_or_body_is_refused(world: Any) -> None:
+async def test_a_call_for_another_action_or_body_is_refused(world: World) -> None:
     key = approved(world)
     for action, body in (("list-uses", b""), ("list-consents", b"other")):
         with pytest.raises(HubError) as caught:
@@ -173,7 +173,7 @@ async def test_a_call_for_another_action_or_body_is_refused(world: Any) -> None:
         assert code_of(caught) == "INVALID_ARGUMENT"
 
 
-async def test_a_call_signed_by_a_stranger_is_refused_and_uses_up_no_nonce(world: Any) -> None:
+async def test_a_call_signed_by_a_stranger_is_refused_and_uses_up_no_nonce(world: World) -> None:
     key = approved(world)
     nonce = secrets.token_hex(16)
     with pytest.raises(SignatureInvalid):
@@ -181,13 +181,13 @@ async def test_a_call_signed_by_a_stranger_is_refused_and_uses_up_no_nonce(world
     await service.authenticate(world.hub, access(world, key, nonce=nonce), "list-consents")
 
 
-async def test_an_enterprise_without_a_key_is_told_so(world: Any) -> None:
+async def test_an_enterprise_without_a_key_is_told_so(world: World) -> None:
     with pytest.raises(HubError) as caught:
         await service.authenticate(world.hub, access(world, PrivateKey.generate()), "list-consents")
     assert code_of(caught) == "SUBJECT_UNKNOWN"
 
 
-async def test_a_nonce_is_remembered_for_as_long_as_its_time_would_be_accepted(world: Any) -> None:
+async def test_a_nonce_is_remembered_for_as_long_as_its_time_would_be_accepted(world: World) -> None:
     key = approved(world)
     ahead = access(world, key, time_ms=world.clock() + 60_000)
     await service.authenticate(world.hub, ahead, "list-consents")

@@ -1,0 +1,1 @@
+"""The demonstration: a hub and three nodes as real processes over real loans."""
