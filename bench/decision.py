@@ -53,7 +53,7 @@ def make_terms() -> list[Terms]:
     for number in range(30):
         limits = ({}, {"max_uses": 100}, {"frequency": Frequency(count=5, unit="day")})[number % 3 if number % 2 else 0]
         users = ("secondbank",) if number % 10 == 9 else (BANK,)
-        made.append(replace(base, data_users=users, data_life_days=30 + number, **limits))  # type: ignore[arg-type]
+        made.append(replace(base, data_users=users, data_life_days=30 + number, **limits))
     return made
 
 

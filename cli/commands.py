@@ -71,9 +71,7 @@ def _wrapped(function: Callable[..., Result | None]) -> Callable[..., None]:
         for parameter in signature.parameters.values()
         if parameter.name not in outputs
     ]
-    json_option = inspect.Parameter(
-        _JSON, inspect.Parameter.KEYWORD_ONLY, annotation=_JsonOption, default=False
-    )
+    json_option = inspect.Parameter(_JSON, inspect.Parameter.KEYWORD_ONLY, annotation=_JsonOption, default=False)
 
     @functools.wraps(function)
     def run(**arguments: Any) -> None:  # noqa: ANN401 (what Typer parsed)
@@ -95,7 +93,7 @@ def _wrapped(function: Callable[..., Result | None]) -> Callable[..., None]:
     parameters = [*options, json_option]
     run.__signature__ = signature.replace(parameters=parameters, return_annotation=None)  # type: ignore[attr-defined]
     run.__annotations__ = {parameter.name: parameter.annotation for parameter in parameters}
-    del run.__wrapped__  # type: ignore[attr-defined]  # else its annotations would be read
+    del run.__wrapped__  # else its annotations would be read
     return run
 
 

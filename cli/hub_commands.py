@@ -53,7 +53,9 @@ Reason = Annotated[str, typer.Option("--reason", help="Why, in words; it stands 
 @command(app, "init")
 def init(
     home: HubHome,
-    public: Annotated[str, typer.Option("--public", help="host:port for enterprises and enrolment, as others reach it.")],
+    public: Annotated[
+        str, typer.Option("--public", help="host:port for enterprises and enrolment, as others reach it.")
+    ],
     node: Annotated[str, typer.Option("--node", help="host:port for enrolled nodes, as they reach it.")],
     operator: Annotated[str, typer.Option("--operator", help="Name of the first operator; gets a key of its own.")],
     database: Annotated[
@@ -91,7 +93,7 @@ def init(
         text=[
             f"Made a hub in {home} with log key {keys.public.key_id}.",
             about_secret,
-            f"Operator {operator} has a key in {operator_file(home, operator)}. Move it to the operator's own machine if that is another.",
+            f"Operator {operator} has a key in {operator_file(home, operator)}. It may be moved to the operator's machine.",
             f"Next: `xinqiao hub serve --home {home}`, then `xinqiao hub admit`.",
         ],
     )
@@ -158,7 +160,8 @@ def status(home: HubHome) -> Result:
     with hub(home) as stub:
         reply = rpc.call(stub.GetStatus, admin_pb2.GetStatusRequest(), whom=WHOM)
     logs = [
-        {"origin": log.origin, "size": log.size, "root": log.root, "witnesses": list(log.witnesses)} for log in reply.logs
+        {"origin": log.origin, "size": log.size, "root": log.root, "witnesses": list(log.witnesses)}
+        for log in reply.logs
     ]
     return Result(
         data={
@@ -216,7 +219,9 @@ def _kind(kind: str) -> MemberKind:
         case "government" | "bank" | "platform" | "management":
             return kind
         case _:
-            raise CliError("INVALID_ARGUMENT", f"{kind!r} is no kind of member: government, bank, platform or management.")
+            raise CliError(
+                "INVALID_ARGUMENT", f"{kind!r} is no kind of member: government, bank, platform or management."
+            )
 
 
 @command(app, "invite")
@@ -230,7 +235,8 @@ def invite(
         data={"member": member, "node": node, "token": reply.token, "expires_ms": reply.expires_ms},
         text=[
             reply.token,
-            f"For node {node} of {member}, once, until {moment(reply.expires_ms)}. Hand it over a trusted way: it names this hub's keys.",
+            f"For node {node} of {member}, once, until {moment(reply.expires_ms)}.",
+            "It names this hub's keys: hand it over a trusted way.",
         ],
     )
 
@@ -317,7 +323,8 @@ def backup(
     url = make_url(hub_settings(home).url)
     if url.get_backend_name() != "sqlite" or not url.database:
         raise CliError(
-            "CONFIGURATION", "This hub's database is PostgreSQL. Use pg_dump, or continuous archiving; and keep the folder keys too."
+            "CONFIGURATION",
+            "This hub's database is PostgreSQL. Use pg_dump, or continuous archiving; and keep the folder keys too.",
         )
     if out.exists():
         raise CliError("ALREADY_EXISTS", f"{out} exists and is not overwritten. Choose another name.")
@@ -347,7 +354,9 @@ def _copy_database(database: Path, out: Path, output: Output) -> int:
             if copy.execute("PRAGMA integrity_check").fetchone()[0] != "ok":
                 raise CliError("INTERNAL", f"The copy in {out} is damaged. Check the disk, and do not rely on it.")
         except sqlite3.Error as error:
-            raise CliError("CONFIGURATION", f"{database} cannot be copied ({error}). Check the disk and its space.") from error
+            raise CliError(
+                "CONFIGURATION", f"{database} cannot be copied ({error}). Check the disk and its space."
+            ) from error
         finally:
             source.close()
             copy.close()

@@ -26,7 +26,9 @@ WHOM = "the hub"
 
 OperatorName = Annotated[
     str,
-    typer.Option("--operator", envvar="XINQIAO_OPERATOR", help="Operator who signs. Default: the only one in HOME/operators."),
+    typer.Option(
+        "--operator", envvar="XINQIAO_OPERATOR", help="Operator who signs. Default: the only one in HOME/operators."
+    ),
 ]
 OperatorKeyFile = Annotated[
     Path | None,

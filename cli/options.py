@@ -1,7 +1,7 @@
 """Options that several commands share, and how items are written on the command line.
 
-An item is ``id``, ``id:mode`` or ``id:mode:field,field``: ``tax_registration:Q:status,taxpayer_level``. Without a mode the catalogue's first
-mode for the item is meant; without fields all that are consented to.
+An item is ``id``, ``id:mode`` or ``id:mode:field,field``: ``tax_registration:Q:status,taxpayer_level``. Without a mode the
+catalogue's first mode for the item is meant; without fields all that are consented to.
 """
 
 from __future__ import annotations
@@ -22,13 +22,20 @@ from consent.documents import ItemMode, Purpose
 HubHome = Annotated[Path, typer.Option("--home", envvar="XINQIAO_HUB_HOME", help="Home folder of the hub.")]
 NodeHome = Annotated[Path, typer.Option("--home", envvar="XINQIAO_NODE_HOME", help="Home folder of the node.")]
 SubjectHome = Annotated[
-    Path, typer.Option("--home", envvar="XINQIAO_ENTERPRISE_HOME", help="Home folder of the enterprise: its key and what it saw.")
+    Path,
+    typer.Option(
+        "--home", envvar="XINQIAO_ENTERPRISE_HOME", help="Home folder of the enterprise: its key and what it saw."
+    ),
 ]
 Items = Annotated[
     list[str],
-    typer.Option("--item", help="An item as id[:mode[:field,field]], as in tax_registration:Q:status. Repeat for several."),
+    typer.Option(
+        "--item", help="An item as id[:mode[:field,field]], as in tax_registration:Q:status. Repeat for several."
+    ),
 ]
-PurposeOption = Annotated[Purpose, typer.Option("--purpose", help="What the data is used for; the consent must name it.")]
+PurposeOption = Annotated[
+    Purpose, typer.Option("--purpose", help="What the data is used for; the consent must name it.")
+]
 UseReason = Annotated[
     str, typer.Option("--reason", help="Why, in words; it stands in the record of use that the enterprise sees.")
 ]
@@ -38,7 +45,8 @@ ApplicationNo = Annotated[
 Provider = Annotated[str, typer.Option("--provider", help="Member that provides the data.")]
 UsccOption = Annotated[str, typer.Option("--uscc", help="Unified social credit code of the enterprise, 18 characters.")]
 UserOption = Annotated[
-    str, typer.Option("--user", help="Who asks; stands in the record of use. Default: the account that runs the command.")
+    str,
+    typer.Option("--user", help="Who asks; stands in the record of use. Default: the account that runs the command."),
 ]
 
 

@@ -54,7 +54,9 @@ def approve_enterprise(
     home: HubHome,
     output: Output,
     uscc: Annotated[list[str] | None, typer.Argument(help="Codes of the enterprises; or --all.")] = None,
-    every: Annotated[bool, typer.Option("--all", help="Approve all that wait (for demonstrations and drills).")] = False,
+    every: Annotated[
+        bool, typer.Option("--all", help="Approve all that wait (for demonstrations and drills).")
+    ] = False,
     operator: OperatorName = "",
     operator_key: OperatorKeyFile = None,
     secret_file: SecretFile = None,
@@ -67,7 +69,10 @@ def approve_enterprise(
         waiting = {each.uscc: each for each in _registrations(stub)}
         missing = [code for code in uscc or () if code not in waiting]
         if missing:
-            raise CliError("NOT_FOUND", f"No registration waits under {missing[0]}. `xinqiao hub registrations` lists those that do.")
+            raise CliError(
+                "NOT_FOUND",
+                f"No registration waits under {missing[0]}. `xinqiao hub registrations` lists those that do.",
+            )
         approved = _approve(stub, who, [waiting[code] for code in uscc or waiting], step)
     names = ", ".join(f"{each['uscc']} ({each['ent_name']})" for each in approved[:5])
     more = f" and {len(approved) - 5} more" if len(approved) > 5 else ""
@@ -154,7 +159,9 @@ def products(home: HubHome) -> Result:
     return Result(
         data={"products": [_product(each) for each in waiting]},
         text=[
-            Rows(columns=("product", "provider", "version", "title", "items"), rows=rows) if rows else "No product waits for review."
+            Rows(columns=("product", "provider", "version", "title", "items"), rows=rows)
+            if rows
+            else "No product waits for review."
         ],
     )
 
@@ -189,7 +196,9 @@ def review_product(
     request = admin_pb2.ReviewProductRequest(product_id=product, approve=approve, reason=reason, operator=who.name)
     with hub(home) as stub:
         reply = rpc.call(stub.ReviewProduct, request, whom=WHOM)
-    done = f"Published {product}: entry {reply.directory_index} of the directory." if approve else f"Rejected {product}."
+    done = (
+        f"Published {product}: entry {reply.directory_index} of the directory." if approve else f"Rejected {product}."
+    )
     return Result(
         data={"product": product, "approved": approve, "directory_index": reply.directory_index if approve else None},
         text=[done],

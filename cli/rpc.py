@@ -1,7 +1,7 @@
 """Calling gRPC: one helper that turns what a failed call tells into a CliError; channels to the hub.
 
-The detail travels in the trailing metadata ``xinqiao-error-bin`` (errors.proto); a call that fails without one could not reach the other
-side, or met something that is not ours.
+The detail travels in the trailing metadata ``xinqiao-error-bin`` (errors.proto). A call that fails without one could not
+reach the other side, or met something that is not ours.
 """
 
 from __future__ import annotations
@@ -22,20 +22,22 @@ ERROR_METADATA_KEY: Final = "xinqiao-error-bin"
 CALL_TIMEOUT_S: Final = 30.0
 _OPTIONS: Final = (("grpc.max_receive_message_length", 64 << 20), ("grpc.max_send_message_length", 64 << 20))
 
-Request = TypeVar("Request", contravariant=True)
-Reply = TypeVar("Reply", covariant=True)
+Request_contra = TypeVar("Request_contra", contravariant=True)
+Reply_co = TypeVar("Reply_co", covariant=True)
 T = TypeVar("T")
 
 
-class Unary(Protocol[Request, Reply]):
+class Unary(Protocol[Request_contra, Reply_co]):
     """A method of a stub."""
 
-    def __call__(self, request: Request, /, timeout: float | None = None) -> Reply:
+    def __call__(self, request: Request_contra, /, timeout: float | None = None) -> Reply_co:
         """Call it."""
         ...
 
 
-def call(method: Unary[Request, Reply], request: Request, *, whom: str, timeout_s: float = CALL_TIMEOUT_S) -> Reply:
+def call(
+    method: Unary[Request_contra, Reply_co], request: Request_contra, *, whom: str, timeout_s: float = CALL_TIMEOUT_S
+) -> Reply_co:
     """Call a unary method. Raises CliError; `whom` says there who did not answer ("the hub at host:port")."""
     try:
         return method(request, timeout=timeout_s)

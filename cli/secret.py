@@ -1,8 +1,8 @@
 """Where the secret that encrypts key files comes from.
 
-In this order: --secret-file, the variable XINQIAO_SECRET_FILE, the file ``keys/secret`` in the home. The last one is made by the command
-that makes the home (32 random bytes as hex, mode 0600) when neither of the others is given; it says so, because whoever has that file and
-the key files has the keys.
+In this order: --secret-file, the variable XINQIAO_SECRET_FILE, the file ``keys/secret`` in the home. The last one is made
+by the command that makes the home (32 random bytes as hex, mode 0600) when neither of the others is given; it says so,
+because whoever has that file and the key files has the keys.
 """
 
 from __future__ import annotations

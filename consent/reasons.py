@@ -35,7 +35,7 @@ class Reason(StrEnum):
 REASONS: Final[dict[Reason, str]] = {
     Reason.ITEM_UNKNOWN: "The catalogue has no such item or field. Choose one that `xinqiao node products` lists.",
     Reason.ITEM_NOT_PROVIDED: "The catalogue says that this item is never provided. Leave it out.",
-    Reason.LOG_INCONSISTENT: "The provider's node saw the hub contradict itself and refuses until an operator has looked.",
+    Reason.LOG_INCONSISTENT: "The provider's node saw the hub contradict itself and refuses. Ask the provider: its operator must look.",
     Reason.CONSENT_STALE: "The provider's node has no fresh proof of what is revoked. It refuses until it reaches the hub again.",
     Reason.NO_CONSENT: "The enterprise has given no consent for data of this provider. Ask it for one: `xinqiao consent request`.",
     Reason.WRONG_PROVIDER: "The consent is for another provider's data. Ask for one that names this provider.",

@@ -124,29 +124,47 @@ def select_subjects(
         public = SelectedSubjects(usccs, [()] * len(usccs), [at_ms + longest_days * DAY_MS] * len(usccs))
         return Selection(subjects=public, refused=Counter())
     codes = _codes(book, asked)
-    alone, refused_alone = _decide_single(book, codes)
-    several = _decide_several(book, codes)
+    groups = book.subjects_with_several()
+    alone, refused_alone = _decide_single(book, codes, groups)
+    several = _decide_several(book, codes, groups)
     refused = Counter({_ORDER[code]: n for code, n in enumerate((refused_alone + several.refused).tolist()) if n})
-    rows = np.concatenate([alone, several.rows]).tolist()
     life_ms = [min(terms.data_life_days, longest_days) * DAY_MS for terms in book.terms]
-    usccs = [book.subjects[row] for row in rows]
-    record_ids: list[tuple[str, ...]] = list(zip([book.record_ids[row] for row in rows], strict=True))
-    delete_by = [at_ms + life_ms[book.terms_column[row]] for row in rows]
+    allowed = _Allowed(book, np.concatenate([alone, several.rows]), [at_ms + each for each in life_ms])
     firsts = [alone, several.firsts]
     for first in several.undecided:
         outcome = asked.decide(book, book.subjects[first])
         if isinstance(outcome, Denial):
             refused[outcome.reason] += 1
-            continue
-        usccs.append(book.subjects[first])
-        record_ids.append(outcome.spends)
-        delete_by.append(outcome.delete_by_ms)
-        firsts.append(np.array([first]))
-    order = np.argsort(np.concatenate(firsts), kind="stable").tolist()
-    columns = SelectedSubjects(
-        [usccs[at] for at in order], [record_ids[at] for at in order], [delete_by[at] for at in order]
-    )
-    return Selection(subjects=columns, refused=refused)
+        else:
+            allowed.add(book.subjects[first], outcome)
+            firsts.append(np.array([first]))
+    return Selection(subjects=allowed.ordered(np.concatenate(firsts)), refused=refused)
+
+
+class _Allowed:
+    """The columns of the outcome while they are put together."""
+
+    def __init__(self, book: ConsentBook, rows: Rows, delete_by_of_terms: list[int]) -> None:
+        """Begin with the subjects of these rows, each allowed by its row alone."""
+        places = rows.tolist()
+        self._usccs = [book.subjects[row] for row in places]
+        self._record_ids: list[tuple[str, ...]] = list(zip([book.record_ids[row] for row in places], strict=True))
+        self._delete_by = [delete_by_of_terms[book.terms_column[row]] for row in places]
+
+    def add(self, uscc: str, permit: Permit) -> None:
+        """Add a subject on which `decide` decided."""
+        self._usccs.append(uscc)
+        self._record_ids.append(permit.spends)
+        self._delete_by.append(permit.delete_by_ms)
+
+    def ordered(self, keys: Rows) -> SelectedSubjects:
+        """The columns in the order of the keys, one a subject."""
+        order = np.argsort(keys, kind="stable").tolist()
+        return SelectedSubjects(
+            [self._usccs[at] for at in order],
+            [self._record_ids[at] for at in order],
+            [self._delete_by[at] for at in order],
+        )
 
 
 @dataclass(frozen=True)
@@ -253,10 +271,10 @@ def _first_refusal(codes: list[Codes]) -> Codes:
     return first
 
 
-def _decide_single(book: ConsentBook, codes: list[Codes]) -> tuple[Rows, Rows]:
+def _decide_single(book: ConsentBook, codes: list[Codes], groups: list[list[int]]) -> tuple[Rows, Rows]:
     """The subjects with one consent: their rows if allowed, and how many are refused by code."""
     single = np.ones(len(book), dtype=bool)
-    single[_flat(book.subjects_with_several())] = False
+    single[_flat(groups)] = False
     first = _first_refusal(codes)
     refused = np.bincount(first[single], minlength=_PERMIT + 1)[:_PERMIT]
     return np.flatnonzero(single & (first == _PERMIT)), refused
@@ -271,8 +289,7 @@ class _Several(NamedTuple):
     refused: Rows
 
 
-def _decide_several(book: ConsentBook, codes: list[Codes]) -> _Several:
-    groups = book.subjects_with_several()
+def _decide_several(book: ConsentBook, codes: list[Codes], groups: list[list[int]]) -> _Several:
     if not groups:
         return _Several(np.empty(0, np.int64), np.empty(0, np.int64), [], np.zeros(_PERMIT, np.int64))
     rows = _flat(groups)

@@ -138,9 +138,11 @@ def _engines(url: URL) -> tuple[Engine, Engine]:
         return _sqlite(url, writes=True), _sqlite(url, writes=False)
     if url.get_backend_name() == "postgresql":
         url = url.set(drivername="postgresql+psycopg")
-        writing = create_engine(url, pool_size=1, max_overflow=1, pool_pre_ping=True)
+        writing = create_engine(url, pool_size=1, max_overflow=1, pool_pre_ping=True, hide_parameters=True)
         # One snapshot for a whole read: size, tiles and entries must belong together.
-        reading = create_engine(url, pool_size=READERS, isolation_level="REPEATABLE READ", pool_pre_ping=True)
+        reading = create_engine(
+            url, pool_size=READERS, isolation_level="REPEATABLE READ", pool_pre_ping=True, hide_parameters=True
+        )
         return writing, reading.execution_options(postgresql_readonly=True)
     raise HubError(
         "INVALID_ARGUMENT", f"a database of kind {url.get_backend_name()!r} is not supported; use SQLite or PostgreSQL"
@@ -149,7 +151,11 @@ def _engines(url: URL) -> tuple[Engine, Engine]:
 
 def _sqlite(url: URL, *, writes: bool) -> Engine:
     engine = create_engine(
-        url, pool_size=1 if writes else READERS, max_overflow=1, connect_args={"check_same_thread": False}
+        url,
+        pool_size=1 if writes else READERS,
+        max_overflow=1,
+        hide_parameters=True,
+        connect_args={"check_same_thread": False},
     )
 
     @event.listens_for(engine, "connect")

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import errno
 import sqlite3
+import traceback
 from typing import Final
 
-from sqlalchemy.exc import DBAPIError
+from sqlalchemy.exc import DBAPIError, SQLAlchemyError
 
 from hub.errors import HubError
 
@@ -38,6 +39,22 @@ def of_database(problem: BaseException) -> HubError | None:
     if lost or (isinstance(state, str) and state.startswith(_STATES_AWAY)):
         return HubError("UNAVAILABLE", "the hub's database is not reachable or busy; call again", retry_after_ms=1000)
     return None
+
+
+def trace_of(problem: BaseException) -> str:
+    """What may be logged of an exception: where it came from, and its text only if no database had a part in it.
+
+    A database's messages quote the values of rows ("Key (uscc)=(…) already exists"), and those are personal data.
+    """
+    chain: list[BaseException] = []
+    following: BaseException | None = problem
+    while following is not None and following not in chain:
+        chain.append(following)
+        following = following.__cause__ or following.__context__
+    if not any(isinstance(one, SQLAlchemyError) for one in chain):
+        return "".join(traceback.format_exception(problem))
+    parts = [f"{type(one).__module__}.{type(one).__qualname__}" for one in chain]
+    return "".join((*traceback.format_tb(problem.__traceback__), " from ".join(parts)))
 
 
 def _of_sqlite(problem: sqlite3.Error) -> HubError | None:

@@ -25,9 +25,8 @@ from dataclasses import dataclass, field
 from typing import Any, Final, Generic, Protocol, TypeVar, cast
 
 from sqlalchemy import Connection, Engine
-from sqlalchemy.exc import SQLAlchemyError
 
-from hub.database_errors import of_database
+from hub.database_errors import of_database, trace_of
 from hub.errors import HubError
 
 T = TypeVar("T")
@@ -206,7 +205,7 @@ class Writer:
         try:
             self._transact(works, group)
         except Exception as problem:
-            log.warning("a group of %d writes was rolled back", len(works), exc_info=problem)
+            log.warning("a group of %d writes was rolled back\n%s", len(works), trace_of(problem))
             for work in works:
                 work.callbacks, work.result = [], None
                 work.error = of_database(problem) or problem
@@ -246,8 +245,6 @@ class Writer:
             driver.execute("RELEASE SAVEPOINT one")
             group.rewind(mark)
             work.error = problem
-            if isinstance(problem, SQLAlchemyError):
-                log.debug("a write failed and was rolled back alone", exc_info=problem)
             return
         driver.execute("RELEASE SAVEPOINT one")
         work.callbacks = group.callbacks[mark[2] :]

@@ -25,7 +25,7 @@ from grpc import aio
 from xinqiao.v1 import errors_pb2
 
 from consent.errors import ConsentError
-from hub.database_errors import of_database
+from hub.database_errors import of_database, trace_of
 from hub.errors import HubError, of_core_error
 from trust.errors import TrustError
 
@@ -114,7 +114,8 @@ async def errors(method: str, context: Context) -> AsyncIterator[None]:
         incident = ""
         if error is None:
             incident = secrets.token_hex(6)
-            log.exception("unforeseen failure", extra={"event": "incident", "incident": incident, "method": method})
+            what = {"event": "incident", "incident": incident, "method": method}
+            log.error("unforeseen failure\n%s", trace_of(problem), extra=what)
             error = HubError("INTERNAL")
         else:
             log.info("refused", extra={"event": "refused", "code": error.code, "method": method})

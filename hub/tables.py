@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from hub.consents import tables as _consents
+from hub.exchanges import tables as _exchanges
 from hub.logs import tables as _logs
 from hub.members import tables as _members
+from hub.products import tables as _products
 from hub.schema import metadata
 from hub.subjects import tables as _subjects
+from hub.usage import tables as _usage
 
-# Subjects of the other half of the hub add their line above and their module here.
-SUBJECTS = (_logs, _members, _subjects)
+SUBJECTS = (_consents, _exchanges, _logs, _members, _products, _subjects, _usage)
 
 __all__ = ["SUBJECTS", "metadata"]

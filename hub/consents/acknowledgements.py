@@ -41,9 +41,7 @@ async def wait_for(hub: Hub, recorded: Recorded, watch: Watch, wait_ms: int) -> 
     seen: dict[str, Acknowledged] = {}
     while True:
         after_ms = max(0, round((loop.time() - durable_s) * 1000))
-        witnesses = await hub.db.read(
-            lambda read: checkpoints.witnesses(read, recorded.origin, recorded.log_index + 1)
-        )
+        witnesses = await hub.db.read(lambda read: checkpoints.witnesses(read, recorded.origin, recorded.log_index + 1))
         for witness in witnesses:
             new = Acknowledged(node_id=witness.node_id, after_ms=after_ms, checkpoint=witness.document.encode())
             seen.setdefault(witness.node_id, new)

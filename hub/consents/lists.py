@@ -76,9 +76,7 @@ def of_requester(connection: Connection, member_id: str) -> list[Requested]:
         .limit(MAX_LISTED)
     )
     return [
-        Requested(
-            request_id=row.request_id, uscc=row.uscc, provider=row.provider, state=row.state, time_ms=row.time_ms
-        )
+        Requested(request_id=row.request_id, uscc=row.uscc, provider=row.provider, state=row.state, time_ms=row.time_ms)
         for row in connection.execute(wanted)
     ]
 

@@ -149,4 +149,3 @@ def _provider_of(document: SignedDocument) -> str:
         "INVALID_ARGUMENT",
         f"a document of type {document.payload_type} does not belong here; send a consent, refusal or revocation",
     )
-

@@ -299,4 +299,6 @@ def _check_offer(directory: Directory, asked: ConsentRequest) -> None:
 
 def _require_type(document: SignedDocument, wanted: str) -> None:
     if document.payload_type != wanted:
-        raise HubError("INVALID_ARGUMENT", f"a document of type {document.payload_type} does not belong here; send {wanted}")
+        raise HubError(
+            "INVALID_ARGUMENT", f"a document of type {document.payload_type} does not belong here; send {wanted}"
+        )

@@ -13,7 +13,7 @@ from hub.exchanges.tables import exchanges
 
 # A node that comes back hears of what ended while it was away, this far back.
 ENDED_BEFORE_MS: Final = 600_000
-_PAGE: Final = 500
+PAGE: Final = 500
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -68,7 +68,7 @@ def for_node(
     None: it has just subscribed and hears of every exchange that is open, or ended in the last ten minutes.
     """
     own = or_(exchanges.c.requester_node == node_id, exchanges.c.provider_node == node_id)
-    wanted = select(exchanges).where(own).order_by(exchanges.c.change).limit(_PAGE)
+    wanted = select(exchanges).where(own).order_by(exchanges.c.change).limit(PAGE)
     if after is None:
         recent = or_(exchanges.c.state.not_in(sorted(FINAL)), exchanges.c.ended_ms > now_ms - ENDED_BEFORE_MS)
         wanted = wanted.where(recent)
@@ -82,6 +82,6 @@ def for_node(
                 heard.append(Invited(request=bytes(row.request), ticket=bytes(row.ticket)))
             continue
         heard.append(Updated(exchange_id=row.exchange_id, state=row.state, reason=row.reason))
-    if len(rows) == _PAGE:
+    if len(rows) == PAGE:
         return heard, rows[-1].change
     return heard, last_number(connection)

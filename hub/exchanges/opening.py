@@ -73,7 +73,10 @@ def open_exchange(
     encoded = document.encode()
     known = connection.execute(select(exchanges).where(exchanges.c.exchange_id == request.exchange_id)).first()
     if known is not None:
-        if known.requester_node != request.requester_node or SignedDocument.decode(known.request).payload != document.payload:
+        if (
+            known.requester_node != request.requester_node
+            or SignedDocument.decode(known.request).payload != document.payload
+        ):
             raise HubError("ALREADY_EXISTS", "there is an exchange of this identifier; choose a fresh one")
         return Opened(exchange_id=known.exchange_id, ticket=bytes(known.ticket))
     _check_consent(connection, request, hub.clock())

@@ -25,9 +25,7 @@ class ExchangesServicer(node_pb2_grpc.ExchangesServicer):
         self._hub = hub
         self._is_connected = is_connected
 
-    async def OpenExchange(
-        self, request: node_pb2.OpenExchangeRequest, context: Context
-    ) -> node_pb2.OpenExchangeReply:
+    async def OpenExchange(self, request: node_pb2.OpenExchangeRequest, context: Context) -> node_pb2.OpenExchangeReply:
         """Open an exchange for the calling node."""
         hub = self._hub
         document = SignedDocument.decode(request.request)
@@ -38,9 +36,7 @@ class ExchangesServicer(node_pb2_grpc.ExchangesServicer):
         log.info("exchange opened", extra={"event": "exchange_opened", "exchange": opened.exchange_id})
         return node_pb2.OpenExchangeReply(exchange_id=opened.exchange_id, ticket=opened.ticket)
 
-    async def AnswerExchange(
-        self, request: node_pb2.AnswerExchangeRequest, context: Context
-    ) -> node_pb2.ExchangeReply:
+    async def AnswerExchange(self, request: node_pb2.AnswerExchangeRequest, context: Context) -> node_pb2.ExchangeReply:
         """The provider's answer."""
         hub, node_id = self._hub, caller().node_id
         found = await hub.db.write(
@@ -48,9 +44,7 @@ class ExchangesServicer(node_pb2_grpc.ExchangesServicer):
         )
         return _encode_logged(found)
 
-    async def ReportProgress(
-        self, request: node_pb2.ReportProgressRequest, context: Context
-    ) -> node_pb2.ExchangeReply:
+    async def ReportProgress(self, request: node_pb2.ReportProgressRequest, context: Context) -> node_pb2.ExchangeReply:
         """How far it is."""
         hub, node_id = self._hub, caller().node_id
         done, total = _counter(request.done), _counter(request.total)

@@ -71,7 +71,7 @@ class RelayServicer:
 
 def add_to_server(servicer: RelayServicer, server: aio.Server) -> None:
     """Register without serialisers: frames stay the bytes that they are on the wire."""
-    handler = grpc.stream_stream_rpc_method_handler(servicer.Attach)
+    handler: Any = grpc.stream_stream_rpc_method_handler(servicer.Attach)
     server.add_generic_rpc_handlers((grpc.method_handlers_generic_handler(SERVICE, {"Attach": handler}),))
 
 

@@ -87,9 +87,8 @@ class Switch:
         max_frame_bytes: int,
         idle_s: float,
         capture: Path | None = None,
-        paired: Callable[[str], None] = lambda _exchange_id: None,
     ) -> None:
-        """`max_frame_bytes` bounds a serialised frame; `paired` is told of each exchange whose two ends have met."""
+        """`max_frame_bytes` bounds a serialised frame; an end waits `idle_s` seconds for its partner."""
         self.counters = RelayCounters()
         self._pairing = Pairing()
         self._attachments: dict[End, Attachment] = {}
@@ -97,10 +96,14 @@ class Switch:
         self._max_frame_bytes = max_frame_bytes
         self._idle_s = idle_s
         self._capture: BinaryIO | None = None if capture is None else capture.open("ab", buffering=0)
-        self._paired = paired
+        self._listeners: list[Callable[[str], None]] = []
 
     def __len__(self) -> int:
         return len(self._attachments)
+
+    def listen(self, listener: Callable[[str], None]) -> None:
+        """Call a listener with each exchange whose two ends have met."""
+        self._listeners.append(listener)
 
     def exchanges(self) -> frozenset[str]:
         """Exchanges that have an end here."""
@@ -145,7 +148,8 @@ class Switch:
             partner = self._attachments[attached.partner]
             partner.meet(attachment)
             attachment.meet(partner)
-            self._paired(exchange_id)
+            for listener in self._listeners:
+                listener(exchange_id)
         return attachment
 
     def _drain(self, end: End, error: HubError | None) -> None:

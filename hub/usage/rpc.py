@@ -45,7 +45,8 @@ class UsageServicer(node_pb2_grpc.UsageServicer):
         )
         if not fits:
             raise HubError(
-                "SIGNATURE_INVALID", "the subjects do not have the root that the receipt commits to; send them all again"
+                "SIGNATURE_INVALID",
+                "the subjects do not have the root that the receipt commits to; send them all again",
             )
         return node_pb2.SubmitBatchSubjectsReply()
 
@@ -76,9 +77,7 @@ class UseCalls:
         """A page of recorded uses with proofs."""
         hub = self._hub
         uscc = await authenticate(hub, request.access_request, "list-uses")
-        page = await hub.db.read(
-            lambda read: service.uses_of(hub, read, uscc, request.after_index, request.limit)
-        )
+        page = await hub.db.read(lambda read: service.uses_of(hub, read, uscc, request.after_index, request.limit))
         return public_pb2.ListUsesReply(
             checkpoint=page.checkpoint,
             uses=[

@@ -10,6 +10,7 @@ Rules:
 from __future__ import annotations
 
 from collections import defaultdict
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -178,7 +179,7 @@ def _parts(connection: Connection, uscc: str, receipt_ids: list[str]) -> dict[st
     return found
 
 
-def _twins(connection: Connection, rows: list[Row[*tuple[Any, ...]]]) -> set[tuple[str, int, str]]:
+def _twins(connection: Connection, rows: Sequence[Row[*tuple[Any, ...]]]) -> set[tuple[str, int, str]]:
     """Which of these (exchange, request number, side) have a receipt of the other side."""
     wanted = select(receipts.c.exchange_id, receipts.c.request_no, receipts.c.side).where(
         receipts.c.exchange_id.in_(sorted({row.exchange_id for row in rows})),

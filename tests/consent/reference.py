@@ -1,212 +1,179 @@
-"""The consent decision once more, slow and obvious: one generator of complaints per consent, written from the numbered rules.
+"""The decision written down a second time, slowly and obviously, for comparison. Shares no code with `consent.decision`.
 
-It shares with `consent.decision` only the documents, the data files and the names of the reasons, and it looks at everything
-before it answers.
+It filters: for each item the set of all consents goes through one rule after the other; the first rule that leaves nobody
+names the reason. That is the same as "the reason of the consent that got furthest", told the other way round.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 
-from consent.catalogue import Catalogue, Item
-from consent.decision import ConsentView, Counts, Freshness, ItemUse, Reason, Terms, UseRequest
-from consent.documents import Frequency, ItemMode, ItemScope
+from consent.catalogue import Catalogue
+from consent.decision import ConsentView, Freshness, UseRequest
 from consent.rules import UsageRules
-
-DAY_MS = 24 * 60 * 60 * 1000
-ORDER = list(Reason)
 
 
 @dataclass(frozen=True)
-class Answer:
-    """What both deciders must agree on. `reason` None: permitted."""
+class Refused:
+    """A reason, and the item that it is about."""
 
-    reason: Reason | None
+    reason: str
     item_id: str | None = None
-    record_id: str | None = None
-    record_ids: tuple[str | None, ...] = ()
-    fields: tuple[tuple[str, ...], ...] = ()
-    masked: tuple[frozenset[str], ...] = ()
-    ranges: tuple[tuple[str | None, str | None], ...] = ()
-    spends: frozenset[str] = frozenset()
-    delete_by_ms: int = 0
-    remaining: int | None = None
 
 
-def window(frequency: Frequency | None, at_ms: int) -> int | None:
-    """Return the start of the calendar hour, day or month in Beijing, by cutting the time's text."""
-    if frequency is None:
-        return None
-    local = datetime.fromtimestamp(at_ms / 1000, tz=UTC) + timedelta(hours=8)
-    text = {"hour": "%Y-%m-%dT%H:00", "day": "%Y-%m-%dT00:00", "month": "%Y-%m-01T00:00"}[frequency.unit]
-    start = datetime.fromisoformat(local.strftime(text)) - timedelta(hours=8)
-    return round(start.replace(tzinfo=UTC).timestamp() * 1000)
+@dataclass(frozen=True)
+class Allowed:
+    """Per item (id, consent or None, fields, masked fields, range), the consents to charge, the end of keeping."""
+
+    grants: tuple[tuple[str, str | None, tuple[str, ...], tuple[str, ...], str | None, str | None], ...]
+    spends: frozenset[str]
+    delete_by_ms: int
+    remaining: int | None
 
 
-def limit(terms: Terms) -> int | None:
-    """Return the most uses in all."""
-    if terms.fetch == "once":
-        return 1
-    return terms.max_uses
+def window_start(unit: str, at_ms: int) -> int:
+    """Begin of the hour, day or month in Beijing."""
+    moment = datetime.fromtimestamp(at_ms / 1000, UTC) + timedelta(hours=8)
+    begin = moment.replace(minute=0, second=0, microsecond=0)
+    if unit in {"day", "month"}:
+        begin = begin.replace(hour=0)
+    if unit == "month":
+        begin = begin.replace(day=1)
+    return int((begin - timedelta(hours=8)).timestamp() * 1000)
 
 
-def part_of(terms: Terms, use: ItemUse) -> ItemScope | None:
-    """Return the part of the scope that names this item in this mode."""
-    found = [part for part in terms.scope if part.item_id == use.item_id and part.mode == use.mode]
-    return found[0] if found else None
-
-
-def complaints(
-    request: UseRequest, use: ItemUse, item: Item, consent: ConsentView, rules: UsageRules, counts: Counts
-) -> Iterator[Reason]:
-    """Yield everything that stands against a consent for one item."""
-    terms, now = consent.terms, request.at_ms
-    longest = rules.purposes[terms.purpose].longest_validity_days * DAY_MS
-    part = part_of(terms, use)
-    spent = counts(consent.record_id, window(terms.frequency, now))
-    most = limit(terms)
-    if terms.provider != request.provider:
-        yield Reason.WRONG_PROVIDER
-    if request.requester not in terms.data_users:
-        yield Reason.WRONG_GRANTEE
-    if not consent.signature_ok:
-        yield Reason.SIGNATURE_INVALID
-    if now < consent.valid_from_ms:
-        yield Reason.CONSENT_NOT_YET_VALID
-    if consent.revoked_ms is not None:
-        yield Reason.CONSENT_REVOKED
-    if now >= consent.valid_to_ms or now - consent.valid_from_ms >= longest:
-        yield Reason.CONSENT_EXPIRED
-    if terms.purpose != request.purpose:
-        yield Reason.PURPOSE_NOT_COVERED
-    if use.item_id not in [each.item_id for each in terms.scope]:
-        yield Reason.ITEM_NOT_COVERED
-    elif part is None:
-        yield Reason.MODE_NOT_ALLOWED
-    elif part.fields and any(name not in part.fields for name in use.fields):
-        yield Reason.FIELD_NOT_COVERED
-    if item.level == 4 and not terms.separate_consent:
-        yield Reason.SEPARATE_CONSENT_REQUIRED
-    if most is not None and spent.total >= most:
-        yield Reason.USES_EXHAUSTED
-    if terms.frequency is not None and spent.in_window >= terms.frequency.count:
-        yield Reason.FREQUENCY_EXCEEDED
-
-
-def before_any_consent(
-    request: UseRequest, freshness: Freshness, catalogue: Catalogue, rules: UsageRules
-) -> Answer | None:
-    """Return the refusal that no consent could change, if there is one."""
-    if len(request.items) == 0:
-        return Answer(Reason.ITEM_UNKNOWN)
-    for use in request.items:
-        item = catalogue.items.get(use.item_id)
-        if item is None or not {field.name for field in item.fields}.issuperset(use.fields):
-            return Answer(Reason.ITEM_UNKNOWN, use.item_id)
-        if set(item.modes) == {ItemMode.X}:
-            return Answer(Reason.ITEM_NOT_PROVIDED, use.item_id)
-        by_purpose = {*rules.purposes[request.purpose].modes, ItemMode.P}
-        if use.mode not in by_purpose.intersection(item.modes):
-            return Answer(Reason.MODE_NOT_ALLOWED, use.item_id)
-    if {use.mode for use in request.items} == {ItemMode.P}:
-        return None
-    if not freshness.consistent:
-        return Answer(Reason.LOG_INCONSISTENT)
-    known = freshness.checkpoint_ms
-    limit_ms = freshness.max_staleness_ms
-    if known is None or not known - limit_ms < request.at_ms < known + limit_ms:
-        return Answer(Reason.CONSENT_STALE)
-    return None
-
-
-def choose(
-    request: UseRequest,
-    use: ItemUse,
-    item: Item,
-    consents: Sequence[ConsentView],
-    rules: UsageRules,
-    counts: Counts,
-) -> ConsentView | Answer:
-    """Return the consent to use for one item, or why there is none."""
-    judged = [
-        (each, sorted(complaints(request, use, item, each, rules, counts), key=ORDER.index))
-        for each in consents
-        if each.uscc == request.subject
-    ]
-    good = [each for each, against in judged if not against]
-    if good:
-        return min(good, key=lambda each: (each.valid_to_ms, each.record_id))
-    if not judged:
-        return Answer(Reason.NO_CONSENT, use.item_id)
-    # Backwards by identifier, so that of equals the smallest comes last and stays.
-    best = max(
-        sorted(judged, key=lambda each: each[0].record_id), key=lambda each: ORDER.index(each[1][0])
-    )
-    return Answer(best[1][0], use.item_id, best[0].record_id)
-
-
-def reference_decide(
+def judge(
     request: UseRequest,
     consents: Sequence[ConsentView],
     freshness: Freshness,
     catalogue: Catalogue,
     rules: UsageRules,
-    counts: Counts,
-) -> Answer:
-    """Decide as the numbered rules of `consent.decision` say."""
-    early = before_any_consent(request, freshness, catalogue, rules)
-    if early is not None:
-        return early
-    used: list[ConsentView | None] = []
+    spent: Mapping[tuple[str, int | None], tuple[int, int]],
+) -> Allowed | Refused:
+    """Decide. `spent`: (record id, window) -> (uses in all, uses in the window); absent means none."""
+    if len(request.items) == 0:
+        return Refused("ITEM_UNKNOWN")
     for use in request.items:
-        if use.mode == ItemMode.P:
-            used.append(None)
-            continue
-        chosen = choose(request, use, catalogue.items[use.item_id], consents, rules, counts)
-        if isinstance(chosen, Answer):
-            return chosen
-        used.append(chosen)
-    spends = {each.record_id: each for each in used if each is not None}
-    levels = [catalogue.items[use.item_id].level for use in request.items]
-    days = [rules.levels[level].longest_life_days for level in levels]
-    days += [rules.purposes[request.purpose].longest_life_days]
-    days += [each.terms.data_life_days for each in spends.values()]
-    left = []
-    for each in spends.values():
-        most = limit(each.terms)
-        if most is not None:
-            left.append(most - counts(each.record_id, window(each.terms.frequency, request.at_ms)).total - 1)
-    fields = [_fields(use, each, catalogue) for use, each in zip(request.items, used, strict=True)]
-    parts = [part_of(each.terms, use) if each else None for use, each in zip(request.items, used, strict=True)]
-    return Answer(
-        reason=None,
-        record_ids=tuple(each.record_id if each else None for each in used),
-        fields=tuple(fields),
-        masked=tuple(
-            frozenset(_masked(catalogue.items[use.item_id], names))
-            for use, names in zip(request.items, fields, strict=True)
-        ),
-        ranges=tuple((part.range_from, part.range_to) if part else (None, None) for part in parts),
-        spends=frozenset(spends),
-        delete_by_ms=request.at_ms + min(days) * DAY_MS,
-        remaining=min(left) if left else None,
+        if use.item_id not in catalogue.items:
+            return Refused("ITEM_UNKNOWN", use.item_id)
+        item = catalogue.items[use.item_id]
+        if not set(use.fields) <= {field.name for field in item.fields}:
+            return Refused("ITEM_UNKNOWN", use.item_id)
+        if [mode.value for mode in item.modes] == ["X"]:
+            return Refused("ITEM_NOT_PROVIDED", use.item_id)
+        if use.mode.value not in [mode.value for mode in item.modes]:
+            return Refused("MODE_NOT_ALLOWED", use.item_id)
+        if use.mode.value != "P" and use.mode not in rules.purposes[request.purpose].modes:
+            return Refused("MODE_NOT_ALLOWED", use.item_id)
+    if any(use.mode.value != "P" for use in request.items):
+        if not freshness.consistent:
+            return Refused("LOG_INCONSISTENT")
+        if freshness.checkpoint_ms is None:
+            return Refused("CONSENT_STALE")
+        if not -freshness.max_staleness_ms < request.at_ms - freshness.checkpoint_ms < freshness.max_staleness_ms:
+            return Refused("CONSENT_STALE")
+
+    grants = []
+    used: dict[str, ConsentView] = {}
+    for use in request.items:
+        item = catalogue.items[use.item_id]
+        chosen, part = None, None
+        if use.mode.value != "P":
+            left = [consent for consent in consents if consent.uscc == request.subject]
+            for reason, holds in _rules(request, use, item.level, rules, spent):
+                if not left:
+                    break
+                kept = [consent for consent in left if holds(consent)]
+                if not kept:
+                    return Refused(reason, use.item_id)
+                left = kept
+            if not left:
+                return Refused("NO_CONSENT", use.item_id)
+            chosen = sorted(left, key=lambda consent: (consent.valid_to_ms, consent.record_id))[0]
+            used[chosen.record_id] = chosen
+            part = next(p for p in chosen.terms.scope if p.item_id == use.item_id and p.mode == use.mode)
+        fields = [field.name for field in item.fields]
+        if part is not None and part.fields:
+            fields = [name for name in fields if name in part.fields]
+        if use.fields:
+            fields = [name for name in fields if name in use.fields]
+        masked = [
+            field.name
+            for field in item.fields
+            if field.name in fields and field.mask is not None and rules.levels[item.level].masked
+        ]
+        grants.append(
+            (
+                use.item_id,
+                chosen.record_id if chosen else None,
+                tuple(fields),
+                tuple(masked),
+                part.range_from if part else None,
+                part.range_to if part else None,
+            )
+        )
+
+    days = [consent.terms.data_life_days for consent in used.values()]
+    days.append(rules.purposes[request.purpose].longest_life_days)
+    level = max(catalogue.items[use.item_id].level for use in request.items)
+    days.append(rules.levels[level].longest_life_days)
+    lefts = []
+    for consent in used.values():
+        limit = 1 if consent.terms.fetch == "once" else consent.terms.max_uses
+        if limit is not None:
+            lefts.append(limit - _spent(consent, request.at_ms, spent)[0] - 1)
+    return Allowed(
+        grants=tuple(grants),
+        spends=frozenset(used),
+        delete_by_ms=request.at_ms + min(days) * 24 * 3600 * 1000,
+        remaining=min(lefts) if lefts else None,
     )
 
 
-def _fields(use: ItemUse, consent: ConsentView | None, catalogue: Catalogue) -> tuple[str, ...]:
-    names = [field.name for field in catalogue.items[use.item_id].fields]
-    part = part_of(consent.terms, use) if consent is not None else None
-    if part is not None and part.fields:
-        names = [name for name in names if name in part.fields]
-    if use.fields:
-        names = [name for name in names if name in use.fields]
-    return tuple(names)
+def _spent(consent: ConsentView, at_ms: int, spent: Mapping[tuple[str, int | None], tuple[int, int]]) -> tuple[int, int]:
+    frequency = consent.terms.frequency
+    window = None if frequency is None else window_start(frequency.unit, at_ms)
+    return spent.get((consent.record_id, window), (0, 0))
 
 
-def _masked(item: Item, names: tuple[str, ...]) -> Iterator[str]:
-    """Levels 2 to 4 are masked; the digest of an identity number always."""
-    for field in item.fields:
-        if field.name in names and field.mask is not None and (item.level >= 2 or field.mask == "digest"):
-            yield field.name
+def _rules(request, use, level, rules, spent) -> list[tuple[str, Callable[[ConsentView], bool]]]:
+    """Rule 5 as a list: the reason, and what must hold."""
+    at = request.at_ms
+    day = 24 * 3600 * 1000
+
+    def parts(consent: ConsentView) -> list:
+        return [part for part in consent.terms.scope if part.item_id == use.item_id]
+
+    def fields_covered(consent: ConsentView) -> bool:
+        part = next(part for part in parts(consent) if part.mode == use.mode)
+        return part.fields == () or all(name in part.fields for name in use.fields)
+
+    def uses_left(consent: ConsentView) -> bool:
+        total = _spent(consent, at, spent)[0]
+        once_spent = consent.terms.fetch == "once" and total > 0
+        return not once_spent and (consent.terms.fetch == "once" or consent.terms.max_uses is None or total < consent.terms.max_uses)
+
+    return [
+        ("WRONG_PROVIDER", lambda c: c.terms.provider == request.provider),
+        ("WRONG_GRANTEE", lambda c: request.requester in c.terms.data_users),
+        ("SIGNATURE_INVALID", lambda c: c.signature_ok),
+        ("CONSENT_NOT_YET_VALID", lambda c: c.valid_from_ms <= at),
+        ("CONSENT_REVOKED", lambda c: c.revoked_ms is None),
+        (
+            "CONSENT_EXPIRED",
+            lambda c: at < c.valid_to_ms
+            and at < c.valid_from_ms + rules.purposes[c.terms.purpose].longest_validity_days * day,
+        ),
+        ("PURPOSE_NOT_COVERED", lambda c: c.terms.purpose == request.purpose),
+        ("ITEM_NOT_COVERED", lambda c: bool(parts(c))),
+        ("MODE_NOT_ALLOWED", lambda c: any(part.mode == use.mode for part in parts(c))),
+        ("FIELD_NOT_COVERED", fields_covered),
+        ("SEPARATE_CONSENT_REQUIRED", lambda c: c.terms.separate_consent or not rules.levels[level].separate_consent),
+        ("USES_EXHAUSTED", uses_left),
+        (
+            "FREQUENCY_EXCEEDED",
+            lambda c: c.terms.frequency is None or _spent(c, at, spent)[1] < c.terms.frequency.count,
+        ),
+    ]

@@ -6,6 +6,7 @@ import shutil
 import tempfile
 import warnings
 from collections.abc import Iterator
+from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
@@ -13,8 +14,8 @@ from sqlalchemy import create_engine, inspect, text
 from sqlalchemy.engine import make_url
 
 from hub.database import Database, open_database
-from hub.keys import HubKeys, utc
-from tests.hub.world import START_MS, World, make_world
+from hub.keys import HubKeys
+from tests.hub.world import World, make_world
 from trust.certificates import create_authority
 from trust.sm2 import PrivateKey
 
@@ -63,8 +64,8 @@ def database(database_url: str) -> Iterator[Database]:
 
 @pytest.fixture(scope="session")
 def hub_keys() -> HubKeys:
-    """The hub's keys, made once."""
-    key, certificate = create_authority("test authority", lambda: utc(START_MS))
+    """The hub's keys, made once; the authority is of today, for TLS itself looks at the machine's clock."""
+    key, certificate = create_authority("test authority", lambda: datetime.now(UTC))
     return HubKeys(log_key=PrivateKey.generate(), authority_key=key, authority_cert=certificate)
 
 

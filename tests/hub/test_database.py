@@ -15,7 +15,7 @@ from sqlalchemy import Connection, text
 from sqlalchemy.exc import IntegrityError
 
 from hub.database import Database, after_commit, group_of, open_database, touch
-from hub.database_errors import of_database
+from hub.database_errors import of_database, trace_of
 from hub.errors import HubError
 from hub.logs import service
 from trust.merkle import leaf_hash, root_of
@@ -221,6 +221,13 @@ def test_only_failures_of_the_database_itself_are_taken_for_such(problem: Except
     assert (found and found.code) == code
 
 
+def whole_usage_log(connection: Connection) -> list[bytes]:
+    leaves: list[bytes] = []
+    while page := service.read_leaves(connection, "usage", len(leaves)):
+        leaves += page
+    return leaves
+
+
 APPENDER = textwrap.dedent(
     """
     import asyncio, sys
@@ -265,9 +272,7 @@ def test_what_was_acknowledged_survives_kill_9_in_the_middle_of_group_commits(
     assert len(acknowledged) >= after_lines
 
     db = open_database(database_url)
-    leaves: list[bytes] = []
-    while page := db.read_now(lambda connection: service.read_leaves(connection, "usage", len(leaves))):
-        leaves += page
+    leaves = db.read_now(whole_usage_log)
     size = db.read_now(lambda connection: service.size(connection, "usage"))
     root = db.read_now(lambda connection: service.root(connection, "usage"))
     following = db.write_now(lambda connection: service.append(connection, "usage", [b"after"]))
@@ -301,3 +306,14 @@ async def test_hub_processes_over_one_postgresql_append_in_turn_and_hear_of_each
     two.close()
     assert heard == [frozenset({shared})]
     assert root == root_of([leaf_hash(leaf) for leaf in leaves])
+
+
+def test_what_is_logged_of_a_database_error_quotes_no_row(database: Database) -> None:
+    value = secrets.token_hex(8)  # not in the source, whose lines a trace does show
+    database.write_now(lambda connection: insert_log(connection, value))
+    with pytest.raises(IntegrityError) as caught:
+        database.write_now(lambda connection: insert_log(connection, value))
+    told = trace_of(caught.value)
+    assert value not in told
+    assert "insert_log" in told and "IntegrityError" in told
+    assert "mine" in trace_of(ValueError("mine"))

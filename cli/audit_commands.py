@@ -1,0 +1,222 @@
+"""`xinqiao audit`: an enterprise checks who used its data; anybody checks an exported log; the operator exports one."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Annotated
+
+import msgspec
+import typer
+from xinqiao.v1 import admin_pb2, admin_pb2_grpc
+
+from cli import rpc
+from cli.commands import command, group
+from cli.enterprise_client import connect
+from cli.enterprise_home import open_enterprise
+from cli.errors import CliError
+from cli.export_files import CHECKPOINT_FILE, DIRECTORY_FOLDER, ExportWriter, read_export
+from cli.hub_file import read_hub_file
+from cli.operator import WHOM, hub
+from cli.options import HubHome, SubjectHome
+from cli.output import Output, Result, Rows, Step, moment
+from cli.secret import SecretFile
+from consent.audit import DIRECTORY, AuditReport, fold_directory, verify_export
+from consent.audit_uses import VerifiedUse
+from consent.directory import Directory
+from trust.checkpoint import Checkpoint, open_checkpoint
+from trust.document import SignedDocument
+from trust.sm2 import PublicKey
+
+app = group("Check the hub: who used my data, and is a whole log what it claims to be.")
+
+
+@command(app, "mine")
+def mine(home: SubjectHome, output: Output, secret_file: SecretFile = None) -> Result:
+    """List every recorded use of the enterprise's data and verify each: signature, place in the log, consistency, witnesses."""
+    own = open_enterprise(home, secret_file)
+    with connect(own) as client, output.progress("Verifying uses") as step:
+        audited = None
+        for audited in client.audit():
+            step(len(audited.uses))
+    if audited is None:
+        raise CliError("INTERNAL", "The audit gave no result; report it.")
+    own.remember(audited.seen)
+    return Result(
+        data={
+            "uscc": own.uscc,
+            "verified": True,
+            "log_size": audited.head.size,
+            "root": audited.head.root.hex(),
+            "checkpoint_ms": audited.head.time_ms,
+            "witnesses": list(audited.witnesses),
+            "uses": [_use(own.uscc, use) for use in audited.uses],
+        },
+        text=[
+            Rows(
+                columns=("time", "user", "institution", "purpose", "reason", "content", "object", "decision", "entry"),
+                rows=[_row(own.uscc, use) for use in audited.uses],
+            )
+            if audited.uses
+            else "No use of this enterprise's data is recorded.",
+            f"Verified {len(audited.uses)} records of use: each signed by its node, in the log at its place, in a log of "
+            f"{audited.head.size} entries that extends what was seen before. Witnesses: {', '.join(audited.witnesses) or 'none'}.",
+        ],
+    )
+
+
+def _row(uscc: str, use: VerifiedUse) -> tuple[object, ...]:
+    told = use.receipt
+    return (
+        moment(told.time_ms),
+        told.user,
+        told.institution,
+        told.purpose.value,
+        told.reason,
+        ", ".join(told.fields or told.items),
+        uscc,
+        told.decision,
+        use.log_index,
+    )
+
+
+def _use(uscc: str, use: VerifiedUse) -> dict[str, object]:
+    """The seven fields of the guideline's 6.6.2, then the rest."""
+    told, part = use.receipt, use.part
+    return {
+        "user": told.user,
+        "institution": told.institution,
+        "time_ms": told.time_ms,
+        "reason": told.reason,
+        "content": {"items": list(told.items), "fields": list(told.fields)},
+        "object": uscc,
+        "purpose": told.purpose.value,
+        "consent_id": told.consent_id if part is None else part.consent_id,
+        "mode": told.mode.value,
+        "record_count": told.record_count if part is None else part.record_count,
+        "decision": told.decision,
+        "side": told.side,
+        "node": use.signed_by,
+        "exchange_id": told.exchange_id,
+        "receipt_id": told.receipt_id,
+        "log_index": use.log_index,
+        "in_batch": part is not None,
+        "twin_present": use.twin_present,
+    }
+
+
+@command(app, "export")
+def export(
+    home: HubHome,
+    out: Annotated[Path, typer.Option("--out", help="New folder for the files.")],
+    output: Output,
+    origin: Annotated[
+        str, typer.Option("--origin", help="Log to export: usage, directory, or consent/ and a provider.")
+    ] = "usage",
+) -> Result:
+    """Export a whole log with its checkpoint, and the directory that verifies it (run by the hub's operator)."""
+    with hub(home) as stub, output.progress(f"Exporting {origin}") as step:
+        writer = ExportWriter(out, origin)
+        checkpoint = writer.write(_parts(stub, origin, step))
+        if origin != DIRECTORY:
+            ExportWriter(out / DIRECTORY_FOLDER, DIRECTORY).write(_parts(stub, DIRECTORY, step))
+    return Result(
+        data={
+            "folder": str(out),
+            "origin": origin,
+            "size": writer.size,
+            "signatures": len(checkpoint.signatures),
+        },
+        text=[
+            f"Exported {writer.size:,} entries of log {origin} to {out}.",
+            f"Anybody can check them: `xinqiao audit verify {out} --hub hub.json`.",
+        ],
+    )
+
+
+def _parts(stub: admin_pb2_grpc.AdminStub, origin: str, step: Step) -> Iterator[bytes | SignedDocument]:
+    request = admin_pb2.ExportLogRequest(origin=origin)
+    for done, chunk in enumerate(rpc.stream(lambda: stub.ExportLog(request), whom=WHOM), start=1):
+        step(done)
+        if chunk.WhichOneof("part") == "checkpoint":
+            yield SignedDocument.decode(chunk.checkpoint)
+        else:
+            yield chunk.leaf
+
+
+@command(app, "verify")
+def verify(
+    folder: Annotated[Path, typer.Argument(help="Folder of an exported log.")],
+    hub_file: Annotated[Path, typer.Option("--hub", help="The file hub.json that pins the hub; not from the export.")],
+    output: Output,
+    seen: Annotated[
+        list[Path] | None,
+        typer.Option(
+            "--seen", help="Another export, a checkpoint file, or an enterprise's seen.json, to compare with."
+        ),
+    ] = None,
+) -> Result:
+    """Check an exported log offline, entry by entry, and name the first that is altered, moved, missing or put in."""
+    key = read_hub_file(hub_file).hub_key
+    opened = read_export(folder)
+    heads = tuple(head for path in seen or () if (head := _head(path, key)).origin == opened.origin)
+    if seen and not heads:
+        raise CliError("INVALID_ARGUMENT", f"None of what was seen is of log {opened.origin}. Name heads of this log.")
+    with output.progress("Verifying") as step:
+        if opened.origin == DIRECTORY:
+            _, report = fold_directory(opened, key, heads)
+        else:
+            directory = _directory(folder, key)
+            step(0, None, f"Verifying {opened.origin}")
+            report = verify_export(opened, key, directory, heads)
+    return _report(folder, report)
+
+
+def _directory(folder: Path, key: PublicKey) -> Directory:
+    return fold_directory(read_export(folder / DIRECTORY_FOLDER), key)[0]
+
+
+def _head(path: Path, key: PublicKey) -> Checkpoint:
+    """A head that was kept, whatever it was kept in. Raises SignatureInvalid if the hub did not sign it."""
+    file = path / CHECKPOINT_FILE if path.is_dir() else path
+    try:
+        content = file.read_bytes()
+        if b'"checkpoint"' in content[:16]:
+            content = msgspec.json.decode(content, type=_SeenHead).checkpoint
+    except (FileNotFoundError, msgspec.DecodeError) as error:
+        raise CliError("INVALID_ARGUMENT", f"{path} holds no checkpoint ({error}).") from error
+    return open_checkpoint(SignedDocument.decode(content), key)
+
+
+class _SeenHead(msgspec.Struct, frozen=True):
+    checkpoint: bytes
+
+
+def _report(folder: Path, report: AuditReport) -> Result:
+    counted = (
+        f" {report.receipts:,} records of use ({report.refusals:,} refusals) in {report.batches:,} signed batches, "
+        f"{report.deletions:,} deletions attested."
+        if report.origin == "usage"
+        else ""
+    )
+    return Result(
+        data={
+            "folder": str(folder),
+            "verified": True,
+            "origin": report.origin,
+            "size": report.size,
+            "root": report.root.hex(),
+            "checkpoint_ms": report.time_ms,
+            "witnesses": list(report.witnesses),
+            "receipts": report.receipts,
+            "refusals": report.refusals,
+            "deletions": report.deletions,
+            "batches": report.batches,
+            "heads_seen": report.heads_seen,
+        },
+        text=[
+            f"Log {report.origin} is what it claims to be: {report.size:,} entries under the hub's checkpoint of "
+            f"{moment(report.time_ms)}.{counted}",
+            f"Witnesses: {', '.join(report.witnesses) or 'none'}. Heads seen before that it agrees with: {report.heads_seen}.",
+        ],
+    )

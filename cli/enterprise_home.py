@@ -1,0 +1,151 @@
+"""An enterprise's home: who it is, its key, the hub that it pins, and what it saw of the hub's logs.
+
+    enterprise.json   code, name, signatory
+    hub.json          the hub's address, TLS authority and log key, from `xinqiao hub info`
+    keys/             subject.pem (encrypted SM2 key), secret
+    seen.json         the newest verified head of the usage log, the uses that were listed, the nodes that signed them
+
+What was seen is kept so that a hub that later shows something else contradicts itself. It is written whole or not at all.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Annotated, Final
+
+import msgspec
+
+from cli.errors import CliError
+from cli.secret import read_secret
+from consent.audit_uses import VerifiedPage
+from consent.directory import NodeEnrolled
+from consent.documents import parse
+from nodes.credentials import HubFacts, load_hub
+from trust.checkpoint import Checkpoint, open_checkpoint
+from trust.document import SignedDocument
+from trust.keyfile import load_private_key, write_protected
+from trust.sm2 import PrivateKey, PublicKey
+
+PROFILE: Final = "enterprise.json"
+SEEN: Final = "seen.json"
+HUB: Final = "hub.json"
+
+
+class Profile(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Who the enterprise is; `signatory` signs its consents unless another is named."""
+
+    uscc: str
+    ent_name: str
+    signatory: str
+
+
+class _SeenFile(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    checkpoint: bytes = b""
+    uses: dict[Annotated[int, msgspec.Meta(ge=0)], str] = {}
+    nodes: dict[str, bytes] = {}
+
+
+@dataclass(frozen=True, kw_only=True)
+class Seen:
+    """What was verified before. `uses`: index in the usage log to digest of the entry; `nodes`: their identity keys."""
+
+    head: Checkpoint | None = None
+    checkpoint: bytes = b""
+    uses: Mapping[int, str] = field(default_factory=dict)
+    nodes: Mapping[str, PublicKey] = field(default_factory=dict)
+    node_entries: Mapping[str, bytes] = field(default_factory=dict)
+
+    def after(self, page: VerifiedPage, checkpoint: bytes, nodes: Iterable[SignedDocument]) -> Seen:
+        """What is known after a page was verified."""
+        entries = dict(self.node_entries)
+        for document in nodes:
+            entries[parse(document.payload, NodeEnrolled).node_id] = document.encode()
+        uses = dict(self.uses) | {use.log_index: use.leaf_sm3 for use in page.uses}
+        newer = self.head is None or (page.head.size, page.head.time_ms) >= (self.head.size, self.head.time_ms)
+        return Seen(
+            head=page.head if newer else self.head,
+            checkpoint=checkpoint if newer else self.checkpoint,
+            uses=uses,
+            nodes=_keys(entries),
+            node_entries=entries,
+        )
+
+
+@dataclass(frozen=True, kw_only=True)
+class Enterprise:
+    """An enterprise that acts."""
+
+    home: Path
+    profile: Profile
+    hub: HubFacts
+    key: PrivateKey = field(repr=False)
+
+    @property
+    def uscc(self) -> str:
+        """Its code."""
+        return self.profile.uscc
+
+    def seen(self) -> Seen:
+        """What it saw before. Raises CliError CONFIGURATION for a damaged file, SignatureInvalid."""
+        path = self.home / SEEN
+        if not path.exists():
+            return Seen()
+        try:
+            file = msgspec.json.decode(path.read_bytes(), type=_SeenFile)
+        except msgspec.DecodeError as error:
+            raise CliError(
+                "CONFIGURATION",
+                f"{path} is damaged ({error}). Restore it from a backup: without it a hub could deny what it showed before.",
+            ) from error
+        head = open_checkpoint(SignedDocument.decode(file.checkpoint), self.hub.hub_key) if file.checkpoint else None
+        return Seen(
+            head=head, checkpoint=file.checkpoint, uses=file.uses, nodes=_keys(file.nodes), node_entries=file.nodes
+        )
+
+    def remember(self, seen: Seen) -> None:
+        """Keep what was seen, whole or not at all."""
+        file = _SeenFile(checkpoint=seen.checkpoint, uses=dict(seen.uses), nodes=dict(seen.node_entries))
+        path = self.home / SEEN
+        new = path.with_suffix(".new")
+        with new.open("wb") as stream:
+            stream.write(msgspec.json.encode(file))
+            stream.flush()
+            os.fsync(stream.fileno())
+        new.replace(path)
+
+
+def _keys(entries: Mapping[str, bytes]) -> dict[str, PublicKey]:
+    found = {}
+    for node_id, encoded in entries.items():
+        node = parse(SignedDocument.decode(encoded).payload, NodeEnrolled)
+        found[node_id] = PublicKey.decode(node.identity_key)
+    return found
+
+
+def key_file(home: Path) -> Path:
+    """Where an enterprise's key lies."""
+    return home / "keys" / "subject.pem"
+
+
+def write_profile(home: Path, profile: Profile, hub_facts: bytes) -> None:
+    """Write what a new home consists of beside its key. Raises KeyFileError if it is there."""
+    write_protected(home / HUB, hub_facts)
+    write_protected(home / PROFILE, msgspec.json.format(msgspec.json.encode(profile)) + b"\n")
+
+
+def open_enterprise(home: Path, secret_file: Path | None) -> Enterprise:
+    """Open a home with its key. Raises CliError CONFIGURATION, CredentialsInvalid, KeyFileError, WrongPassphrase."""
+    try:
+        profile = msgspec.json.decode((home / PROFILE).read_bytes(), type=Profile)
+    except FileNotFoundError:
+        raise CliError(
+            "CONFIGURATION",
+            f"{home} is no enterprise's home. Name it by --home, or make one: `xinqiao enterprise init`.",
+        ) from None
+    except msgspec.DecodeError as error:
+        raise CliError("CONFIGURATION", f"{home / PROFILE} is damaged ({error}). Restore it.") from error
+    key = load_private_key(key_file(home), read_secret(home, secret_file))
+    return Enterprise(home=home, profile=profile, hub=load_hub(home), key=key)
