@@ -34,9 +34,7 @@ class SqliteTileStore:
 
     def get(self, level: int, index: int) -> bytes | None:
         """Return what was last put there, or None."""
-        found = self._connection.execute(
-            "SELECT hashes FROM tiles WHERE key = ?", (level << 56 | index,)
-        ).fetchone()
+        found = self._connection.execute("SELECT hashes FROM tiles WHERE key = ?", (level << 56 | index,)).fetchone()
         return None if found is None else bytes(found[0])
 
     def put(self, level: int, index: int, hashes: bytes) -> None:

@@ -15,9 +15,9 @@ from cli.commands import command, group
 from cli.enterprise_client import connect
 from cli.enterprise_home import open_enterprise
 from cli.errors import CliError
-from cli.export_files import CHECKPOINT_FILE, DIRECTORY_FOLDER, ExportWriter, read_export
+from cli.export_files import CHECKPOINT_FILE, DIRECTORY_FOLDER, HUB_FILE, ExportWriter, read_export
 from cli.hub_file import read_hub_file
-from cli.operator import WHOM, hub
+from cli.operator import WHOM, hub, hub_facts
 from cli.options import HubHome, SubjectHome
 from cli.output import Output, Result, Rows, Step, moment
 from cli.secret import SecretFile
@@ -113,23 +113,27 @@ def export(
     origin: Annotated[
         str, typer.Option("--origin", help="Log to export: usage, directory, or consent/ and a provider.")
     ] = "usage",
+    secret_file: SecretFile = None,
 ) -> Result:
     """Export a whole log with its checkpoint, and the directory that verifies it (run by the hub's operator)."""
+    facts = hub_facts(home, secret_file)
     with hub(home) as stub, output.progress(f"Exporting {origin}") as step:
         writer = ExportWriter(out, origin)
         checkpoint = writer.write(_parts(stub, origin, step))
         if origin != DIRECTORY:
             ExportWriter(out / DIRECTORY_FOLDER, DIRECTORY).write(_parts(stub, DIRECTORY, step))
+    (out / HUB_FILE).write_bytes(facts.encode())
     return Result(
         data={
             "folder": str(out),
             "origin": origin,
             "size": writer.size,
             "signatures": len(checkpoint.signatures),
+            "key_id": facts.hub_key.key_id,
         },
         text=[
             f"Exported {writer.size:,} entries of log {origin} to {out}.",
-            f"Anybody can check them: `xinqiao audit verify {out} --hub hub.json`.",
+            f"Anybody can check them: `xinqiao audit verify {out}`, better with their own --hub hub.json.",
         ],
     )
 
@@ -147,8 +151,13 @@ def _parts(stub: admin_pb2_grpc.AdminStub, origin: str, step: Step) -> Iterator[
 @command(app, "verify")
 def verify(
     folder: Annotated[Path, typer.Argument(help="Folder of an exported log.")],
-    hub_file: Annotated[Path, typer.Option("--hub", help="The file hub.json that pins the hub; not from the export.")],
     output: Output,
+    hub_file: Annotated[
+        Path | None,
+        typer.Option(
+            "--hub", help="The file hub.json that pins the hub, got another way. Without it the export's own is taken."
+        ),
+    ] = None,
     seen: Annotated[
         list[Path] | None,
         typer.Option(
@@ -157,7 +166,7 @@ def verify(
     ] = None,
 ) -> Result:
     """Check an exported log offline, entry by entry, and name the first that is altered, moved, missing or put in."""
-    key = read_hub_file(hub_file).hub_key
+    key = read_hub_file(hub_file if hub_file is not None else folder / HUB_FILE).hub_key
     opened = read_export(folder)
     heads = tuple(head for path in seen or () if (head := _head(path, key)).origin == opened.origin)
     if seen and not heads:
@@ -169,7 +178,7 @@ def verify(
             directory = _directory(folder, key)
             step(0, None, f"Verifying {opened.origin}")
             report = verify_export(opened, key, directory, heads)
-    return _report(folder, report)
+    return _report(folder, report, key, pinned=hub_file is not None)
 
 
 def _directory(folder: Path, key: PublicKey) -> Directory:
@@ -192,7 +201,7 @@ class _SeenHead(msgspec.Struct, frozen=True):
     checkpoint: bytes
 
 
-def _report(folder: Path, report: AuditReport) -> Result:
+def _report(folder: Path, report: AuditReport, key: PublicKey, *, pinned: bool) -> Result:
     counted = (
         f" {report.receipts:,} records of use ({report.refusals:,} refusals) in {report.batches:,} signed batches, "
         f"{report.deletions:,} deletions attested."
@@ -213,10 +222,19 @@ def _report(folder: Path, report: AuditReport) -> Result:
             "deletions": report.deletions,
             "batches": report.batches,
             "heads_seen": report.heads_seen,
+            "key_id": key.key_id,
+            "key_pinned": pinned,
         },
         text=[
             f"Log {report.origin} is what it claims to be: {report.size:,} entries under the hub's checkpoint of "
             f"{moment(report.time_ms)}.{counted}",
             f"Witnesses: {', '.join(report.witnesses) or 'none'}. Heads seen before that it agrees with: {report.heads_seen}.",
+            *(
+                []
+                if pinned
+                else [
+                    f"Held against the export's own word for the hub's key, {key.key_id}: compare it with your hub.json."
+                ]
+            ),
         ],
     )

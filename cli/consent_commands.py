@@ -269,7 +269,7 @@ def _from_terms(
     *,
     separate: bool,
 ) -> ConsentDocument:
-    from nodes.local_messages import NOTICE
+    from nodes.local_api import NOTICE
 
     if not to:
         raise CliError("INVALID_ARGUMENT", "Say who may use the data: --to MEMBER.")

@@ -10,17 +10,15 @@ import typer
 from cli.clock import now_ms
 from cli.commands import command, group
 from cli.enterprise_client import Standing, connect
-from cli.enterprise_home import PROFILE, Profile, key_file, open_enterprise, write_profile
-from cli.errors import CliError
-from cli.hub_file import read_hub_file
+from cli.enterprise_home import create_home, open_enterprise
 from cli.options import SubjectHome, UsccOption
 from cli.output import Result, Rows, moment
-from cli.secret import SecretFile, prepare_secret
+from cli.secret import SecretFile
 from consent.documents import ConsentRequest, Limits, encode
 from consent.identifiers import Uscc
 from consent.registration import SUBJECT_REGISTRATION_TYPE, SubjectRegistration, parse_registration
+from nodes.credentials import load_hub
 from trust.document import sign_document
-from trust.keyfile import save_private_key
 from trust.sm2 import PrivateKey
 
 app = group("An enterprise: its key, its registration, who asks for its data, and what it has consented to.")
@@ -42,18 +40,12 @@ def init(
     secret_file: SecretFile = None,
 ) -> Result:
     """Make an enterprise's key. It never leaves this home: whoever has it can consent in the enterprise's name."""
-    if (home / PROFILE).exists() or key_file(home).exists():
-        raise CliError("ALREADY_EXISTS", f"{home} holds an enterprise. Choose another home; nothing was changed.")
     code = Uscc.parse(uscc, allow_check_mismatch=allow_check_mismatch)
-    facts = read_hub_file(hub)
-    home.mkdir(mode=0o700, parents=True, exist_ok=True)
-    secret, about_secret = prepare_secret(home, secret_file)
     key = PrivateKey.generate()
-    key_file(home).parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-    save_private_key(key_file(home), key, secret)
-    write_profile(home, Profile(uscc=code, ent_name=name, signatory=signatory or name), facts.encode())
+    about_secret = create_home(home, hub, code, name, key, secret_file=secret_file, signatory=signatory)
+    address = load_hub(home).public_address
     return Result(
-        data={"home": str(home), "uscc": code, "key_id": key.public.key_id, "hub": facts.public_address},
+        data={"home": str(home), "uscc": code, "key_id": key.public.key_id, "hub": address},
         text=[
             f"Made key {key.public.key_id} for {name} ({code}) in {home}.",
             about_secret,

@@ -19,14 +19,15 @@ from typing import Annotated, Final
 import msgspec
 
 from cli.errors import CliError
-from cli.secret import read_secret
+from cli.hub_file import read_hub_file
+from cli.secret import prepare_secret, read_secret
 from consent.audit_uses import VerifiedPage
 from consent.directory import NodeEnrolled
 from consent.documents import parse
 from nodes.credentials import HubFacts, load_hub
 from trust.checkpoint import Checkpoint, open_checkpoint
 from trust.document import SignedDocument
-from trust.keyfile import load_private_key, write_protected
+from trust.keyfile import load_private_key, save_private_key, write_protected
 from trust.sm2 import PrivateKey, PublicKey
 
 PROFILE: Final = "enterprise.json"
@@ -130,10 +131,31 @@ def key_file(home: Path) -> Path:
     return home / "keys" / "subject.pem"
 
 
-def write_profile(home: Path, profile: Profile, hub_facts: bytes) -> None:
-    """Write what a new home consists of beside its key. Raises KeyFileError if it is there."""
-    write_protected(home / HUB, hub_facts)
+def create_home(
+    home: Path,
+    hub_file: Path,
+    uscc: str,
+    name: str,
+    key: PrivateKey,
+    *,
+    secret_file: Path | None = None,
+    signatory: str = "",
+) -> str:
+    """Make a home around a key; returns the sentence about its secret. Raises CliError ALREADY_EXISTS, CONFIGURATION.
+
+    The code is the caller's to check.
+    """
+    if (home / PROFILE).exists() or key_file(home).exists():
+        raise CliError("ALREADY_EXISTS", f"{home} holds an enterprise. Choose another home; nothing was changed.")
+    facts = read_hub_file(hub_file)
+    home.mkdir(mode=0o700, parents=True, exist_ok=True)
+    secret, about_secret = prepare_secret(home, secret_file)
+    key_file(home).parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+    save_private_key(key_file(home), key, secret)
+    profile = Profile(uscc=uscc, ent_name=name, signatory=signatory or name)
+    write_protected(home / HUB, facts.encode())
     write_protected(home / PROFILE, msgspec.json.format(msgspec.json.encode(profile)) + b"\n")
+    return about_secret
 
 
 def open_enterprise(home: Path, secret_file: Path | None) -> Enterprise:

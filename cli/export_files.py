@@ -4,6 +4,7 @@
     leaves.bin       every entry in order: its length in 4 bytes (big-endian), then its bytes
     hashes.bin       the hash of every entry, 32 bytes each: names the very entry that was altered
     checkpoint.json  the hub's signed checkpoint with the cosignatures of witnesses
+    hub.json         the hub's key as the exporter has it; whoever checks should have their own
     directory/       the same of the directory log, whose keys verify the entries
 
 Reading is as strict as what it feeds: a file that ends inside an entry is told as that entry missing.
@@ -25,6 +26,7 @@ from trust.merkle import leaf_hash
 
 DIRECTORY_FOLDER: Final = "directory"
 CHECKPOINT_FILE: Final = "checkpoint.json"
+HUB_FILE: Final = "hub.json"
 MAX_LEAF: Final = 64 << 20
 _LENGTH: Final = struct.Struct(">I")
 

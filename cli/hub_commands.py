@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import sqlite3
 from pathlib import Path
 from typing import Annotated
@@ -20,6 +21,7 @@ from cli.operator import (
     OperatorKeyFile,
     OperatorName,
     hub,
+    hub_facts,
     hub_settings,
     message,
     open_operator,
@@ -38,10 +40,9 @@ from consent.directory import (
     NodeRevoked,
 )
 from consent.documents import encode, parse
-from hub.keys import create_operator_key, load_keys
+from hub.keys import create_operator_key
 from hub.members.setup import add_operator, init_hub
 from hub.settings import FILE_NAME, load_settings
-from nodes.credentials import HubFacts
 from trust.keyfile import write_protected
 
 app = group("Make and run a hub, and decide who takes part.")
@@ -73,7 +74,7 @@ def init(
     home.mkdir(mode=0o700, parents=True, exist_ok=True)
     write_protected(file, b"# Settings of this hub; docs/operations.md lists them all.\n" + settings_text.encode())
     try:
-        settings = load_settings(home, {})
+        settings = load_settings(home, os.environ)
     except Exception:
         file.unlink()  # a value was wrong: the next attempt begins anew
         raise
@@ -119,10 +120,12 @@ def new_operator(
 @command(app, "serve")
 def serve(home: HubHome, output: Output, secret_file: SecretFile = None) -> None:
     """Run the hub until it is told to stop (SIGTERM, Ctrl-C)."""
+    from hub.json_logs import configure
     from hub.server import serve as serve_hub
 
     settings = hub_settings(home)
     secret = read_secret(home, secret_file)
+    configure(settings.log_level)
     output.show(
         Result(
             data={"serving": str(home), "public": settings.public_address, "node": settings.node_address},
@@ -139,18 +142,11 @@ def info(
     secret_file: SecretFile = None,
 ) -> Result:
     """Write the file that enterprises pin: where the hub is, its TLS authority and its log key. Hand it over a trusted way."""
-    settings = hub_settings(home)
-    keys = load_keys(settings.keys, read_secret(home, secret_file))
-    facts = HubFacts(
-        public_address=settings.public_address,
-        node_address=settings.node_address,
-        authority_pem=keys.authority_cert,
-        hub_key=keys.public,
-    )
+    facts = hub_facts(home, secret_file)
     out.write_bytes(facts.encode())
     return Result(
-        data={"file": str(out), "public_address": facts.public_address, "key_id": keys.public.key_id},
-        text=[f"Wrote {out}: the hub at {facts.public_address} with log key {keys.public.key_id}."],
+        data={"file": str(out), "public_address": facts.public_address, "key_id": facts.hub_key.key_id},
+        text=[f"Wrote {out}: the hub at {facts.public_address} with log key {facts.hub_key.key_id}."],
     )
 
 

@@ -17,7 +17,9 @@ from cli import rpc
 from cli.errors import CliError
 from cli.secret import read_secret
 from consent.documents import encode
+from hub.keys import load_keys
 from hub.settings import Settings, load_settings
+from nodes.credentials import HubFacts
 from trust.document import SignedDocument, sign_document
 from trust.keyfile import load_private_key
 from trust.sm2 import PrivateKey
@@ -73,6 +75,18 @@ def _only(files: Sequence[Path], home: Path) -> str:
         return files[0].stem
     found = ", ".join(file.stem for file in files) or "none"
     raise CliError("CONFIGURATION", f"{home / 'operators'} holds {found}: say who signs by --operator.")
+
+
+def hub_facts(home: Path, secret_file: Path | None) -> HubFacts:
+    """What nodes and enterprises pin of this hub. Raises CliError, KeyFileError, WrongPassphrase."""
+    settings = hub_settings(home)
+    keys = load_keys(settings.keys, read_secret(home, secret_file))
+    return HubFacts(
+        public_address=settings.public_address,
+        node_address=settings.node_address,
+        authority_pem=keys.authority_cert,
+        hub_key=keys.public,
+    )
 
 
 @contextmanager

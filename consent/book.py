@@ -4,8 +4,8 @@
 1. It carries the hub's countersignature (SIGNATURE_INVALID).
 2. It parses (CONSENT_MALFORMED) and names this provider (CONSENT_CONFLICT).
 3. Its signer is the one that its kind requires: the subject's key in the directory at the time stated for a consent, refusal or
-   revocation; a node of the requester for a request; the hub for an expiry (SIGNATURE_INVALID, or CONSENT_CONFLICT if there is no
-   such key).
+   revocation; a node of the requester, not cut off by then, for a request; the hub for an expiry (SIGNATURE_INVALID, or
+   CONSENT_CONFLICT if there is no such key).
 4. It fits what is there: a record once; a later version follows the version whose payload it names; a revocation or expiry is of a
    known consent of this very subject (CONSENT_CONFLICT). A second revocation changes nothing.
 
@@ -274,8 +274,8 @@ class ConsentBook:
         entry = parse_request(document.payload)
         self._same_provider(entry.provider)
         node = directory.node(entry.node_id)
-        if node is None or node.member_id != entry.requester:
-            raise ConsentConflict(f"Node {entry.node_id} is no node of {entry.requester}; the request is not its own.")
+        if node is None or node.member_id != entry.requester or not node.active_at(entry.time_ms):
+            raise ConsentConflict(f"Node {entry.node_id} was no node of {entry.requester} then; it cannot ask.")
         verify_document(document, document.payload_type, node.identity_key)
         return Change(kind="request", uscc=entry.uscc, request_id=entry.request_id)
 

@@ -59,7 +59,6 @@ __all__ = [
     "UseCounts",
     "UseRequest",
     "decide",
-    "longest_validity_ms",
     "no_counts",
     "refuse_by_counts",
     "refuse_by_freshness",
@@ -281,11 +280,6 @@ def refuse_by_scope(purpose: Purpose, use: ItemUse, terms: Terms, *, separate: b
     return None
 
 
-def longest_validity_ms(terms: Terms, rules: UsageRules) -> int:
-    """How long a consent with these terms can hold at most, whatever it says itself."""
-    return rules.purposes[terms.purpose].longest_validity_days * DAY_MS
-
-
 def window_of(terms: Terms, at_ms: int) -> int | None:
     """Start of the frequency window that a time lies in, or None without a frequency."""
     return window_start_ms(terms.frequency.unit, at_ms) if terms.frequency is not None else None
@@ -311,7 +305,7 @@ def _choose(
             continue
         reason = _refuse(request, use, item, consent, rules, counts)
         if reason is None:
-            if best is None or (consent.valid_to_ms, consent.record_id) < (best.valid_to_ms, best.record_id):
+            if best is None or (_end_ms(consent, rules), consent.record_id) < (_end_ms(best, rules), best.record_id):
                 best = consent
         elif furthest is None or (-PROGRESS[reason], consent.record_id) < furthest[:2]:
             furthest = (-PROGRESS[reason], consent.record_id, reason)
@@ -322,7 +316,7 @@ def _choose(
     return Denial(reason=furthest[2], item_id=use.item_id, record_id=furthest[1])
 
 
-def _refuse(  # noqa: PLR0911 (one return a rule, in their order)
+def _refuse(
     request: UseRequest, use: ItemUse, item: Item, consent: ConsentView, rules: UsageRules, counts: Counts
 ) -> Reason | None:
     """Rule 5 for one item and one consent: the first reason against it, or None."""
@@ -336,13 +330,18 @@ def _refuse(  # noqa: PLR0911 (one return a rule, in their order)
         return Reason.CONSENT_NOT_YET_VALID
     if consent.revoked_ms is not None:
         return Reason.CONSENT_REVOKED
-    if request.at_ms >= min(consent.valid_to_ms, consent.valid_from_ms + longest_validity_ms(terms, rules)):
+    if request.at_ms >= _end_ms(consent, rules):
         return Reason.CONSENT_EXPIRED
-    separate = rules.levels[item.level].separate_consent
+    separate = rules.separate_consent_needed(item.level)
     reason = refuse_by_scope(request.purpose, use, terms, separate=separate)
     if reason is not None or (terms.limit is None and terms.frequency is None):
         return reason
     return refuse_by_counts(terms, counts(consent.record_id, window_of(terms, request.at_ms)))
+
+
+def _end_ms(consent: ConsentView, rules: UsageRules) -> int:
+    """When a consent ends by rule 5c: the time from which on it does not hold."""
+    return min(consent.valid_to_ms, rules.latest_end_ms(consent.terms.purpose, consent.valid_from_ms))
 
 
 def _grant(use: ItemUse, item: Item, consent: ConsentView | None, rules: UsageRules) -> ItemGrant:

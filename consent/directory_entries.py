@@ -171,6 +171,10 @@ class Node:
         """Whether it was cut off."""
         return self.revoked_ms is not None
 
+    def active_at(self, at_ms: int) -> bool:
+        """Whether it was not yet cut off at a time (milliseconds since the epoch)."""
+        return self.revoked_ms is None or at_ms < self.revoked_ms
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SubjectKeyVersion:

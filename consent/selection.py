@@ -34,7 +34,6 @@ from consent.decision import (
     Reason,
     UseRequest,
     decide,
-    longest_validity_ms,
     no_counts,
     refuse_by_counts,
     refuse_by_freshness,
@@ -227,7 +226,7 @@ def _terms_codes(book: ConsentBook, asked: _Asked, use: ItemUse) -> tuple[Codes,
     """What lies in the distinct terms: rule 5a, and rules 5d to 5f."""
     each = asked.template
     level = asked.catalogue.item(use.item_id).level
-    separate = asked.rules.levels[level].separate_consent
+    separate = asked.rules.separate_consent_needed(level)
     parties = [refuse_by_parties(each.requester, each.provider, terms) for terms in book.terms]
     scope = [refuse_by_scope(each.purpose, use, terms, separate=separate) for terms in book.terms]
     return _code_array(parties), _code_array(scope)
@@ -241,7 +240,7 @@ def _times_codes(book: ConsentBook, asked: _Asked) -> Codes:
     """What lies in the single consent: rule 5c, the first check that fails."""
     at_ms = asked.template.at_ms
     begins, ends = _column(book.valid_from, np.int64), _column(book.valid_to, np.int64)
-    longest = np.array([longest_validity_ms(terms, asked.rules) for terms in book.terms], dtype=np.int64)
+    longest = np.array([asked.rules.latest_end_ms(terms.purpose, 0) for terms in book.terms], dtype=np.int64)
     ended = (at_ms >= ends) | (at_ms >= begins + longest[_column(book.terms_column, np.int32)])
     codes = np.full(len(book), _PERMIT, np.int8)
     codes[ended] = PROGRESS[Reason.CONSENT_EXPIRED]

@@ -38,7 +38,7 @@ from nodes.purge import Purge
 from nodes.renewal import Renewal
 from nodes.replica_store import ReplicaKeeper
 from nodes.settings import Settings
-from nodes.sources.snapshot import SnapshotSet
+from nodes.sources.snapshot_set import SnapshotSet
 from nodes.store import Store
 
 log = logging.getLogger(__name__)
@@ -230,7 +230,7 @@ async def serve(settings: Settings, secret: bytes, *, ready: Callable[[], None] 
         for number in (signal.SIGTERM, signal.SIGINT):
             loop.add_signal_handler(number, stop.set)
         await api.start()
-        background = [loop.create_task(work) for work in _background(agent)]
+        background = [loop.create_task(work) for work in background_work(agent)]
         ready()
         log.info("node_serving", extra={"node": settings.node_id, "member": settings.member_id})
         waiting = loop.create_task(stop.wait())
@@ -245,7 +245,8 @@ async def serve(settings: Settings, secret: bytes, *, ready: Callable[[], None] 
             task.result()  # a background task ends only by failing: tell it
 
 
-def _background(agent: Agent) -> tuple[Coroutine[Any, Any, None], ...]:
+def background_work(agent: Agent) -> tuple[Coroutine[Any, Any, None], ...]:
+    """What runs as long as the node does; each ends only by failing."""
     return (
         agent.context.connection.run(),
         agent.outbox.run(),
@@ -270,7 +271,7 @@ async def _housekeep(agent: Agent) -> None:
                 await agent.purge.run_once()
             if context.settings.source_reload_s and loop.time() - reloaded_at >= context.settings.source_reload_s:
                 reloaded_at = loop.time()
-                await asyncio.to_thread(agent.snapshots.load, context.settings.sources_file)
+                await asyncio.to_thread(agent.snapshots.load, context.settings.sources_file, context.clock())
             limit_ms = context.clock() - 2 * REPEAT_MS
             await context.store.write(
                 lambda connection, limit=limit_ms: (

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 import grpc
+import msgspec
 from xinqiao.v1 import agent_pb2, agent_pb2_grpc, errors_pb2, node_pb2
 
 from consent.directory import PRODUCT_PUBLISHED_TYPE, ProductPublished
@@ -211,8 +212,9 @@ class LocalApi(agent_pb2_grpc.AgentServicer):
 
     async def LoadSources(self, request: agent_pb2.LoadSourcesRequest, context: Context) -> agent_pb2.LoadSourcesReply:
         async def work() -> agent_pb2.LoadSourcesReply:
-            report = await asyncio.to_thread(self._agent.snapshots.load, self._agent.context.settings.sources_file)
-            return agent_pb2.LoadSourcesReply(report_json=report.to_json())
+            context = self._agent.context
+            report = await asyncio.to_thread(self._agent.snapshots.load, context.settings.sources_file, context.clock())
+            return agent_pb2.LoadSourcesReply(report_json=msgspec.json.encode(report))
 
         return await _answer(context, work)
 

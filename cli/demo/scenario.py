@@ -107,7 +107,9 @@ class Scenario:
             told = step()
             self._say(f"{told} ({time.monotonic() - at:.1f} s)")
         self.summary.seconds = round(time.monotonic() - began, 1)
-        (self.home / "summary.json").write_bytes(msgspec.json.format(msgspec.json.encode(self.summary), indent=2) + b"\n")
+        (self.home / "summary.json").write_bytes(
+            msgspec.json.format(msgspec.json.encode(self.summary), indent=2) + b"\n"
+        )
         return self.summary
 
     def close(self) -> None:
@@ -192,7 +194,9 @@ class Scenario:
                     bank.call("Query", agent_pb2.QueryRequest(exchange_id=exchange, uscc=member.enterprise.uscc))
                 reason = self._refusal(bank, exchange, member.enterprise.uscc)
                 if reason != expected:
-                    raise DemoFailed(f"Group {group} should be refused with {expected}, but the answer was {reason or 'a permit'}.")
+                    raise DemoFailed(
+                        f"Group {group} should be refused with {expected}, but the answer was {reason or 'a permit'}."
+                    )
                 found[reason] += 1
         self.summary.refusals = dict(found)
         return f"{sum(found.values())} queries outside consent were refused, {len(found)} kinds of reasons"
@@ -274,7 +278,9 @@ class Scenario:
         captured = (self.home / "relay.capture").stat().st_size
         if captured < 10_000:
             raise DemoFailed(f"The relay's capture holds {captured} bytes only; the search would prove nothing.")
-        found = [path.name for path in haystacks if path.exists() and any(needle in path.read_bytes() for needle in needles)]
+        found = [
+            path.name for path in haystacks if path.exists() and any(needle in path.read_bytes() for needle in needles)
+        ]
         self.summary.hub_saw_plaintext = bool(found)
         if found:
             raise DemoFailed(f"Plaintext was found at the hub: {', '.join(found)}.")

@@ -126,9 +126,7 @@ def admitted(member_id: str, kind: str) -> MemberAdmitted:
 
 def enrolled(node_id: str, member_id: str, key_name: str | None = None) -> NodeEnrolled:
     """Return an enrolment of a node with the key of its name."""
-    return NodeEnrolled(
-        node_id=node_id, member_id=member_id, identity_key=public(key_name or node_id), time_ms=NOW
-    )
+    return NodeEnrolled(node_id=node_id, member_id=member_id, identity_key=public(key_name or node_id), time_ms=NOW)
 
 
 def subject_key(uscc: str, **changes: object) -> SubjectKey:

@@ -11,7 +11,8 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 
 from consent.catalogue import Catalogue
-from consent.decision import ConsentView, Freshness, UseRequest
+from consent.decision import ConsentView, Freshness, ItemUse, UseRequest
+from consent.documents import ItemScope
 from consent.rules import UsageRules
 
 
@@ -44,7 +45,7 @@ def window_start(unit: str, at_ms: int) -> int:
     return int((begin - timedelta(hours=8)).timestamp() * 1000)
 
 
-def judge(
+def judge(  # noqa: PLR0911, PLR0912 (told in one breath, to be compared with the rules line by line)
     request: UseRequest,
     consents: Sequence[ConsentView],
     freshness: Freshness,
@@ -91,7 +92,7 @@ def judge(
                 left = kept
             if not left:
                 return Refused("NO_CONSENT", use.item_id)
-            chosen = sorted(left, key=lambda consent: (consent.valid_to_ms, consent.record_id))[0]
+            chosen = sorted(left, key=lambda consent: (_end(consent, rules), consent.record_id))[0]
             used[chosen.record_id] = chosen
             part = next(p for p in chosen.terms.scope if p.item_id == use.item_id and p.mode == use.mode)
         fields = [field.name for field in item.fields]
@@ -132,18 +133,31 @@ def judge(
     )
 
 
-def _spent(consent: ConsentView, at_ms: int, spent: Mapping[tuple[str, int | None], tuple[int, int]]) -> tuple[int, int]:
+def _end(consent: ConsentView, rules: UsageRules) -> int:
+    longest = rules.purposes[consent.terms.purpose].longest_validity_days
+    return min(consent.valid_to_ms, consent.valid_from_ms + longest * 24 * 3600 * 1000)
+
+
+def _spent(
+    consent: ConsentView, at_ms: int, spent: Mapping[tuple[str, int | None], tuple[int, int]]
+) -> tuple[int, int]:
     frequency = consent.terms.frequency
     window = None if frequency is None else window_start(frequency.unit, at_ms)
     return spent.get((consent.record_id, window), (0, 0))
 
 
-def _rules(request, use, level, rules, spent) -> list[tuple[str, Callable[[ConsentView], bool]]]:
+def _rules(
+    request: UseRequest,
+    use: ItemUse,
+    level: int,
+    rules: UsageRules,
+    spent: Mapping[tuple[str, int | None], tuple[int, int]],
+) -> list[tuple[str, Callable[[ConsentView], bool]]]:
     """Rule 5 as a list: the reason, and what must hold."""
     at = request.at_ms
     day = 24 * 3600 * 1000
 
-    def parts(consent: ConsentView) -> list:
+    def parts(consent: ConsentView) -> list[ItemScope]:
         return [part for part in consent.terms.scope if part.item_id == use.item_id]
 
     def fields_covered(consent: ConsentView) -> bool:
@@ -153,7 +167,9 @@ def _rules(request, use, level, rules, spent) -> list[tuple[str, Callable[[Conse
     def uses_left(consent: ConsentView) -> bool:
         total = _spent(consent, at, spent)[0]
         once_spent = consent.terms.fetch == "once" and total > 0
-        return not once_spent and (consent.terms.fetch == "once" or consent.terms.max_uses is None or total < consent.terms.max_uses)
+        return not once_spent and (
+            consent.terms.fetch == "once" or consent.terms.max_uses is None or total < consent.terms.max_uses
+        )
 
     return [
         ("WRONG_PROVIDER", lambda c: c.terms.provider == request.provider),
@@ -163,8 +179,10 @@ def _rules(request, use, level, rules, spent) -> list[tuple[str, Callable[[Conse
         ("CONSENT_REVOKED", lambda c: c.revoked_ms is None),
         (
             "CONSENT_EXPIRED",
-            lambda c: at < c.valid_to_ms
-            and at < c.valid_from_ms + rules.purposes[c.terms.purpose].longest_validity_days * day,
+            lambda c: (
+                at < c.valid_to_ms
+                and at < c.valid_from_ms + rules.purposes[c.terms.purpose].longest_validity_days * day
+            ),
         ),
         ("PURPOSE_NOT_COVERED", lambda c: c.terms.purpose == request.purpose),
         ("ITEM_NOT_COVERED", lambda c: bool(parts(c))),

@@ -83,7 +83,9 @@ def consents(draw: st.DrawFn, number: int, *, signed: bool = False, shared: tupl
 @st.composite
 def uses(draw: st.DrawFn) -> ItemUse:
     """Draw what is asked of one item."""
-    item_id, mode = draw(st.sampled_from([(ITEMS[0], ItemMode.Q)] * 4 + [(ITEMS[1], ItemMode.Q), (ITEMS[3], ItemMode.P)]))
+    item_id, mode = draw(
+        st.sampled_from([(ITEMS[0], ItemMode.Q)] * 4 + [(ITEMS[1], ItemMode.Q), (ITEMS[3], ItemMode.P)])
+    )
     item_id = draw(mostly(item_id, *ITEMS, "pboc_report", "no_such_item"))
     mode = draw(mostly(mode, *ItemMode))
     return ItemUse(item_id=item_id, mode=mode, fields=draw(st.just(()) | some_fields(item_id)))

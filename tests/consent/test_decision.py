@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from dataclasses import replace
 from datetime import UTC, datetime
+from random import Random
+from typing import Any
 
 import pytest
 from hypothesis import event, given, settings
@@ -104,7 +106,12 @@ CASES: list[tuple[Reason, UseRequest, tuple[ConsentView, ...], dict[str, object]
     (Reason.MODE_NOT_ALLOWED, asking(SUMMARY, ItemMode.R), (CONSENT,), {}),
     (Reason.MODE_NOT_ALLOWED, asking(SUMMARY, ItemMode.X), (CONSENT,), {}),
     (Reason.MODE_NOT_ALLOWED, asking(SUMMARY, ItemMode.J), (CONSENT,), {}),
-    (Reason.MODE_NOT_ALLOWED, asking(SUMMARY, ItemMode.J, purpose=Purpose.SCORING), (given_consent({"purpose": Purpose.SCORING}),), {}),
+    (
+        Reason.MODE_NOT_ALLOWED,
+        asking(SUMMARY, ItemMode.J, purpose=Purpose.SCORING),
+        (given_consent({"purpose": Purpose.SCORING}),),
+        {},
+    ),
     (Reason.LOG_INCONSISTENT, REQUEST, (CONSENT,), {"freshness": Freshness(checkpoint_ms=NOW, consistent=False)}),
     (Reason.LOG_INCONSISTENT, REQUEST, (CONSENT,), {"freshness": Freshness(checkpoint_ms=None, consistent=False)}),
     (Reason.CONSENT_STALE, REQUEST, (CONSENT,), {"freshness": Freshness(checkpoint_ms=None)}),
@@ -132,7 +139,9 @@ CASES: list[tuple[Reason, UseRequest, tuple[ConsentView, ...], dict[str, object]
 ]
 
 
-@pytest.mark.parametrize(("reason", "request_", "consents", "known"), CASES, ids=[f"{n}-{row[0]}" for n, row in enumerate(CASES)])
+@pytest.mark.parametrize(
+    ("reason", "request_", "consents", "known"), CASES, ids=[f"{n}-{row[0]}" for n, row in enumerate(CASES)]
+)
 def test_a_use_is_refused_for_its_reason(
     reason: Reason, request_: UseRequest, consents: tuple[ConsentView, ...], known: dict[str, object]
 ) -> None:
@@ -166,7 +175,9 @@ def test_every_reason_has_a_case_and_a_sentence() -> None:
         (asking(RATING, ItemMode.P), (), {"freshness": Freshness(checkpoint_ms=None, consistent=False)}),
     ],
 )
-def test_a_use_just_inside_its_bounds_is_permitted(request_, consents, known) -> None:
+def test_a_use_just_inside_its_bounds_is_permitted(
+    request_: UseRequest, consents: tuple[ConsentView, ...], known: dict[str, Any]
+) -> None:
     assert isinstance(decided(request_, *consents, **known), Permit)
 
 
@@ -220,11 +231,20 @@ def test_the_consent_that_ends_first_is_used_then_the_smaller_identifier() -> No
         assert decided(REQUEST, *order).spends == (record_id(1),)  # type: ignore[union-attr]
 
 
+def test_a_consent_that_its_purpose_cuts_short_ends_first_whatever_it_says_itself() -> None:
+    cut_short = replace(CONSENT, record_id=record_id(7), valid_from_ms=NOW - 180 * DAY + 5, valid_to_ms=NOW + 99 * DAY)
+    longer = replace(CONSENT, valid_to_ms=NOW + 2 * DAY)
+    for order in ((cut_short, longer), (longer, cut_short)):
+        assert decided(REQUEST, *order).spends == (record_id(7),)  # type: ignore[union-attr]
+
+
 def test_of_several_refusals_that_of_the_consent_that_got_furthest_is_told() -> None:
     stranger = given_consent({"data_users": ("secondbank",)}, record_id=record_id(2))
     revoked = replace(CONSENT, record_id=record_id(3), revoked_ms=NOW)
     for order in ((stranger, revoked), (revoked, stranger)):
-        assert decided(REQUEST, *order) == Denial(reason=Reason.CONSENT_REVOKED, item_id=SUMMARY, record_id=record_id(3))
+        assert decided(REQUEST, *order) == Denial(
+            reason=Reason.CONSENT_REVOKED, item_id=SUMMARY, record_id=record_id(3)
+        )
 
 
 def test_fields_are_those_asked_for_in_the_order_of_the_catalogue() -> None:
@@ -233,7 +253,9 @@ def test_fields_are_those_asked_for_in_the_order_of_the_catalogue() -> None:
 
 
 def test_the_bounds_on_the_period_are_passed_on() -> None:
-    bounded = given_consent({"scope": (ItemScope(item_id=SUMMARY, mode=ItemMode.Q, range_from="2025-01", range_to="2025-06"),)})
+    bounded = given_consent(
+        {"scope": (ItemScope(item_id=SUMMARY, mode=ItemMode.Q, range_from="2025-01", range_to="2025-06"),)}
+    )
     grant = decided(REQUEST, bounded).grants[0]  # type: ignore[union-attr]
     assert (grant.range_from, grant.range_to) == ("2025-01", "2025-06")
 
@@ -241,7 +263,9 @@ def test_the_bounds_on_the_period_are_passed_on() -> None:
 @pytest.mark.parametrize(
     ("item_id", "life_days", "expected"), [(SUMMARY, 3000, 365), (SUMMARY, 7, 7), (REPAYMENT, 3000, 365)]
 )
-def test_data_is_kept_no_longer_than_consent_purpose_and_level_allow(item_id: str, life_days: int, expected: int) -> None:
+def test_data_is_kept_no_longer_than_consent_purpose_and_level_allow(
+    item_id: str, life_days: int, expected: int
+) -> None:
     consent = given_consent({"data_life_days": life_days, "separate_consent": True})
     assert decided(asking(item_id), consent).delete_by_ms == NOW + expected * DAY  # type: ignore[union-attr]
 
@@ -251,7 +275,9 @@ def test_masking_follows_the_level() -> None:
     consent = given_consent({"scope": scope})
     masked = decided(asking("water_usage"), consent).grants[0].masking  # type: ignore[union-attr]
     assert dict(masked)["account_masked"] == "account"
-    assert not any(CATALOGUE.item(SUMMARY).by_name[name].mask for name, _ in decided(REQUEST, CONSENT).grants[0].masking)  # type: ignore[union-attr]
+    assert not any(
+        CATALOGUE.item(SUMMARY).by_name[name].mask for name, _ in decided(REQUEST, CONSENT).grants[0].masking
+    )  # type: ignore[union-attr]
 
 
 def beijing(text: str) -> int:
@@ -285,7 +311,9 @@ def test_frequency_counts_in_calendar_windows_of_beijing(unit: str, at: str, beg
     assert permit.windows == ((record_id(1), beijing(begin)),)  # type: ignore[union-attr]
 
 
-consents_of_some = strategies.mostly(2, 0, 1, 3, 4).flatmap(lambda n: st.tuples(*(strategies.consents(number) for number in range(n))))
+consents_of_some = strategies.mostly(2, 0, 1, 3, 4).flatmap(
+    lambda n: st.tuples(*(strategies.consents(number) for number in range(n)))
+)
 
 
 @settings(max_examples=500)
@@ -295,7 +323,9 @@ consents_of_some = strategies.mostly(2, 0, 1, 3, 4).flatmap(lambda n: st.tuples(
     freshness=strategies.freshness,
     spent=strategies.spent,
 )
-def test_the_decision_is_that_of_the_reference(request, consents, freshness, spent) -> None:
+def test_the_decision_is_that_of_the_reference(
+    request: UseRequest, consents: tuple[ConsentView, ...], freshness: Freshness, spent: strategies.Counted
+) -> None:
     outcome = decide(request, consents, freshness, CATALOGUE, RULES, spent)
     expected = judge(request, consents, freshness, CATALOGUE, RULES, spent)
     if isinstance(outcome, Denial):
@@ -305,7 +335,14 @@ def test_the_decision_is_that_of_the_reference(request, consents, freshness, spe
     event("permit")
     assert expected == Allowed(
         grants=tuple(
-            (each.item_id, each.record_id, each.fields, tuple(name for name, _ in each.masking), each.range_from, each.range_to)
+            (
+                each.item_id,
+                each.record_id,
+                each.fields,
+                tuple(name for name, _ in each.masking),
+                each.range_from,
+                each.range_to,
+            )
             for each in outcome.grants
         ),
         spends=frozenset(outcome.spends),
@@ -315,15 +352,26 @@ def test_the_decision_is_that_of_the_reference(request, consents, freshness, spe
     assert len(set(outcome.spends)) == len(outcome.spends)
 
 
-@given(request=strategies.requests, consents=consents_of_some, spent=strategies.spent, shuffled=st.randoms(use_true_random=False))
-def test_the_order_in_which_consents_are_known_does_not_matter(request, consents, spent, shuffled) -> None:
+@given(
+    request=strategies.requests,
+    consents=consents_of_some,
+    spent=strategies.spent,
+    shuffled=st.randoms(use_true_random=False),
+)
+def test_the_order_in_which_consents_are_known_does_not_matter(
+    request: UseRequest, consents: tuple[ConsentView, ...], spent: strategies.Counted, shuffled: Random
+) -> None:
     others = list(consents)
     shuffled.shuffle(others)
-    assert decide(request, consents, FRESH, CATALOGUE, RULES, spent) == decide(request, others, FRESH, CATALOGUE, RULES, spent)
+    assert decide(request, consents, FRESH, CATALOGUE, RULES, spent) == decide(
+        request, others, FRESH, CATALOGUE, RULES, spent
+    )
 
 
 @given(request=strategies.requests, consents=consents_of_some, freshness=strategies.freshness, spent=strategies.spent)
-def test_withdrawing_every_consent_never_permits_more_than_public_items(request, consents, freshness, spent) -> None:
+def test_withdrawing_every_consent_never_permits_more_than_public_items(
+    request: UseRequest, consents: tuple[ConsentView, ...], freshness: Freshness, spent: strategies.Counted
+) -> None:
     withdrawn = [replace(consent, revoked_ms=NOW) for consent in consents]
     outcome = decide(request, withdrawn, freshness, CATALOGUE, RULES, spent)
     assert isinstance(outcome, Denial) or all(grant.mode is ItemMode.P for grant in outcome.grants)

@@ -54,7 +54,12 @@ def world() -> World:
 
 def rotated(**changes: object) -> msgspec.Struct:
     """Return the second key of the first enterprise."""
-    second = {"public_key": public("second"), "version": 2, "prev_key_id": key(USCC).public.key_id, "time_ms": NOW + DAY}
+    second = {
+        "public_key": public("second"),
+        "version": 2,
+        "prev_key_id": key(USCC).public.key_id,
+        "time_ms": NOW + DAY,
+    }
     return subject_key(USCC, **(second | changes))
 
 
@@ -74,7 +79,14 @@ def test_the_honest_beginning_can_be_looked_up(world: World) -> None:
 ATTACKS: list[tuple[str, str, msgspec.Struct, str, str | None, type[Exception]]] = [
     ("an entry without the hub", "member-admitted", admitted("third", "bank"), "operator", None, SignatureInvalid),
     ("an entry of another hub", "member-admitted", admitted("third", "bank"), "operator", "evil hub", SignatureInvalid),
-    ("a member that no operator admitted", "member-admitted", admitted("third", "bank"), "hub", "hub", SignatureInvalid),
+    (
+        "a member that no operator admitted",
+        "member-admitted",
+        admitted("third", "bank"),
+        "hub",
+        "hub",
+        SignatureInvalid,
+    ),
     (
         "a member admitted by an unknown operator",
         "member-admitted",
@@ -85,7 +97,14 @@ ATTACKS: list[tuple[str, str, msgspec.Struct, str, str | None, type[Exception]]]
     ),
     ("a member admitted twice", "member-admitted", admitted(BANK, "bank"), "operator", "hub", DirectoryRule),
     ("a node of an unknown member", "node-enrolled", enrolled("n-9", "nobody"), "n-9", "hub", DirectoryRule),
-    ("a node with a key that is not its own", "node-enrolled", enrolled("n-9", BANK), "firstbank-1", "hub", SignatureInvalid),
+    (
+        "a node with a key that is not its own",
+        "node-enrolled",
+        enrolled("n-9", BANK),
+        "firstbank-1",
+        "hub",
+        SignatureInvalid,
+    ),
     ("a node enrolled twice", "node-enrolled", enrolled("firstbank-1", BANK), "firstbank-1", "hub", DirectoryRule),
     (
         "a node renamed with another's key",
@@ -103,10 +122,31 @@ ATTACKS: list[tuple[str, str, msgspec.Struct, str, str | None, type[Exception]]]
         "hub",
         KeyMalformed,
     ),
-    ("a key swapped without a version", "subject-key", rotated(version=1, prev_key_id=None), "operator", "hub", DirectoryRule),
+    (
+        "a key swapped without a version",
+        "subject-key",
+        rotated(version=1, prev_key_id=None),
+        "operator",
+        "hub",
+        DirectoryRule,
+    ),
     ("a key that skips a version", "subject-key", rotated(version=3), "operator", "hub", DirectoryRule),
-    ("a key that names another before it", "subject-key", rotated(prev_key_id="sm2:0"), "operator", "hub", DirectoryRule),
-    ("a key that begins before the last one", "subject-key", rotated(time_ms=NOW - 1), "operator", "hub", DirectoryRule),
+    (
+        "a key that names another before it",
+        "subject-key",
+        rotated(prev_key_id="sm2:0"),
+        "operator",
+        "hub",
+        DirectoryRule,
+    ),
+    (
+        "a key that begins before the last one",
+        "subject-key",
+        rotated(time_ms=NOW - 1),
+        "operator",
+        "hub",
+        DirectoryRule,
+    ),
     ("a key that the hub alone made up", "subject-key", rotated(), "hub", "hub", SignatureInvalid),
     ("a key that the enterprise approved itself", "subject-key", rotated(), USCC, "hub", SignatureInvalid),
     (
@@ -126,7 +166,14 @@ ATTACKS: list[tuple[str, str, msgspec.Struct, str, str | None, type[Exception]]]
         "hub",
         DirectoryRule,
     ),
-    ("the end of an unknown node", "node-revoked", NodeRevoked(node_id="n-9", reason="", time_ms=NOW, operator="op"), "operator", "hub", DirectoryRule),
+    (
+        "the end of an unknown node",
+        "node-revoked",
+        NodeRevoked(node_id="n-9", reason="", time_ms=NOW, operator="op"),
+        "operator",
+        "hub",
+        DirectoryRule,
+    ),
     (
         "the suspension of an unknown member",
         "member-suspended",
@@ -156,7 +203,9 @@ ATTACKS: list[tuple[str, str, msgspec.Struct, str, str | None, type[Exception]]]
 ]
 
 
-@pytest.mark.parametrize(("name", "document", "signer", "hub", "error"), [row[1:] for row in ATTACKS], ids=[row[0] for row in ATTACKS])
+@pytest.mark.parametrize(
+    ("name", "document", "signer", "hub", "error"), [row[1:] for row in ATTACKS], ids=[row[0] for row in ATTACKS]
+)
 def test_an_entry_that_breaks_a_rule_is_refused_and_changes_nothing(
     world: World, name: str, document: msgspec.Struct, signer: str, hub: str | None, error: type[Exception]
 ) -> None:
@@ -196,7 +245,9 @@ def test_a_lost_key_speaks_for_nobody_from_then_on(world: World) -> None:
 
 
 def test_a_revoked_node_stays_known_and_never_comes_back(world: World) -> None:
-    world.enter("node-revoked", NodeRevoked(node_id="firstbank-1", reason="stolen", time_ms=NOW, operator="op"), "operator")
+    world.enter(
+        "node-revoked", NodeRevoked(node_id="firstbank-1", reason="stolen", time_ms=NOW, operator="op"), "operator"
+    )
     assert world.directory.nodes_of(BANK) == ()
     assert world.directory.node("firstbank-1").revoked
     with pytest.raises(DirectoryRule):
@@ -230,7 +281,11 @@ def test_a_product_is_published_raised_withdrawn_and_published_anew(world: World
     with pytest.raises(DirectoryRule, match="version"):
         world.enter("product-published", PRODUCT, "taxoffice-1")
     world.enter("product-published", msgspec.structs.replace(PRODUCT, version=2), "taxoffice-1")
-    world.enter("product-withdrawn", ProductWithdrawn(product_id="tax-basics", provider=PROVIDER, time_ms=NOW + 1), "taxoffice-1")
+    world.enter(
+        "product-withdrawn",
+        ProductWithdrawn(product_id="tax-basics", provider=PROVIDER, time_ms=NOW + 1),
+        "taxoffice-1",
+    )
     assert world.directory.products() == ()
     assert world.directory.product("tax-basics").withdrawn_ms == NOW + 1
     world.enter("product-published", msgspec.structs.replace(PRODUCT, version=3), "taxoffice-1")

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import msgspec
 import pytest
 from hypothesis import given
@@ -32,7 +34,8 @@ from tests.consent.builders import DAY, NOW, PROVIDER, RECORD, REQUEST, USCC, co
 REVOCATION = ConsentRevocation(record_id=RECORD, provider=PROVIDER, uscc=USCC, time_ms=NOW)
 REFUSAL = ConsentRefusal(request_id=REQUEST, provider=PROVIDER, uscc=USCC, reason="不同意", time_ms=NOW)
 EXPIRY = ConsentExpiry(record_id=RECORD, provider=PROVIDER, uscc=USCC, time_ms=NOW)
-PARSERS = [
+Parser = Callable[[bytes], msgspec.Struct]
+PARSERS: list[tuple[msgspec.Struct, Parser]] = [
     (consent(), parse_consent),
     (request(), parse_request),
     (REFUSAL, parse_refusal),
@@ -42,19 +45,19 @@ PARSERS = [
 
 
 @pytest.mark.parametrize(("document", "parser"), PARSERS)
-def test_a_document_comes_back_as_it_was_encoded(document, parser) -> None:
+def test_a_document_comes_back_as_it_was_encoded(document: msgspec.Struct, parser: Parser) -> None:
     assert parser(encode(document)) == document
 
 
 @pytest.mark.parametrize(("document", "parser"), PARSERS)
-def test_an_unknown_field_is_refused(document, parser) -> None:
+def test_an_unknown_field_is_refused(document: msgspec.Struct, parser: Parser) -> None:
     fields = msgspec.json.decode(encode(document))
     with pytest.raises(DocumentMalformed, match="unknown field"):
         parser(msgspec.json.encode(fields | {"surprise": 1}))
 
 
 @pytest.mark.parametrize(("document", "parser"), PARSERS)
-def test_a_missing_time_is_refused(document, parser) -> None:
+def test_a_missing_time_is_refused(document: msgspec.Struct, parser: Parser) -> None:
     fields = msgspec.json.decode(encode(document))
     del fields["given_ms" if isinstance(document, ConsentDocument) else "time_ms"]
     with pytest.raises(DocumentMalformed, match="missing required field"):
@@ -62,7 +65,7 @@ def test_a_missing_time_is_refused(document, parser) -> None:
 
 
 @pytest.mark.parametrize(("document", "parser"), PARSERS)
-def test_no_other_document_passes_for_this_one(document, parser) -> None:
+def test_no_other_document_passes_for_this_one(document: msgspec.Struct, parser: Parser) -> None:
     for other, _ in PARSERS:
         if type(other) is not type(document) and {type(other), type(document)} != {ConsentRevocation, ConsentExpiry}:
             with pytest.raises(DocumentMalformed):
@@ -190,6 +193,6 @@ def test_everything_that_a_consent_can_say_survives() -> None:
 
 
 @pytest.mark.parametrize(("document", "parser"), PARSERS[2:])
-def test_every_document_that_names_an_enterprise_checks_its_code(document, parser) -> None:
+def test_every_document_that_names_an_enterprise_checks_its_code(document: msgspec.Struct, parser: Parser) -> None:
     with pytest.raises((DocumentMalformed, UsccInvalid)):
         parser(encode(msgspec.structs.replace(document, uscc="x" * 18)))

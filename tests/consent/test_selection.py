@@ -11,7 +11,18 @@ from hypothesis import strategies as st
 
 from consent.book import ConsentBook, ConsentRow, Status
 from consent.catalogue import load_catalogue
-from consent.decision import ConsentView, Counts, Freshness, ItemUse, Permit, Reason, Terms, UseRequest, decide, no_counts
+from consent.decision import (
+    ConsentView,
+    Counts,
+    Freshness,
+    ItemUse,
+    Permit,
+    Reason,
+    Terms,
+    UseRequest,
+    decide,
+    no_counts,
+)
 from consent.documents import ItemMode, ItemScope, Purpose
 from consent.rules import load_rules
 from consent.selection import SelectedSubject, SelectedSubjects, Selection, select_subjects
@@ -69,9 +80,12 @@ def select(book: ConsentBook, request: UseRequest, freshness: Freshness, counts:
     )
 
 
-def one_by_one(book: ConsentBook, request: UseRequest, freshness: Freshness, counts: Counts = no_counts):
+def one_by_one(
+    book: ConsentBook, request: UseRequest, freshness: Freshness, counts: Counts = no_counts
+) -> tuple[list[SelectedSubject], Counter[Reason]]:
     """What the selection has to equal: the permitted in the order of their first consent, and the refusals."""
-    permitted, refused = [], Counter()
+    permitted: list[SelectedSubject] = []
+    refused: Counter[Reason] = Counter()
     for uscc in dict.fromkeys(book.subjects):
         outcome = decide(replace(request, subject=uscc), book.consents_of(uscc), freshness, CATALOGUE, RULES, counts)
         if isinstance(outcome, Permit):
@@ -93,7 +107,9 @@ def books(draw: st.DrawFn) -> list[ConsentView]:
 
 @settings(max_examples=300)
 @given(consents=books(), request=strategies.requests, freshness=strategies.freshness, spent=strategies.spent)
-def test_the_selection_is_the_decision_one_by_one(consents, request, freshness, spent) -> None:
+def test_the_selection_is_the_decision_one_by_one(
+    consents: list[ConsentView], request: UseRequest, freshness: Freshness, spent: strategies.Counted
+) -> None:
     book = book_of(consents)
     permitted, refused = one_by_one(book, request, freshness, spent)
     selection = select(book, request, freshness, spent)
@@ -114,7 +130,9 @@ def request_for(*items: tuple[str, ItemMode]) -> UseRequest:
 
 
 def view(number: int, uscc: str, **changes: object) -> ConsentView:
-    made = ConsentView(record_id=record_id(number), uscc=uscc, terms=TERMS, valid_from_ms=NOW - DAY, valid_to_ms=NOW + DAY)
+    made = ConsentView(
+        record_id=record_id(number), uscc=uscc, terms=TERMS, valid_from_ms=NOW - DAY, valid_to_ms=NOW + DAY
+    )
     return replace(made, **changes)  # type: ignore[arg-type]
 
 
@@ -160,7 +178,9 @@ def test_of_several_consents_the_one_that_ends_first_is_charged_in_the_place_of_
 
 def test_items_from_two_consents_charge_both_and_the_shorter_life_counts() -> None:
     both = request_for((ITEM, ItemMode.Q), ("tax_registration", ItemMode.Q))
-    book = book_of([view(1, "a", terms=ONLY_REGISTRATION), view(2, "a", terms=ONLY_SUMMARY), view(3, "b", terms=ONLY_SUMMARY)])
+    book = book_of(
+        [view(1, "a", terms=ONLY_REGISTRATION), view(2, "a", terms=ONLY_SUMMARY), view(3, "b", terms=ONLY_SUMMARY)]
+    )
     selection = select(book, both, FRESH)
     assert list(selection.subjects) == [SelectedSubject("a", (record_id(2), record_id(1)), NOW + 3 * DAY)]
     assert selection.refused == {Reason.ITEM_NOT_COVERED: 1}
@@ -181,7 +201,9 @@ def test_public_items_alone_select_everybody_and_charge_nobody() -> None:
         (QUERY, Freshness(checkpoint_ms=NOW, consistent=False), Reason.LOG_INCONSISTENT),
     ],
 )
-def test_what_is_wrong_for_all_refuses_each_subject_once(request_, freshness, reason) -> None:
+def test_what_is_wrong_for_all_refuses_each_subject_once(
+    request_: UseRequest, freshness: Freshness, reason: Reason
+) -> None:
     book = book_of([view(1, "a"), view(2, "b"), view(3, "a")])
     selection = select(book, request_, freshness)
     assert not selection.subjects

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import msgspec
 import pytest
 from hypothesis import given
@@ -107,7 +109,8 @@ DELETION = DeletionAttestation(
     method="unlink",
 )
 ACCESS = AccessRequest(uscc=USCC, action="list-uses", body_sm3="ab" * 32, time_ms=NOW, nonce="cd" * 16)
-DOCUMENTS = [
+Parser = Callable[[bytes], msgspec.Struct]
+DOCUMENTS: list[tuple[msgspec.Struct, Parser]] = [
     (EXCHANGE_REQUEST, parse_exchange_request),
     (TICKET, parse_ticket),
     (receipt(), parse_receipt),
@@ -117,13 +120,13 @@ DOCUMENTS = [
 
 
 @pytest.mark.parametrize(("document", "parser"), DOCUMENTS)
-def test_a_document_comes_back_as_it_was_encoded(document, parser) -> None:
+def test_a_document_comes_back_as_it_was_encoded(document: msgspec.Struct, parser: Parser) -> None:
     assert parser(encode(document)) == document
 
 
 @pytest.mark.parametrize(("document", "parser"), DOCUMENTS)
 @pytest.mark.parametrize("garbage", [b"", b"{}", b"null", b"\xff", b'{"surprise":1}'])
-def test_garbage_ends_in_our_error(document, parser, garbage: bytes) -> None:
+def test_garbage_ends_in_our_error(document: msgspec.Struct, parser: Parser, garbage: bytes) -> None:
     with pytest.raises(DocumentMalformed):
         parser(garbage)
 
@@ -153,7 +156,7 @@ def test_garbage_ends_in_our_error(document, parser, garbage: bytes) -> None:
         (ACCESS, parse_access_request, {"body_sm3": "AB" * 32}),
     ],
 )
-def test_a_value_out_of_bounds_is_refused(document, parser, changes: dict[str, object]) -> None:
+def test_a_value_out_of_bounds_is_refused(document: msgspec.Struct, parser: Parser, changes: dict[str, object]) -> None:
     with pytest.raises(DocumentMalformed):
         parser(encode(msgspec.structs.replace(document, **changes)))
 
@@ -210,14 +213,18 @@ def test_a_node_cannot_sign_a_receipt_in_the_name_of_another() -> None:
         lambda one, other: msgspec.structs.replace(one, head=batch(3)[0].head),
     ],
 )
-def test_a_receipt_that_was_touched_is_refused(tamper) -> None:
+def test_a_receipt_that_was_touched_is_refused(tamper: Callable[[SignedReceipt, SignedReceipt], SignedReceipt]) -> None:
     one, other, *_ = batch(4)
     with pytest.raises(LogInconsistent):
         verify_receipt(tamper(one, other).encode(), key(NODE).public)
 
 
 def test_a_head_under_another_type_is_refused() -> None:
-    head = sign_document("application/vnd.xinqiao.something+json", encode(BatchHead(node_id=NODE, size=1, root="ab" * 32, time_ms=NOW)), key(NODE))
+    head = sign_document(
+        "application/vnd.xinqiao.something+json",
+        encode(BatchHead(node_id=NODE, size=1, root="ab" * 32, time_ms=NOW)),
+        key(NODE),
+    )
     assert head.payload_type != BATCH_TYPE
     with pytest.raises(SignatureInvalid):
         verify_head(head.encode(), key(NODE).public)
@@ -240,7 +247,9 @@ def test_any_flipped_bit_of_a_leaf_is_refused_or_changes_nothing(at: int, bit: i
 def uses(count: int) -> list[bytes]:
     """Return the encoded parts of `count` subjects, each with its own salt."""
     return [
-        encode(SubjectUse(uscc=USCC if n % 2 else OTHER_USCC, consent_id=record_id(n), record_count=n, salt=f"{n:032x}"))
+        encode(
+            SubjectUse(uscc=USCC if n % 2 else OTHER_USCC, consent_id=record_id(n), record_count=n, salt=f"{n:032x}")
+        )
         for n in range(count)
     ]
 

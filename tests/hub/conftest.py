@@ -5,7 +5,7 @@ from __future__ import annotations
 import shutil
 import tempfile
 import warnings
-from collections.abc import Iterator
+from collections.abc import AsyncIterator, Iterator
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -15,6 +15,7 @@ from sqlalchemy.engine import make_url
 
 from hub.database import Database, open_database
 from hub.keys import HubKeys
+from tests.hub.live import LiveHub, running_hub
 from tests.hub.world import World, make_world
 from trust.certificates import create_authority
 from trust.sm2 import PrivateKey
@@ -81,3 +82,25 @@ def sqlite_world(tmp_path: Path, hub_keys: HubKeys) -> Iterator[World]:
     db = open_database(f"sqlite:///{tmp_path / 'hub.db'}")
     yield make_world(db, hub_keys, tmp_path)
     db.close()
+
+
+@pytest.fixture
+async def live(database_url: str, hub_keys: HubKeys) -> AsyncIterator[LiveHub]:
+    """A hub that listens on loopback with TLS, over each kind of database."""
+    home = Path(tempfile.mkdtemp(prefix="xqhub"))  # short: its socket lies below it
+    try:
+        async with running_hub(home, hub_keys, database_url) as hub:
+            yield hub
+    finally:
+        shutil.rmtree(home, ignore_errors=True)
+
+
+@pytest.fixture
+async def sqlite_live(hub_keys: HubKeys) -> AsyncIterator[LiveHub]:
+    """The same over SQLite only."""
+    home = Path(tempfile.mkdtemp(prefix="xqhub"))
+    try:
+        async with running_hub(home, hub_keys) as hub:
+            yield hub
+    finally:
+        shutil.rmtree(home, ignore_errors=True)

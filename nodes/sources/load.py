@@ -1,0 +1,226 @@
+"""One load, start to end: read every source, check every row, keep the good ones, and say what was rejected and why.
+
+Rules:
+1. A source that cannot be read leaves its item as it was: queries go on seeing the snapshot before. Nothing is half loaded.
+2. Rows that break a rule are counted and left out; the good rows are kept (`check`).
+3. A row that stands twice in a source is kept once (duplicate). A row that several sources have in the same words is kept once
+   (corroborated).
+4. Sources that tell different things of the same subject and key are a conflict: all rows are kept, and the conflict is told, for
+   later investigation (guideline 6.3). The key is the period of the record unless the sources state another.
+"""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, Final
+
+import duckdb
+import pyarrow as pa
+
+from consent.catalogue import Catalogue, Item
+from nodes.sources.check import ROW, check_batch
+from nodes.sources.config import Source, load_config
+from nodes.sources.errors import SourceUnreadable
+from nodes.sources.expressions import cell, fast_value, identifier, literal, normalised, sql_type
+from nodes.sources.readers import text_batches
+from nodes.sources.report import Conflict, ItemOutcome, LoadOutcome, LoadReport, ReportBuilder, Rule
+from nodes.sources.snapshot import Snapshot, write_snapshot
+
+_CONFLICT_EXAMPLES: Final = 100
+_MEMORY: Final = "1GB"
+
+
+def load_items(
+    sources_file: Path, catalogue: Catalogue, snapshots: Path, now_ms: int
+) -> tuple[LoadOutcome, list[Snapshot]]:
+    """Load every declared source; the outcome, and the new snapshots. Raises SourcesInvalid if the declaration cannot be used."""
+    sources = load_config(sources_file, catalogue)
+    reports: list[LoadReport] = []
+    outcomes: list[ItemOutcome] = []
+    made: list[Snapshot] = []
+    for item_id in dict.fromkeys(source.item.id for source in sources):
+        of_item = [source for source in sources if source.item.id == item_id]
+        with _workspace(snapshots) as (connection, scratch):
+            _create(connection, of_item[0].item)
+            told = [_read(source, place, connection, scratch, now_ms) for place, source in enumerate(of_item)]
+            failed = [report for report in told if report.error_code]
+            if failed:
+                note = f"source {failed[0].source} could not be read; queries see the load before"
+                outcomes.append(ItemOutcome(item_id=item_id, switched=False, note=note))
+            else:
+                told = [_without_duplicates(report, place, connection) for place, report in enumerate(told)]
+                snapshot, outcome = _keep(
+                    of_item, connection, snapshots, now_ms, sum(report.rejected for report in told)
+                )
+                made.append(snapshot)
+                outcomes.append(outcome)
+        reports += told
+    outcome = LoadOutcome(
+        loaded_ms=now_ms, catalogue_version=catalogue.version, sources=tuple(reports), items=tuple(outcomes)
+    )
+    return outcome, made
+
+
+@contextmanager
+def _workspace(snapshots: Path) -> Iterator[tuple[duckdb.DuckDBPyConnection, Path]]:
+    snapshots.mkdir(mode=0o700, parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(dir=snapshots, prefix=".load-") as folder:
+        connection = duckdb.connect(str(Path(folder) / "work.duckdb"))
+        try:
+            connection.execute(f"SET memory_limit = '{_MEMORY}'")
+            connection.execute(f"SET temp_directory = {literal(folder)}")
+            connection.execute("SET preserve_insertion_order = true")
+            yield connection, Path(folder)
+        finally:
+            connection.close()
+
+
+def _create(connection: duckdb.DuckDBPyConnection, item: Item) -> None:
+    fields = ", ".join(f"{identifier(field.name)} {sql_type(field)}" for field in item.fields)
+    connection.execute(f"CREATE TABLE good (_source INTEGER, {ROW} BIGINT, uscc VARCHAR, {fields})")
+
+
+def _read(source: Source, place: int, connection: duckdb.DuckDBPyConnection, scratch: Path, now_ms: int) -> LoadReport:
+    builder, encoding, code, error = ReportBuilder(), "", "", ""
+    accepted = 0
+    reader = connection.cursor()
+    try:
+        row = 0
+        for told, texts in text_batches(source, reader, scratch):
+            encoding = told
+            checked = check_batch(source, _typed(source, connection, texts, row), builder)
+            row += texts.num_rows
+            accepted += _insert(connection, source, place, checked)
+    except SourceUnreadable as failure:
+        code, error = failure.code, failure.message
+    finally:
+        reader.close()
+    return LoadReport(
+        source=source.name,
+        item_id=source.item.id,
+        origin=source.config.origin,
+        source_org=source.config.source_org,
+        collect_method=source.collect_method,
+        collected_ms=now_ms,
+        rows=builder.rows,
+        accepted=accepted,
+        rejected=builder.rejected,
+        encoding=encoding,
+        by_rule=dict(builder.by_rule),
+        examples=builder.examples(),
+        error_code=code,
+        error=error,
+    )
+
+
+def _typed(source: Source, connection: duckdb.DuckDBPyConnection, texts: Any, first_row: int) -> Any:  # noqa: ANN401 - pyarrow
+    """The batch that `check.check_batch` expects: typed values where they are sure, the text where they are not."""
+    nulls = source.config.null_values
+    cells = ", ".join(f"{cell(f'c{place}', nulls)} AS t{place}" for place in range(len(source.columns) + 1))
+    texts_now = ", ".join(
+        f"{normalised(column, f't{place}')} AS n{place}" for place, column in enumerate(source.columns, start=1)
+    )
+    wanted = [f"{first_row} + row_number() OVER () AS {ROW}", "t0 AS subject"]
+    for place, column in enumerate(source.columns):
+        value = fast_value(column, f"n{place + 1}")
+        wanted.append(f"{value} AS v{place}")
+        wanted.append(f"CASE WHEN ({value}) IS NULL THEN n{place + 1} END AS b{place}")
+    query = f"SELECT {', '.join(wanted)} FROM (SELECT t0, {texts_now} FROM (SELECT {cells} FROM texts))"
+    connection.register("texts", texts)
+    try:
+        table: Any = connection.sql(query).to_arrow_table()
+    finally:
+        connection.unregister("texts")
+    batches = table.combine_chunks().to_batches()
+    return batches[0] if batches else pa.RecordBatch.from_pylist([], schema=table.schema)
+
+
+def _insert(connection: duckdb.DuckDBPyConnection, source: Source, place: int, checked: Any) -> int:  # noqa: ANN401 - pyarrow
+    if checked.num_rows == 0:
+        return 0
+    mapped = {column.field.name for column in source.columns}
+    names = ", ".join(
+        identifier(field.name) if field.name in mapped else f"NULL AS {identifier(field.name)}"
+        for field in source.item.fields
+    )
+    connection.register("checked", pa.Table.from_batches([checked]))
+    try:
+        connection.execute(f"INSERT INTO good SELECT {place}, {ROW}, uscc, {names} FROM checked")
+    finally:
+        connection.unregister("checked")
+    return int(checked.num_rows)
+
+
+def _without_duplicates(report: LoadReport, place: int, connection: duckdb.DuckDBPyConnection) -> LoadReport:
+    """Rule 3 within one source."""
+    columns = _all_columns(connection)
+    before = _one(connection, f"SELECT count(*) FROM good WHERE _source = {place}")
+    connection.execute(
+        f"DELETE FROM good WHERE _source = {place} AND {ROW} NOT IN "
+        f"(SELECT min({ROW}) FROM good WHERE _source = {place} GROUP BY {columns})"
+    )
+    twice = before - _one(connection, f"SELECT count(*) FROM good WHERE _source = {place}")
+    if not twice:
+        return report
+    from msgspec.structs import replace
+
+    by_rule = report.by_rule | {Rule.DUPLICATE.value: report.by_rule.get(Rule.DUPLICATE.value, 0) + twice}
+    return replace(report, accepted=report.accepted - twice, rejected=report.rejected + twice, by_rule=by_rule)
+
+
+def _keep(
+    sources: Sequence[Source], connection: duckdb.DuckDBPyConnection, snapshots: Path, now_ms: int, rejected: int
+) -> tuple[Snapshot, ItemOutcome]:
+    item = sources[0].item
+    conflicts, examples = _conflicts(sources, connection)
+    columns = _all_columns(connection)
+    reader: Any = connection.sql(f"SELECT DISTINCT {columns} FROM good ORDER BY {columns}").to_arrow_reader(16_384)
+    snapshot = write_snapshot(item, reader, snapshots, loaded_ms=now_ms, rejected=rejected)
+    outcome = ItemOutcome(
+        item_id=item.id,
+        switched=True,
+        digest=snapshot.digest,
+        rows=snapshot.records,
+        subjects=snapshot.subjects,
+        conflicts=conflicts,
+        conflict_examples=examples,
+    )
+    return snapshot, outcome
+
+
+def _conflicts(sources: Sequence[Source], connection: duckdb.DuckDBPyConnection) -> tuple[int, tuple[Conflict, ...]]:
+    """Rule 4."""
+    if len(sources) < 2:
+        return 0, ()
+    item = sources[0].item
+    key = sources[0].config.key or ((item.period_field,) if item.period_field is not None else ())
+    by = ", ".join(["uscc", *map(identifier, key)])
+    values = ", ".join(identifier(field.name) for field in item.fields)
+    groups = (
+        f"SELECT {by}, list(DISTINCT _source) AS places FROM good GROUP BY {by} "
+        f"HAVING count(DISTINCT _source) > 1 AND count(DISTINCT ({values})) > 1"
+    )
+    total = _one(connection, f"SELECT count(*) FROM ({groups})")
+    rows = connection.execute(f"{groups} ORDER BY {by} LIMIT {_CONFLICT_EXAMPLES}").fetchall()
+    examples = tuple(
+        Conflict(
+            subject=f"{row[0][:2]}…{row[0][-4:]}",
+            key=" ".join(str(part) for part in row[1:-1]),
+            sources=tuple(sources[place].name for place in sorted(row[-1])),
+        )
+        for row in rows
+    )
+    return total, examples
+
+
+def _all_columns(connection: duckdb.DuckDBPyConnection) -> str:
+    names = [name for name, *_ in connection.execute("DESCRIBE good").fetchall() if name not in {"_source", ROW}]
+    return ", ".join(map(identifier, names))
+
+
+def _one(connection: duckdb.DuckDBPyConnection, query: str) -> int:
+    row = connection.execute(query).fetchone()
+    return int(row[0]) if row is not None else 0
