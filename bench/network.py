@@ -58,7 +58,7 @@ def registry(network: Network) -> Iterator[Registry]:
     secret = read_secret(network.hub_home, None)
     opened = Registry(
         load_hub(network.node_home("bank-1")),
-        str(network.hub_home / "hub.sock"),
+        str(network.hub_home / "admin.sock"),
         "operator",
         load_private_key(network.operator_key, secret),
     )

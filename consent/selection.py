@@ -125,7 +125,7 @@ def select_subjects(
     codes = _codes(book, asked)
     groups = book.subjects_with_several()
     alone, refused_alone = _decide_single(book, codes, groups)
-    several = _decide_several(book, codes, groups)
+    several = _decide_several(book, codes, groups, rules)
     refused = Counter({_ORDER[code]: n for code, n in enumerate((refused_alone + several.refused).tolist()) if n})
     life_ms = [min(terms.data_life_days, longest_days) * DAY_MS for terms in book.terms]
     allowed = _Allowed(book, np.concatenate([alone, several.rows]), [at_ms + each for each in life_ms])
@@ -239,14 +239,19 @@ def _code_array(reasons: Iterable[Reason | None]) -> Codes:
 def _times_codes(book: ConsentBook, asked: _Asked) -> Codes:
     """What lies in the single consent: rule 5c, the first check that fails."""
     at_ms = asked.template.at_ms
-    begins, ends = _column(book.valid_from, np.int64), _column(book.valid_to, np.int64)
-    longest = np.array([asked.rules.latest_end_ms(terms.purpose, 0) for terms in book.terms], dtype=np.int64)
-    ended = (at_ms >= ends) | (at_ms >= begins + longest[_column(book.terms_column, np.int32)])
+    begins, ended = _column(book.valid_from, np.int64), at_ms >= _ends(book, asked.rules)
     codes = np.full(len(book), _PERMIT, np.int8)
     codes[ended] = PROGRESS[Reason.CONSENT_EXPIRED]
     codes[_column(book.revoked, np.int64) != NEVER] = PROGRESS[Reason.CONSENT_REVOKED]
     codes[at_ms < begins] = PROGRESS[Reason.CONSENT_NOT_YET_VALID]
     return codes
+
+
+def _ends(book: ConsentBook, rules: UsageRules) -> Rows:
+    """When each consent ends: by its own limit, or by the longest validity of its purpose."""
+    longest = np.array([rules.latest_end_ms(terms.purpose, 0) for terms in book.terms], dtype=np.int64)
+    latest = _column(book.valid_from, np.int64) + longest[_column(book.terms_column, np.int32)]
+    return np.minimum(_column(book.valid_to, np.int64), latest)
 
 
 def _spent_codes(book: ConsentBook, asked: _Asked, open_rows: npt.NDArray[np.bool_]) -> Codes:
@@ -288,7 +293,7 @@ class _Several(NamedTuple):
     refused: Rows
 
 
-def _decide_several(book: ConsentBook, codes: list[Codes], groups: list[list[int]]) -> _Several:
+def _decide_several(book: ConsentBook, codes: list[Codes], groups: list[list[int]], rules: UsageRules) -> _Several:
     if not groups:
         return _Several(np.empty(0, np.int64), np.empty(0, np.int64), [], np.zeros(_PERMIT, np.int64))
     rows = _flat(groups)
@@ -299,8 +304,9 @@ def _decide_several(book: ConsentBook, codes: list[Codes], groups: list[list[int
     # Rule 6, where one consent is the first to end for every item. Ties, and choices that differ, are left to `decide`.
     plain = first == _PERMIT
     chosen: Rows | None = None
+    all_ends = _ends(book, rules)[rows]
     for each in codes:
-        ends = np.where(each[rows] == _PERMIT, _column(book.valid_to, np.int64)[rows], _NO_END)
+        ends = np.where(each[rows] == _PERMIT, all_ends, _NO_END)
         best = ends == np.repeat(np.minimum.reduceat(ends, starts), lengths)
         row = np.add.reduceat(rows * best, starts)
         plain &= np.add.reduceat(best.astype(np.int64), starts) == 1

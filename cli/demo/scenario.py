@@ -150,7 +150,7 @@ class Scenario:
         secret = read_secret(hub_home, None)
         self._registry = registry = Registry(
             load_hub(self.network.node_home("bank-1")),
-            str(hub_home / "hub.sock"),
+            str(hub_home / "admin.sock"),
             "operator",
             load_private_key(self.network.operator_key, secret),
         )

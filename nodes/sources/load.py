@@ -58,10 +58,10 @@ def load_items(
                 made.append(snapshot)
                 outcomes.append(outcome)
         reports += told
-    outcome = LoadOutcome(
+    whole = LoadOutcome(
         loaded_ms=now_ms, catalogue_version=catalogue.version, sources=tuple(reports), items=tuple(outcomes)
     )
-    return outcome, made
+    return whole, made
 
 
 @contextmanager

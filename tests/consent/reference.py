@@ -45,7 +45,7 @@ def window_start(unit: str, at_ms: int) -> int:
     return int((begin - timedelta(hours=8)).timestamp() * 1000)
 
 
-def judge(  # noqa: PLR0911, PLR0912 (told in one breath, to be compared with the rules line by line)
+def judge(  # noqa: PLR0912 (told in one breath, to be compared with the rules line by line)
     request: UseRequest,
     consents: Sequence[ConsentView],
     freshness: Freshness,

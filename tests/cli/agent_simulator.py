@@ -1,0 +1,116 @@
+"""An agent behind a real socket: it answers as it is told and keeps what it was asked."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import grpc
+import msgspec
+from xinqiao.v1 import agent_pb2, agent_pb2_grpc
+
+from tests.cli.simulators import BANK_NODE, Refusal, refusing, serving
+from tests.consent.builders import BANK, PROVIDER
+
+AGENT_REPLIES: dict[str, Any] = {
+    "GetAgentStatus": agent_pb2.AgentStatusReply(
+        node_id=BANK_NODE,
+        member_id=BANK,
+        connected=True,
+        checkpoint_ms=1,
+        items=[agent_pb2.ItemStatus(item_id="tax_registration", records=3, subjects=2)],
+    ),
+    "OpenQuery": agent_pb2.OpenQueryReply(exchange_id="e-1"),
+    "Query": agent_pb2.QueryReply(
+        records_json=b'{"tax_registration":[{"status":"active"}]}',
+        consent_ids=["c-1"],
+        delete_by_ms=2,
+        remaining_uses=4,
+        receipt_id="r-1",
+    ),
+    "CloseExchange": agent_pb2.CloseExchangeReply(queries=1),
+    "ListTransfers": agent_pb2.ListTransfersReply(
+        transfers=[agent_pb2.TransferReply(exchange_id="e-1", state="finished", rows=3, delete_by_ms=4)]
+    ),
+    "Purge": agent_pb2.PurgeReply(deleted_exchanges=["e-1"]),
+    "ListApprovals": agent_pb2.ListApprovalsReply(
+        approvals=[agent_pb2.ApprovalReply(exchange_id="e-1", requester=BANK, state="waiting")]
+    ),
+    "DecideApproval": agent_pb2.DecideApprovalReply(),
+    "LoadSources": agent_pb2.LoadSourcesReply(
+        report_json=msgspec.json.encode(
+            {
+                "sources": [
+                    {
+                        "source": "tax",
+                        "item_id": "tax_registration",
+                        "rows": 3,
+                        "accepted": 2,
+                        "rejected": 1,
+                        "by_rule": {"date": 1},
+                    }
+                ],
+                "items": [{"item_id": "tax_registration", "switched": False, "note": "too many were rejected"}],
+            }
+        )
+    ),
+    "PublishOwnProducts": agent_pb2.PublishOwnProductsReply(
+        products=[agent_pb2.ProductState(product_id="tax-basic", provider=PROVIDER, state="pending_review")]
+    ),
+    "ListAvailableProducts": agent_pb2.ListAvailableProductsReply(
+        products=[
+            agent_pb2.ProductState(
+                product_id="tax-basic",
+                provider=PROVIDER,
+                title="Tax",
+                state="published",
+                items_json=b'[{"item_id":"tax_registration"}]',
+            )
+        ]
+    ),
+    "AskConsent": agent_pb2.AskConsentReply(request_id="q-1"),
+    "ClearAlarm": agent_pb2.ClearAlarmReply(),
+}
+
+
+@dataclass
+class AgentSimulator(agent_pb2_grpc.AgentServicer):
+    """The Agent service: it answers as it is told and keeps what it was asked."""
+
+    refuse: dict[str, Refusal] = field(default_factory=dict)
+    asked: dict[str, Any] = field(default_factory=dict)
+    progress: list[agent_pb2.FetchProgress] = field(default_factory=list)
+
+    def Fetch(
+        self, request: agent_pb2.FetchRequest, context: grpc.ServicerContext
+    ) -> Iterator[agent_pb2.FetchProgress]:
+        self.asked["Fetch"] = request
+        yield from self.progress
+
+
+def _answering(name: str) -> Callable[[Any, Any, Any], Any]:
+    def answer(self: AgentSimulator, request: Any) -> Any:
+        self.asked[name] = request
+        return AGENT_REPLIES[name]
+
+    answer.__name__ = name
+    return refusing(answer)
+
+
+for _name in AGENT_REPLIES:
+    setattr(AgentSimulator, _name, _answering(_name))
+
+
+@contextmanager
+def serving_agent(socket: Path) -> Iterator[AgentSimulator]:
+    """Run the Agent service on a socket."""
+    simulator = AgentSimulator()
+
+    def add(server: grpc.Server) -> None:
+        agent_pb2_grpc.add_AgentServicer_to_server(simulator, server)
+
+    with serving(add, f"unix:{socket}"):
+        yield simulator
