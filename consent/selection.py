@@ -251,7 +251,8 @@ def _ends(book: ConsentBook, rules: UsageRules) -> Rows:
     """When each consent ends: by its own limit, or by the longest validity of its purpose."""
     longest = np.array([rules.latest_end_ms(terms.purpose, 0) for terms in book.terms], dtype=np.int64)
     latest = _column(book.valid_from, np.int64) + longest[_column(book.terms_column, np.int32)]
-    return np.minimum(_column(book.valid_to, np.int64), latest)
+    ends: Rows = np.minimum(_column(book.valid_to, np.int64), latest)
+    return ends
 
 
 def _spent_codes(book: ConsentBook, asked: _Asked, open_rows: npt.NDArray[np.bool_]) -> Codes:

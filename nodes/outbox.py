@@ -256,6 +256,7 @@ def _select_deletion(connection: sqlite3.Connection) -> tuple[str, bytes] | None
 def _count(connection: sqlite3.Connection) -> tuple[int, int]:
     (waiting,) = connection.execute(
         "SELECT (SELECT count(*) FROM outbox WHERE state IN ('waiting', 'signed'))"
+        " + (SELECT count(*) FROM outbox WHERE state IN ('sent', 'included') AND subjects_sent < subject_count)"
         " + (SELECT count(*) FROM outbox_deletions WHERE state = 'waiting')"
     ).fetchone()
     # Every receipt ever written has taken a number of the sequence, also those that were pruned since.

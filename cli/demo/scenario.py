@@ -255,7 +255,7 @@ class Scenario:
         command("audit", "export", "--home", str(self.network.hub_home), "--origin", "usage", "--out", str(export))
         command("audit", "verify", str(export))
         shutil.copytree(export, copy)
-        victim = max(copy.iterdir(), key=lambda path: path.stat().st_size)
+        victim = max((path for path in copy.iterdir() if path.is_file()), key=lambda path: path.stat().st_size)
         content = bytearray(victim.read_bytes())
         content[len(content) // 2] ^= 1
         victim.write_bytes(content)

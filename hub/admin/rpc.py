@@ -145,9 +145,9 @@ class AdminServicer(admin_pb2_grpc.AdminServicer):
     async def ExportLog(
         self, request: admin_pb2.ExportLogRequest, context: Context
     ) -> AsyncIterator[admin_pb2.ExportChunk]:
-        """A whole log up to its newest cosigned checkpoint (without a witness: its newest), then that checkpoint."""
+        """A whole log up to its newest checkpoint (cosigned where that covers as much), then that checkpoint."""
         origin = request.origin
-        checkpoint = await self._hub.db.read(lambda connection: _best_checkpoint(connection, origin))
+        checkpoint = await self._hub.db.read(lambda connection: checkpoints.newest_complete(connection, origin))
         size = Checkpoint.decode(checkpoint.payload).size
         first = 0
         while first < size:
@@ -174,10 +174,6 @@ def _page(connection: Connection, *, origin: str, first: int, limit: int) -> lis
 
 def _at(index: int) -> admin_pb2.DirectoryReply:
     return admin_pb2.DirectoryReply(directory_index=index)
-
-
-def _best_checkpoint(connection: Connection, origin: str) -> SignedDocument:
-    return checkpoints.newest_witnessed(connection, origin) or checkpoints.newest(connection, origin)
 
 
 def _log_status(connection: Connection) -> list[admin_pb2.LogStatus]:

@@ -109,6 +109,15 @@ def newest_witnessed(connection: Connection, origin: str) -> SignedDocument | No
     )
 
 
+def newest_complete(connection: Connection, origin: str) -> SignedDocument:
+    """The checkpoint to show: the newest, or a cosigned one where that covers as much. Raises HubError NOT_FOUND."""
+    found = newest(connection, origin)
+    witnessed = newest_witnessed(connection, origin) if len(found.signatures) == 1 else None
+    if witnessed is None or Checkpoint.decode(witnessed.payload).size != Checkpoint.decode(found.payload).size:
+        return found
+    return witnessed
+
+
 def verify_cosignature(document: SignedDocument, hub_key: PublicKey, node_key: PublicKey) -> Cosignature:
     """Check that this is a checkpoint of ours that this node has signed too (pure; costs two SM2 verifications).
 

@@ -2,7 +2,7 @@
 
 Checks of `verify`, in this order; one receipt that fails refuses the call and nothing is recorded:
 1. At most 1,000 receipts in a call (TOO_LARGE).
-2. Each parses, and is the calling node's own: its node, its member (PERMISSION_DENIED).
+2. Each parses, and is the calling node's own: its node, and on the requester's side its member (PERMISSION_DENIED).
 3. The head of its batch is signed by the node's key, once for each head (SIGNATURE_INVALID), and its path leads to that head's
    root (INVALID_ARGUMENT).
 Checks of `record`, against what is there:
@@ -47,7 +47,9 @@ def verify(who: Caller, key: PublicKey, leaves: Sequence[bytes]) -> list[Verifie
     verified = []
     for leaf in leaves:
         signed, receipt = parse_signed_receipt(leaf)
-        if (receipt.node_id, receipt.institution) != (who.node_id, who.member_id):
+        # The institution is the user's (guideline 6.6.2): on the requester's side the caller's own member.
+        own = receipt.node_id == who.node_id and (receipt.side == "provider" or receipt.institution == who.member_id)
+        if not own:
             raise HubError("PERMISSION_DENIED", f"receipt {receipt.receipt_id} is of another node; each sends its own")
         head = heads.get(signed.head)
         if head is None:

@@ -135,14 +135,8 @@ def attest_deletion(hub: Hub, connection: Connection, who: Caller, document: Sig
 
 def _head(hub: Hub, connection: Connection) -> tuple[SignedDocument, Checkpoint]:
     """The newest checkpoint of the usage log; the cosigned one where it covers as much."""
-    newest = checkpoints.newest(connection, logs.USAGE)
-    head = open_checkpoint(newest, hub.keys.public)
-    witnessed = checkpoints.newest_witnessed(connection, logs.USAGE)
-    if witnessed is not None and len(newest.signatures) == 1:
-        cosigned = open_checkpoint(witnessed, hub.keys.public)
-        if cosigned.size == head.size:
-            return witnessed, cosigned
-    return newest, head
+    document = checkpoints.newest_complete(connection, logs.USAGE)
+    return document, open_checkpoint(document, hub.keys.public)
 
 
 def _indexes(connection: Connection, uscc: str, after: int, size: int, limit: int) -> list[int]:

@@ -179,7 +179,7 @@ def test_of_several_consents_the_one_that_ends_first_is_charged_in_the_place_of_
 def test_a_consent_that_the_rules_end_first_is_charged_before_one_that_ends_itself_later() -> None:
     old = view(1, "a", valid_from_ms=NOW - 180 * DAY + 1, valid_to_ms=NOW + 9 * DAY)
     for consents in ([old, view(2, "a")], [view(2, "a"), old]):
-        assert list(select(book_of(consents), QUERY, FRESH).subjects)[0].record_ids == (record_id(1),)
+        assert select(book_of(consents), QUERY, FRESH).subjects[0].record_ids == (record_id(1),)
         assert one_by_one(book_of(consents), QUERY, FRESH)[0][0].record_ids == (record_id(1),)
 
 

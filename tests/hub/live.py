@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import time
 import uuid
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
@@ -23,32 +22,21 @@ from consent.directory import (
     NODE_ENROLLED_TYPE,
     NODE_REVOKED_TYPE,
     OPERATOR_KEY_TYPE,
-    PRODUCT_PUBLISHED_TYPE,
     SUBJECT_KEY_TYPE,
     MemberAdmitted,
     NodeEnrolled,
     NodeRevoked,
     OperatorKey,
-    ProductItem,
-    ProductPublished,
     SubjectKey,
 )
 from consent.documents import (
-    CONSENT_REQUEST_TYPE,
     CONSENT_REVOCATION_TYPE,
     CONSENT_TYPE,
     ConsentDocument,
-    ConsentRequest,
     ConsentRevocation,
     ExchangeMode,
     ItemMode,
-    ItemScope,
-    Limits,
-    NoticePart,
     Purpose,
-    PurposePart,
-    Recipients,
-    SubjectPart,
     encode,
 )
 from consent.usage import ACCESS_TYPE, EXCHANGE_REQUEST_TYPE, AccessRequest, ExchangeRequest
@@ -58,28 +46,29 @@ from hub.logs import service as logs
 from hub.members import service as members
 from hub.products import service as products
 from hub.settings import Settings
+from tests.hub.signed import (  # noqa: F401 (the tests take them from here)
+    BANK,
+    BANK_NODE,
+    DAY_MS,
+    ITEM,
+    NOTICE,
+    OPERATOR,
+    OTHER_USCC,
+    PRODUCT,
+    PROVIDER,
+    PROVIDER_NODE,
+    USCC,
+    consent,
+    consent_request,
+    fresh_id,
+    now_ms,
+    product,
+)
 from trust.certificates import make_csr
 from trust.checkpoint import cosign
 from trust.document import SignedDocument, sign_document
 from trust.sm2 import PrivateKey
 from trust.suite import sm3
-
-OPERATOR = "alice"
-PROVIDER, BANK = "taxoffice", "firstbank"
-PROVIDER_NODE, BANK_NODE = "taxoffice-1", "firstbank-1"
-USCC, OTHER_USCC = "91110000Y00000016N", "92110108Y000000247"
-ITEM = "tax_registration"
-PRODUCT = "tax-basics"
-DAY_MS = 86_400_000
-NOTICE = NoticePart(notice_id="n-1", version="1", sm3="ab" * 32)
-
-
-def now_ms() -> int:
-    return time.time_ns() // 1_000_000
-
-
-def fresh_id() -> str:
-    return str(uuid.uuid4())
 
 
 def code_of(error: grpc.RpcError) -> str:
@@ -97,7 +86,7 @@ def reason_of(error: grpc.RpcError) -> str:
     return ""
 
 
-class refused_with:  # noqa: N801 (reads like pytest.raises)
+class refused_with:
     """Expect a call to fail with this code of the hub."""
 
     def __init__(self, code: str) -> None:
@@ -228,7 +217,11 @@ class LiveHub:
 
     async def admit(self, member_id: str, kind: str) -> None:
         entry = MemberAdmitted(
-            member_id=member_id, name=member_id, kind=kind, time_ms=now_ms(), operator=OPERATOR  # type: ignore[arg-type]
+            member_id=member_id,
+            name=member_id,
+            kind=kind,
+            time_ms=now_ms(),
+            operator=OPERATOR,  # type: ignore[arg-type]
         )
         document = sign_document(MEMBER_ADMITTED_TYPE, encode(entry), self.operator)
         await self.hub.db.write(lambda write: members.admit(self.hub, write, document))
@@ -303,48 +296,6 @@ class LiveHub:
         )
         payload = encode(msgspec.structs.replace(entry, **changes))
         return sign_document(CONSENT_REVOCATION_TYPE, payload, self.subject_keys[uscc])
-
-
-def consent(uscc: str = USCC, **changes: Any) -> ConsentDocument:
-    document = ConsentDocument(
-        record_id=fresh_id(),
-        subject=SubjectPart(uscc=uscc, ent_name="测试企业", signatory_name="张三", signatory_role="legal_rep"),
-        notice=NOTICE,
-        purpose=PurposePart(purpose_code=Purpose.PRE_LOAN),
-        scope=(ItemScope(item_id=ITEM, mode=ItemMode.Q),),
-        recipients=Recipients(data_source=PROVIDER, data_users=(BANK,)),
-        limits=Limits(valid_from_ms=now_ms(), valid_to_ms=now_ms() + 30 * DAY_MS, data_life_days=30),
-        given_ms=now_ms(),
-    )
-    return msgspec.structs.replace(document, **changes)
-
-
-def consent_request(node: Node, **changes: Any) -> SignedDocument:
-    request = ConsentRequest(
-        request_id=fresh_id(),
-        requester=node.member_id,
-        node_id=node.node_id,
-        provider=PROVIDER,
-        uscc=USCC,
-        purpose=PurposePart(purpose_code=Purpose.PRE_LOAN),
-        scope=(ItemScope(item_id=ITEM, mode=ItemMode.Q),),
-        limits=Limits(valid_from_ms=now_ms(), valid_to_ms=now_ms() + DAY_MS, data_life_days=30),
-        notice=NOTICE,
-        reason="loan application",
-        time_ms=now_ms(),
-    )
-    return sign_document(CONSENT_REQUEST_TYPE, encode(msgspec.structs.replace(request, **changes)), node.key)
-
-
-def product(node: Node, *, modes: tuple[ItemMode, ...] = (ItemMode.Q,), **changes: Any) -> SignedDocument:
-    entry = ProductPublished(
-        product_id=PRODUCT,
-        provider=node.member_id,
-        title="Tax basics",
-        items=(ProductItem(item_id=ITEM, modes=modes),),
-        time_ms=now_ms(),
-    )
-    return sign_document(PRODUCT_PUBLISHED_TYPE, encode(msgspec.structs.replace(entry, **changes)), node.key)
 
 
 async def until(condition: Callable[[], object], timeout_s: float = 5.0) -> None:

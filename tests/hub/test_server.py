@@ -39,7 +39,7 @@ def home() -> Iterator[Path]:
 
 
 async def test_the_operators_socket_is_the_accounts_own_and_answers(sqlite_live: LiveHub) -> None:
-    mode = stat.S_IMODE(os.stat(sqlite_live.hub.settings.socket).st_mode)
+    mode = stat.S_IMODE(sqlite_live.hub.settings.socket.stat().st_mode)
     assert mode == 0o600
     stub, channel = admin_stub(sqlite_live)
     await sqlite_live.bank.connect()
@@ -76,9 +76,11 @@ async def test_a_certificate_that_was_never_issued_is_refused_though_the_authori
         keys.authority_key, keys.authority_cert, csr, member_id=BANK, node_id="firstbank-1", now=datetime.now(UTC)
     )
     credentials = grpc.ssl_channel_credentials(keys.authority_cert, tls_key, certificate)
-    async with aio.secure_channel(sqlite_live.hub.settings.node_address, credentials) as channel:
-        async with refused_with("UNAUTHENTICATED"):
-            await node_pb2_grpc.ControlStub(channel).Ping(node_pb2.PingRequest())
+    async with (
+        aio.secure_channel(sqlite_live.hub.settings.node_address, credentials) as channel,
+        refused_with("UNAUTHENTICATED"),
+    ):
+        await node_pb2_grpc.ControlStub(channel).Ping(node_pb2.PingRequest())
 
 
 async def test_health_is_answered_on_the_public_port(sqlite_live: LiveHub) -> None:
@@ -92,7 +94,9 @@ async def test_the_hub_tells_the_ports_that_it_really_took(sqlite_live: LiveHub)
     assert not info.node_address.endswith(":0")
 
 
-async def test_a_taken_port_is_named_and_nothing_stays_open(home: Path, hub_keys: HubKeys, sqlite_live: LiveHub) -> None:
+async def test_a_taken_port_is_named_and_nothing_stays_open(
+    home: Path, hub_keys: HubKeys, sqlite_live: LiveHub
+) -> None:
     taken = sqlite_live.hub.settings.node_address
     with pytest.raises(HubError, match=taken):
         await server.start(Settings(home=home, public_address="127.0.0.1:0", node_address=taken), hub_keys)
@@ -105,7 +109,7 @@ async def test_metrics_count_calls_and_show_the_state_without_names(home: Path, 
         await live.bank.control.Ping(node_pb2.PingRequest())
         async with refused_with("NOT_FOUND"):
             await live.bank.exchanges.GetExchange(node_pb2.GetExchangeRequest(exchange_id="x"))
-        read = lambda: urllib.request.urlopen(f"http://127.0.0.1:{port}/metrics").read().decode()  # noqa: E731, S310
+        read = lambda: urllib.request.urlopen(f"http://127.0.0.1:{port}/metrics").read().decode()  # noqa: E731
         text = await asyncio.to_thread(read)
     assert 'xinqiao_hub_calls_total{code="OK",method="/xinqiao.v1.Control/Ping"} 1.0' in text
     assert 'xinqiao_hub_calls_total{code="NOT_FOUND",method="/xinqiao.v1.Exchanges/GetExchange"} 1.0' in text
@@ -162,7 +166,14 @@ def logged(*, level: int = logging.INFO, error: BaseException | None = None, **e
     handler = logging.StreamHandler(stream)
     handler.setFormatter(json_logs.JsonFormatter())
     record = logging.getLogger("hub.test").makeRecord(
-        "hub.test", level, __file__, 1, "said", (), (type(error), error, error.__traceback__) if error else None, extra=extra
+        "hub.test",
+        level,
+        __file__,
+        1,
+        "said",
+        (),
+        (type(error), error, error.__traceback__) if error else None,
+        extra=extra,
     )
     handler.handle(record)
     return dict(json.loads(stream.getvalue()))

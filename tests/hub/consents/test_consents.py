@@ -148,7 +148,10 @@ async def test_what_a_node_would_refuse_never_reaches_the_log(live: LiveHub) -> 
         (live.sign_consent(consent(recipients=Recipients(data_source="nobody", data_users=(BANK,)))), "NOT_FOUND"),
         (live.sign_consent(consent(recipients=Recipients(data_source=PROVIDER, data_users=("nobody",)))), "NOT_FOUND"),
         (live.sign_consent(consent(request_id=fresh_id())), "NOT_FOUND"),
-        (sign_document(live.sign_consent(given).payload_type, encode(consent()), PrivateKey.generate()), "SIGNATURE_INVALID"),
+        (
+            sign_document(live.sign_consent(given).payload_type, encode(consent()), PrivateKey.generate()),
+            "SIGNATURE_INVALID",
+        ),
         (live.sign_revocation(given, record_id=fresh_id()), "NOT_FOUND"),
         (live.sign_revocation(given, provider=BANK), "NOT_FOUND"),
         (live.sign_revocation(given, time_ms=now_ms() + DAY_MS), "CLOCK_SKEW"),
@@ -206,7 +209,9 @@ async def test_a_refused_request_can_be_refused_again_by_the_same_document_only(
     first, again = await live.submit(document), await live.submit(document)
     assert first.log_index == again.log_index
     assert (await waiting(live), await asked(live)) == ([], {request_id: "refused"})
-    other = msgspec.structs.replace(ConsentRefusal(request_id=request_id, provider=PROVIDER, uscc=USCC, time_ms=now_ms()), reason="no")
+    other = msgspec.structs.replace(
+        ConsentRefusal(request_id=request_id, provider=PROVIDER, uscc=USCC, time_ms=now_ms()), reason="no"
+    )
     async with refused_with("WRONG_STATE"):
         await live.submit(sign_document(CONSENT_REFUSAL_TYPE, encode(other), live.subject_keys[USCC]))
 

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import dataclasses
 from typing import Any
 
 import pytest
@@ -19,6 +20,7 @@ from tests.hub.live import (
     LiveHub,
     fresh_id,
     now_ms,
+    reason_of,
     refused_with,
     until,
 )
@@ -83,7 +85,9 @@ async def test_the_states_are_walked_through_and_both_nodes_hear_of_each(live: L
     ended = await end(live.bank, exchange_id, "finished")
     assert (ended.state, ended.ended_ms > 0) == ("finished", True)
     assert (await end(live.provider, exchange_id, "finished")).state == "finished"
-    await until(lambda: "finished" in states(live.bank, exchange_id) and "finished" in states(live.provider, exchange_id))
+    await until(
+        lambda: "finished" in states(live.bank, exchange_id) and "finished" in states(live.provider, exchange_id)
+    )
     assert states(live.bank, exchange_id)[-3:] == ["waiting_approval", "joined", "finished"]
     for call in (answer(live, exchange_id, "join"), end(live.bank, exchange_id, "failed")):
         async with refused_with("EXCHANGE_ENDED"):
@@ -104,8 +108,6 @@ async def test_without_any_consent_in_force_the_requester_is_told_so_at_once(liv
     await live.provider.connect()
     async with refused_with("USE_REFUSED") as refused:
         await live.bank.open_exchange()
-    from tests.hub.live import reason_of
-
     assert reason_of(refused.error) == "NO_CONSENT"
     given = await live.give_consent()
     await live.bank.open_exchange()
@@ -138,9 +140,7 @@ async def test_public_items_need_no_consent(sqlite_live: LiveHub) -> None:
         ({"exchange_id": "not-a-uuid"}, "INVALID_ARGUMENT"),
     ],
 )
-async def test_requests_that_do_not_hold_are_refused(
-    sqlite_live: LiveHub, changes: dict[str, Any], code: str
-) -> None:
+async def test_requests_that_do_not_hold_are_refused(sqlite_live: LiveHub, changes: dict[str, Any], code: str) -> None:
     await ready(sqlite_live)
     async with refused_with(code):
         await sqlite_live.bank.open_exchange(**changes)
@@ -166,14 +166,16 @@ async def test_to_a_third_node_an_exchange_does_not_exist(sqlite_live: LiveHub) 
     exchange_id = (await live.bank.open_exchange()).exchange_id
     third = await live.enrol("firstbank-2", BANK)
     get = node_pb2.GetExchangeRequest(exchange_id=exchange_id)
-    for call in (third.exchanges.GetExchange(get), third.exchanges.ResumeExchange(get), end(third, exchange_id, "failed")):
+    for call in (
+        third.exchanges.GetExchange(get),
+        third.exchanges.ResumeExchange(get),
+        end(third, exchange_id, "failed"),
+    ):
         async with refused_with("NOT_FOUND"):
             await call
     assert not (await third.exchanges.ListExchanges(node_pb2.ListExchangesRequest())).exchanges
     async with refused_with("PERMISSION_DENIED"):
-        await live.bank.exchanges.AnswerExchange(
-            node_pb2.AnswerExchangeRequest(exchange_id=exchange_id, answer="join")
-        )
+        await live.bank.exchanges.AnswerExchange(node_pb2.AnswerExchangeRequest(exchange_id=exchange_id, answer="join"))
     async with refused_with("NOT_FOUND"):
         await live.bank.exchanges.GetExchange(node_pb2.GetExchangeRequest(exchange_id=fresh_id()))
 
@@ -209,8 +211,6 @@ async def test_what_nobody_uses_is_ended_after_the_idle_time_but_not_what_waits_
     await ready(live)
     idle, waiting, attached = [(await live.bank.open_exchange()).exchange_id for _ in range(3)]
     await answer(live, waiting, "wait_approval")
-    import dataclasses
-
     later = dataclasses.replace(live.hub, clock=lambda: now_ms() + 1_000_000)
     assert await live.hub.db.write(lambda write: service.expire(later, write, {attached})) == [idle]
     much_later = dataclasses.replace(live.hub, clock=lambda: now_ms() + 100_000_000)

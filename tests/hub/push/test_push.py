@@ -6,13 +6,17 @@ from typing import Any
 import pytest
 from xinqiao.v1 import node_pb2
 
+from consent.directory import MEMBER_SUSPENDED_TYPE, MemberSuspended
+from consent.documents import encode
 from hub.logs import service as logs
+from hub.members import service as members
 from hub.push import rpc as push_rpc
 from hub.push.feed import Entries
 from nodes.replica import Replica
 from tests.hub.live import (
     BANK,
     BANK_NODE,
+    OPERATOR,
     PROVIDER,
     USCC,
     LiveHub,
@@ -24,7 +28,7 @@ from tests.hub.live import (
     until,
 )
 from trust.checkpoint import Checkpoint
-from trust.document import SignedDocument
+from trust.document import SignedDocument, sign_document
 
 CONSENTS = f"consent/{PROVIDER}"
 
@@ -109,7 +113,11 @@ async def test_a_node_that_comes_back_continues_where_it_stood(live: LiveHub) ->
 async def test_checkpoints_keep_coming_while_nothing_happens(sqlite_live: LiveHub) -> None:
     await sqlite_live.provider.connect()
     await until(lambda: len(sqlite_live.provider.of("checkpoint")) >= 6)
-    times = [checkpoint_of(one).time_ms for one in sqlite_live.provider.of("checkpoint") if checkpoint_of(one).origin == CONSENTS]
+    times = [
+        checkpoint_of(one).time_ms
+        for one in sqlite_live.provider.of("checkpoint")
+        if checkpoint_of(one).origin == CONSENTS
+    ]
     assert times == sorted(set(times))
 
 
@@ -118,7 +126,7 @@ async def test_a_newer_stream_of_the_same_node_ends_the_older(sqlite_live: LiveH
     older = node.control.Subscribe(node_pb2.SubscribeRequest(time_ms=now_ms()))
     await older.read()
     await node.connect()
-    with pytest.raises(Exception) as caught:  # noqa: PT011 (the code is compared below)
+    with pytest.raises(Exception) as caught:
         while True:
             await older.read()
     assert code_of(caught.value) == "UNAVAILABLE"  # type: ignore[arg-type]
@@ -141,12 +149,6 @@ async def test_a_node_with_a_wrong_clock_or_foreign_or_impossible_positions_is_r
 
 
 async def test_a_suspended_members_streams_end(sqlite_live: LiveHub) -> None:
-    from consent.directory import MEMBER_SUSPENDED_TYPE, MemberSuspended
-    from consent.documents import encode
-    from hub.members import service as members
-    from tests.hub.live import OPERATOR
-    from trust.document import sign_document
-
     live = sqlite_live
     await live.bank.connect()
     entry = MemberSuspended(member_id=BANK, reason="audit", time_ms=now_ms(), operator=OPERATOR)
@@ -175,7 +177,7 @@ async def test_the_hub_answers_a_ping_and_limits_its_size(sqlite_live: LiveHub) 
 
 
 def test_entries_travel_in_parts_of_bounded_size_without_gaps() -> None:
-    leaves = tuple(bytes([number % 256]) * 300_000 for number in range(10)) + (b"y" * (2 << 20), b"z")
+    leaves = (*(bytes([number]) * 300_000 for number in range(10)), b"y" * (2 << 20), b"z")
     parts = [event.entries for event in push_rpc.encode(Entries(origin="o", first_index=5, leaves=leaves))]
     assert [leaf for part in parts for leaf in part.leaves] == list(leaves)
     expected = 5

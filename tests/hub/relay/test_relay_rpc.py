@@ -5,6 +5,7 @@ import time
 from typing import Any
 
 import grpc
+import msgspec
 import pytest
 from xinqiao.v1 import node_pb2
 
@@ -120,8 +121,6 @@ async def test_attachments_without_a_valid_ticket_are_refused(sqlite_live: LiveH
 
 
 def again(live: LiveHub, ticket: tickets.Ticket, **changes: object) -> bytes:
-    import msgspec
-
     changed = msgspec.structs.replace(ticket, **changes)
     return sign_document(tickets.TICKET_TYPE, tickets.encode(changed), live.hub.keys.log_key).encode()
 

@@ -163,7 +163,10 @@ async def test_receipts_that_do_not_verify_are_refused_and_none_of_the_call_is_r
     leaves = batch(live.provider, [good, receipt(live.provider)])
     code = "PERMISSION_DENIED"
     if spoil == "signature":
-        leaves[1], code = make_batch([good], live.bank.key, node_id=good.node_id, time_ms=1)[0].encode(), "SIGNATURE_INVALID"
+        leaves[1], code = (
+            make_batch([good], live.bank.key, node_id=good.node_id, time_ms=1)[0].encode(),
+            "SIGNATURE_INVALID",
+        )
     elif spoil == "path":
         signed = msgspec.json.decode(leaves[1], type=SignedReceipt)
         leaves[1], code = msgspec.structs.replace(signed, path=(bytes(32),)).encode(), "INVALID_ARGUMENT"
