@@ -40,7 +40,7 @@ def init(
     secret_file: SecretFile = None,
 ) -> Result:
     """Make an enterprise's key. It never leaves this home: whoever has it can consent in the enterprise's name."""
-    code = Uscc.parse(uscc, allow_check_mismatch=allow_check_mismatch)
+    code = str(Uscc.parse(uscc, allow_check_mismatch=allow_check_mismatch))
     key = PrivateKey.generate()
     about_secret = create_home(home, hub, code, name, key, secret_file=secret_file, signatory=signatory)
     address = load_hub(home).public_address

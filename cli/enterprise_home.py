@@ -152,7 +152,7 @@ def create_home(
     secret, about_secret = prepare_secret(home, secret_file)
     key_file(home).parent.mkdir(mode=0o700, parents=True, exist_ok=True)
     save_private_key(key_file(home), key, secret)
-    profile = Profile(uscc=uscc, ent_name=name, signatory=signatory or name)
+    profile = Profile(uscc=str(uscc), ent_name=name, signatory=signatory or name)
     write_protected(home / HUB, facts.encode())
     write_protected(home / PROFILE, msgspec.json.format(msgspec.json.encode(profile)) + b"\n")
     return about_secret

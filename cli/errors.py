@@ -55,6 +55,7 @@ _CODES_OF: Final[dict[int, tuple[str, ...]]] = {
         "USCC_INVALID",
         "ITEM_UNKNOWN",
         "KEY_MALFORMED",
+        "VALUE_INVALID",
     ),
     REFUSED: (
         "USE_REFUSED",
@@ -79,6 +80,7 @@ _CODES_OF: Final[dict[int, tuple[str, ...]]] = {
         "EXCHANGE_ENDED",
         "PROOF_OUT_OF_RANGE",
         "OUTSIDE_LOG",
+        "ITEM_NOT_LOADED",
     ),
     UNVERIFIED: ("SIGNATURE_INVALID", "LOG_INCONSISTENT", "AUDIT_FAILED", "CHECKPOINT_STALE"),
     CONFIGURATION: (
@@ -94,7 +96,9 @@ _CODES_OF: Final[dict[int, tuple[str, ...]]] = {
         "CREDENTIALS_INVALID",
         "ENROLMENT_FAILED",
         "SOURCES_INVALID",
-        "SOURCE_INVALID",
+        "SOURCE_UNREADABLE",
+        "SOURCE_DRIVER_MISSING",
+        "SNAPSHOT_DAMAGED",
         "CATALOGUE_INVALID",
         "STORE_FAILED",
         "STORE_IN_USE",

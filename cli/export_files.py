@@ -26,6 +26,9 @@ from trust.merkle import leaf_hash
 
 DIRECTORY_FOLDER: Final = "directory"
 CHECKPOINT_FILE: Final = "checkpoint.json"
+LOG_FILE: Final = "log.json"
+LEAVES_FILE: Final = "leaves.bin"
+HASHES_FILE: Final = "hashes.bin"
 HUB_FILE: Final = "hub.json"
 MAX_LEAF: Final = 64 << 20
 _LENGTH: Final = struct.Struct(">I")
@@ -51,8 +54,21 @@ class ExportWriter:
 
     def write(self, parts: Iterable[bytes | SignedDocument]) -> SignedDocument:
         """Write the entries, then the checkpoint that ends them. Raises CliError if there is no checkpoint."""
+        try:
+            checkpoint = self._copy(parts)
+        except BaseException:
+            # Half an export helps nobody and would stand in the way of the next attempt.
+            for name in (LEAVES_FILE, HASHES_FILE):
+                (self._folder / name).unlink(missing_ok=True)
+            raise
+        (self._folder / CHECKPOINT_FILE).write_bytes(checkpoint.encode())
+        about = _LogFile(origin=self._origin, size=self.size)
+        (self._folder / LOG_FILE).write_bytes(msgspec.json.encode(about) + b"\n")
+        return checkpoint
+
+    def _copy(self, parts: Iterable[bytes | SignedDocument]) -> SignedDocument:
         checkpoint: SignedDocument | None = None
-        with (self._folder / "leaves.bin").open("wb") as leaves, (self._folder / "hashes.bin").open("wb") as hashes:
+        with (self._folder / LEAVES_FILE).open("wb") as leaves, (self._folder / HASHES_FILE).open("wb") as hashes:
             for part in parts:
                 if isinstance(part, SignedDocument):
                     checkpoint = part
@@ -61,12 +77,7 @@ class ExportWriter:
                 hashes.write(leaf_hash(part))
                 self.size += 1
         if checkpoint is None:
-            raise CliError(
-                "UNAVAILABLE", f"The hub ended the export of {self._origin} early. Export again into another folder."
-            )
-        (self._folder / CHECKPOINT_FILE).write_bytes(checkpoint.encode())
-        about = _LogFile(origin=self._origin, size=self.size)
-        (self._folder / "log.json").write_bytes(msgspec.json.encode(about) + b"\n")
+            raise CliError("UNAVAILABLE", f"The hub ended the export of {self._origin} early. Export again.")
         return checkpoint
 
 
@@ -76,9 +87,9 @@ def read_export(folder: Path) -> Export:
     Raises CliError INVALID_ARGUMENT if the folder is no export, AuditFailed for entries that are cut off.
     """
     try:
-        about = msgspec.json.decode((folder / "log.json").read_bytes(), type=_LogFile)
+        about = msgspec.json.decode((folder / LOG_FILE).read_bytes(), type=_LogFile)
         checkpoint = SignedDocument.decode((folder / CHECKPOINT_FILE).read_bytes())
-        hashes = folder / "hashes.bin"
+        hashes = folder / HASHES_FILE
         listed = hashes.read_bytes() if hashes.exists() else None
     except (FileNotFoundError, msgspec.DecodeError) as error:
         raise CliError(
@@ -88,7 +99,7 @@ def read_export(folder: Path) -> Export:
 
 
 def _leaves(folder: Path, origin: str) -> Iterator[bytes]:
-    with (folder / "leaves.bin").open("rb") as stream:
+    with (folder / LEAVES_FILE).open("rb") as stream:
         index = 0
         while head := stream.read(_LENGTH.size):
             yield _body(stream, head, index, origin)

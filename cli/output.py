@@ -13,7 +13,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
-from typing import Protocol
+from typing import Final, Protocol
 
 import msgspec
 from rich.console import Console
@@ -22,6 +22,9 @@ from rich.progress import BarColumn, DownloadColumn, Progress, SpinnerColumn, Te
 from rich.table import Table
 
 from cli.errors import OK, CliError
+
+
+_UNFOLDED: Final = 4096
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -61,7 +64,8 @@ class Output:
         if self.as_json:
             _write_json(result.data)
             return
-        console = Console(soft_wrap=True, highlight=False)
+        # Into a pipe or file nothing is folded: whoever reads it there looks for whole identifiers.
+        console = Console(soft_wrap=True, highlight=False, width=None if sys.stdout.isatty() else _UNFOLDED)
         for part in result.text:
             if isinstance(part, str):
                 console.print(escape(part))

@@ -152,9 +152,9 @@ class Network:
         command("hub", "init", "--home", str(self.hub_home), *addresses, "--operator", "operator")
         environment = {}
         if self.database_url:
-            environment["XINQIAO_DATABASE_URL"] = self.database_url
+            environment["XINQIAO_HUB_DATABASE_URL"] = self.database_url
         if self.relay_capture is not None:
-            environment["XINQIAO_RELAY_CAPTURE"] = str(self.relay_capture)
+            environment["XINQIAO_HUB_RELAY_CAPTURE"] = str(self.relay_capture)
         self._add("hub", ("hub", "serve", "--home", str(self.hub_home)), environment)
         self.start("hub")
         command("hub", "info", "--home", str(self.hub_home), "--out", str(self.hub_file))

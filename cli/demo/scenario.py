@@ -12,6 +12,7 @@ import statistics
 import time
 from collections import Counter
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final
@@ -85,6 +86,7 @@ class Scenario:
         self.summary = Summary()
         self._say = say
         self._members: list[Member] = []
+        self._answers: list[bytes] = []
         self._registry: Registry | None = None
         self._loans: Loans | None = None
 
@@ -154,12 +156,15 @@ class Scenario:
             "operator",
             load_private_key(self.network.operator_key, secret),
         )
-        codes = iter(self._require(self._loans).codes)
-        for group, size in GROUPS:
-            for number in range(size):
-                enterprise = registry.register(next(codes), f"演示企业 {group} {number}")
-                consents = consent_of_group(registry, enterprise, group)
-                self._members.append(Member(enterprise=enterprise, group=group, consents=consents))
+        places = [(group, number) for group, size in GROUPS for number in range(size)]
+
+        def take_part(code: str, place: tuple[str, int]) -> Member:
+            group, number = place
+            enterprise = registry.register(code, f"演示企业 {group} {number}")
+            return Member(enterprise=enterprise, group=group, consents=consent_of_group(registry, enterprise, group))
+
+        with ThreadPoolExecutor(8) as pool:
+            self._members = list(pool.map(take_part, self._require(self._loans).codes, places))
         self.summary.enterprises = len(self._members)
         self.summary.consents = sum(len(member.consents) for member in self._members)
         for node, provider in (("tax-1", GOVERNMENT), ("pay-1", PLATFORM)):
@@ -177,6 +182,7 @@ class Scenario:
                     at = time.monotonic()
                     reply = bank.call("Query", agent_pb2.QueryRequest(exchange_id=exchange, uscc=uscc))
                     taken.append((time.monotonic() - at) * 1000)
+                    self._answers.append(reply.records_json)
                     self._check_answer(item, uscc, json.loads(reply.records_json))
         self.summary.query_ok = True
         self.summary.query_p50_ms = round(statistics.median(taken), 2)
@@ -270,8 +276,9 @@ class Scenario:
     def _search_for_plaintext(self) -> str:
         """Look for values that were exchanged in everything the hub had: the relay's captured bytes and its database."""
         needles = self._needles()
-        control = (self.home / "data" / f"{PLATFORM_ITEM}.csv").read_bytes()
-        if not any(needle.strip(b'"') in control for needle in needles):
+        snapshots = b"".join(path.read_bytes() for path in self.network.node_home("pay-1").rglob("*.arrow"))
+        control = b"".join(self._answers) + snapshots
+        if not needles or not all(needle in control for needle in needles):
             raise DemoFailed("The search for plaintext cannot find a value where it stands; it would prove nothing.")
         haystacks = [path for path in self.network.hub_home.rglob("*") if path.is_file() and "keys" not in path.parts]
         haystacks.append(self.home / "relay.capture")
@@ -367,9 +374,9 @@ class Scenario:
         for member in self._group("full")[:QUERIES]:
             row = self._row(PLATFORM_ITEM, member.enterprise.uscc)
             for name in ("total_bal_il", "total_il_high_credit_limit"):
-                if len(row[name]) >= 6:
-                    needles.append(f'"{row[name]}.00"'.encode())
-                    needles.append(f"{row[name]}".encode()) if len(row[name]) >= 7 else None
+                if len(row[name]) >= 6:  # as text in an answer, and as the decimal of an Arrow column
+                    needles.append(f'"{name}":"{row[name]}.00"'.encode())
+                    needles.append((int(row[name]) * 100).to_bytes(16, "little"))
         return needles
 
 

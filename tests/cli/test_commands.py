@@ -15,7 +15,9 @@ import consent.decision
 import consent.errors
 import hub.errors
 import nodes.errors
+import nodes.sources.errors
 import trust.errors
+import trust.merkle
 from cli.commands import command, group
 from cli.errors import EXIT_CODES, MEANINGS, CliError, to_cli_error
 from cli.main import app
@@ -95,7 +97,7 @@ def test_errors_keep_their_code(error: Any, code: str, exit_code: int) -> None:
 def test_a_usage_error_is_json_too() -> None:
     ran = run_json("hub", "admit", code=2)
     assert ran.error["code"] == "INVALID_ARGUMENT"
-    assert "--home" in ran.error["message"]
+    assert "Missing" in ran.error["message"]
     assert run("hub", "admit", code=2).out == ""
     assert run_json("no-such-group", code=2).error["code"] == "INVALID_ARGUMENT"
 
