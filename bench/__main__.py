@@ -1,7 +1,7 @@
 """Run benchmarks: `python -m bench all`, `python -m bench query`, `python -m bench query.p50`.
 
-Each prints one JSON line: {"bench", "value", "unit", "reference", "reference_of", "ratio"}; the reference is a limit that is stated, or a
-peer measured in the same run. Progress and remarks go to stderr.
+Each prints one JSON line: {"bench", "value", "unit", "reference", "reference_of", "ratio"}; the reference is a stated limit,
+or a peer measured in the same run. Progress and remarks go to stderr.
 """
 
 from __future__ import annotations

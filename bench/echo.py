@@ -43,7 +43,7 @@ class _Relay:
 
 async def relay(port: int) -> None:
     """Serve until killed."""
-    handler = grpc.stream_stream_rpc_method_handler(_Relay().attach)
+    handler: Any = grpc.stream_stream_rpc_method_handler(_Relay().attach)
     server = grpc.aio.server()
     server.add_generic_rpc_handlers((grpc.method_handlers_generic_handler("bench.Relay", {"Attach": handler}),))
     server.add_insecure_port(f"127.0.0.1:{port}")
@@ -54,7 +54,7 @@ async def relay(port: int) -> None:
 async def echo(port: int) -> None:
     """Send back what comes, the first eight bytes its number, the rest as large as the real answer."""
     async with grpc.aio.insecure_channel(f"127.0.0.1:{port}") as channel:
-        call = channel.stream_stream(_METHOD)(wait_for_ready=True)
+        call: Any = channel.stream_stream(_METHOD)(wait_for_ready=True)
         while True:
             message: Any = await call.read()
             size = int.from_bytes(message[8:12], "big")
@@ -63,7 +63,7 @@ async def echo(port: int) -> None:
 
 async def _measure(port: int, request_bytes: int, reply_bytes: int, seconds: float, concurrency: int) -> float:
     async with grpc.aio.insecure_channel(f"127.0.0.1:{port}") as channel:
-        call = channel.stream_stream(_METHOD)(wait_for_ready=True)
+        call: Any = channel.stream_stream(_METHOD)(wait_for_ready=True)
         pending: dict[int, asyncio.Future[None]] = {}
         numbers = iter(range(1 << 60))
 

@@ -23,7 +23,6 @@ from rich.table import Table
 
 from cli.errors import OK, CliError
 
-
 _UNFOLDED: Final = 4096
 
 

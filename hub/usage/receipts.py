@@ -7,7 +7,8 @@ Checks of `verify`, in this order; one receipt that fails refuses the call and n
    root (INVALID_ARGUMENT).
 Checks of `record`, against what is there:
 4. A receipt that is there already keeps its index; another one under its identifier is refused (ALREADY_EXISTS).
-5. Where the hub knows the exchange, the node takes part in it, on the side that the receipt says (PERMISSION_DENIED).
+5. Where the hub knows the exchange, the node takes part in it, on the side that the receipt says, and the institution is the
+   exchange's requester (PERMISSION_DENIED).
 """
 
 from __future__ import annotations
@@ -103,19 +104,20 @@ def _another(receipt_id: str) -> HubError:
 
 
 def _check_parties(connection: Connection, fresh: Sequence[Receipt]) -> None:
-    wanted = select(exchanges.c.exchange_id, exchanges.c.requester_node, exchanges.c.provider_node).where(
-        exchanges.c.exchange_id.in_(sorted({receipt.exchange_id for receipt in fresh}))
+    columns = exchanges.c
+    wanted = select(columns.exchange_id, columns.requester, columns.requester_node, columns.provider_node).where(
+        columns.exchange_id.in_(sorted({receipt.exchange_id for receipt in fresh}))
     )
-    parties = {
-        row.exchange_id: {"requester": row.requester_node, "provider": row.provider_node}
-        for row in connection.execute(wanted)
-    }
+    known = {row.exchange_id: row for row in connection.execute(wanted)}
     for receipt in fresh:
-        nodes = parties.get(receipt.exchange_id)
-        if nodes is not None and nodes[receipt.side] != receipt.node_id:
+        row = known.get(receipt.exchange_id)
+        if row is None:
+            continue
+        node = row.requester_node if receipt.side == "requester" else row.provider_node
+        if (node, row.requester) != (receipt.node_id, receipt.institution):
             raise HubError(
                 "PERMISSION_DENIED",
-                f"node {receipt.node_id} is not the {receipt.side} of exchange {receipt.exchange_id}; check the receipt",
+                f"exchange {receipt.exchange_id} has {node} as {receipt.side} and {row.requester} as user; check the receipt",
             )
 
 

@@ -26,9 +26,7 @@ ORIGIN = "xinqiao/consent/provider-7"
 
 
 def head(size: int, *, time_ms: int = NOW, origin: str = ORIGIN, root: bytes | None = None) -> Checkpoint:
-    return Checkpoint(
-        origin=origin, size=size, root=root_of(LEAVES[:size]) if root is None else root, time_ms=time_ms
-    )
+    return Checkpoint(origin=origin, size=size, root=root_of(LEAVES[:size]) if root is None else root, time_ms=time_ms)
 
 
 def test_the_signed_payload_is_pinned_byte_for_byte() -> None:
@@ -161,9 +159,7 @@ def test_the_signature_of_a_witness_holds_for_no_other_head() -> None:
 
 
 @given(old=st.integers(0, 40), grown=st.integers(0, 40), later=st.integers(0, 10**9))
-def test_every_later_head_of_an_honest_log_extends_every_earlier_one(
-    old: int, grown: int, later: int
-) -> None:
+def test_every_later_head_of_an_honest_log_extends_every_earlier_one(old: int, grown: int, later: int) -> None:
     new = min(old + grown, 40)
     extends(head(old), head(new, time_ms=NOW + later), consistency_path(LEAVES, old, new))
 

@@ -35,10 +35,7 @@ def test_hashes_are_pinned_byte_for_byte() -> None:
     # SM3 of nothing, of 0x00 and of 0x01 || 64 zero bytes, as `openssl dgst -sm3` prints them.
     assert EMPTY_ROOT.hex() == "1ab21d8355cfa17f8e61194831e81a8f22bec8c728fefb747ed035eb5082aa2b"
     assert leaf_hash(b"").hex() == "2daef60e7a0b8f5e024c81cd2ab3109f2b4f155cf83adeb2ae5532f74a157fdf"
-    assert (
-        node_hash(bytes(32), bytes(32)).hex()
-        == "5ec1420cd14f308650cb6ac8dcd6bab89589f1f3dced7c1a17345f269e605291"
-    )
+    assert node_hash(bytes(32), bytes(32)).hex() == "5ec1420cd14f308650cb6ac8dcd6bab89589f1f3dced7c1a17345f269e605291"
 
 
 def test_a_node_cannot_be_passed_off_as_a_leaf() -> None:
@@ -167,9 +164,7 @@ ROOT_5, ROOT_6 = ORACLE.root(5), ORACLE.root(6)
         ((5, 6, (), b"", ROOT_6), "0 bytes where an SM3 hash"),
     ],
 )
-def test_edge_cases_of_consistency(
-    claim: tuple[int, int, tuple[bytes, ...], bytes, bytes], reason: str | None
-) -> None:
+def test_edge_cases_of_consistency(claim: tuple[int, int, tuple[bytes, ...], bytes, bytes], reason: str | None) -> None:
     if reason is None:
         verify_consistency(*claim)
         return
@@ -177,17 +172,11 @@ def test_edge_cases_of_consistency(
         verify_consistency(*claim)
 
 
-@pytest.mark.parametrize(
-    ("index", "size", "claimed"), [(0, 2, 4), (0, 4, 2), (6, 7, 14), (0, 1, 2), (1, 2, 3)]
-)
-def test_an_inclusion_proof_does_not_hold_in_a_tree_of_another_height(
-    index: int, size: int, claimed: int
-) -> None:
+@pytest.mark.parametrize(("index", "size", "claimed"), [(0, 2, 4), (0, 4, 2), (6, 7, 14), (0, 1, 2), (1, 2, 3)])
+def test_an_inclusion_proof_does_not_hold_in_a_tree_of_another_height(index: int, size: int, claimed: int) -> None:
     verify_inclusion(LEAVES[index], index, size, inclusion_path(LEAVES, index, size), ORACLE.root(size))
     with pytest.raises(LogInconsistent, match=r"too long|too short|another root"):
-        verify_inclusion(
-            LEAVES[index], index, claimed, inclusion_path(LEAVES, index, size), ORACLE.root(size)
-        )
+        verify_inclusion(LEAVES[index], index, claimed, inclusion_path(LEAVES, index, size), ORACLE.root(size))
 
 
 @pytest.mark.parametrize(

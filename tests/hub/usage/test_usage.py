@@ -154,7 +154,7 @@ async def test_pages_follow_each_other_without_gap_or_repetition(live: LiveHub) 
     assert seen == made
 
 
-@pytest.mark.parametrize("spoil", ["signature", "path", "node", "institution", "side", "nonsense"])
+@pytest.mark.parametrize("spoil", ["signature", "path", "node", "institution", "side", "user", "nonsense"])
 async def test_receipts_that_do_not_verify_are_refused_and_none_of_the_call_is_recorded(
     sqlite_live: LiveHub, spoil: str
 ) -> None:
@@ -173,17 +173,27 @@ async def test_receipts_that_do_not_verify_are_refused_and_none_of_the_call_is_r
     elif spoil == "node":
         leaves += batch(live.bank, [receipt(live.bank)])
     elif spoil == "institution":
-        leaves += batch(live.provider, [receipt(live.provider, institution=BANK)])
-    elif spoil == "side":
+        leaves += batch(live.provider, [receipt(live.provider, "requester", institution=BANK)])
+    elif spoil in {"side", "user"}:
         await live.provider.connect()
         await live.give_consent()
         opened = await live.bank.open_exchange()
-        leaves += batch(live.provider, [receipt(live.provider, "requester", exchange_id=opened.exchange_id)])
+        side = "requester" if spoil == "side" else "provider"
+        leaves += batch(live.provider, [receipt(live.provider, side, exchange_id=opened.exchange_id)])
     else:
         leaves[1], code = b"{}", "INVALID_ARGUMENT"
     async with refused_with(code):
         await send(live.provider, leaves)
     assert await live.hub.db.read(lambda read: logs.size(read, logs.USAGE)) == 0
+
+
+async def test_a_providers_receipt_names_the_requesting_institution_as_user(sqlite_live: LiveHub) -> None:
+    live = sqlite_live
+    await live.provider.connect()
+    await live.give_consent()
+    opened = await live.bank.open_exchange()
+    made = receipt(live.provider, exchange_id=opened.exchange_id, institution=BANK)
+    assert await submit(live.provider, made) == [0]
 
 
 async def test_too_many_receipts_in_one_call_are_refused(sqlite_live: LiveHub) -> None:
