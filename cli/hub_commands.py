@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+import signal
 import sqlite3
 from pathlib import Path
 from typing import Annotated
@@ -40,9 +41,9 @@ from consent.directory import (
     NodeRevoked,
 )
 from consent.documents import encode, parse
-from hub.keys import create_operator_key
+from hub.keys import HubKeys, create_operator_key, load_keys
 from hub.members.setup import add_operator, init_hub
-from hub.settings import FILE_NAME, load_settings
+from hub.settings import FILE_NAME, Settings, load_settings
 from trust.keyfile import write_protected
 
 app = group("Make and run a hub, and decide who takes part.")
@@ -121,18 +122,28 @@ def new_operator(
 def serve(home: HubHome, output: Output, secret_file: SecretFile = None) -> None:
     """Run the hub until it is told to stop (SIGTERM, Ctrl-C)."""
     from hub.json_logs import configure
-    from hub.server import serve as serve_hub
 
     settings = hub_settings(home)
-    secret = read_secret(home, secret_file)
+    keys = load_keys(settings.keys, read_secret(home, secret_file))
     configure(settings.log_level)
-    output.show(
-        Result(
-            data={"serving": str(home), "public": settings.public_address, "node": settings.node_address},
-            text=[f"The hub in {home} serves {settings.public_address} and, for nodes, {settings.node_address}."],
+    asyncio.run(_serve(settings, keys, output))
+
+
+async def _serve(settings: Settings, keys: HubKeys, output: Output) -> None:
+    from hub.server import start
+
+    stop = asyncio.Event()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        asyncio.get_running_loop().add_signal_handler(number, stop.set)
+    async with await start(settings, keys) as running:
+        taken = running.hub.settings
+        output.show(
+            Result(
+                data={"serving": str(taken.home), "public": taken.public_address, "node": taken.node_address},
+                text=[f"The hub in {taken.home} serves {taken.public_address} and, for nodes, {taken.node_address}."],
+            )
         )
-    )
-    asyncio.run(serve_hub(settings, secret))
+        await stop.wait()
 
 
 @command(app, "info")

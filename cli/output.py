@@ -57,9 +57,11 @@ class Output:
     def __init__(self, *, as_json: bool) -> None:
         """Make an output for a command that was called with or without --json."""
         self.as_json = as_json
+        self._shown = False
 
     def show(self, result: Result) -> None:
         """Print a result."""
+        self._shown = True
         if self.as_json:
             _write_json(result.data)
             return
@@ -72,8 +74,8 @@ class Output:
                 console.print(_table(part))
 
     def fail(self, error: CliError) -> None:
-        """Print an error."""
-        if self.as_json:
+        """Print an error. After a result (of a server that ran) it goes to stderr: stdout holds one object only."""
+        if self.as_json and not self._shown:
             _write_json(error.as_json())
             return
         console = Console(stderr=True, soft_wrap=True, highlight=False)

@@ -83,17 +83,23 @@ def check_node(hub: Hub, identity: NodeIdentity) -> Caller:
     now = utc(hub.clock())
     if not identity.not_before <= now <= identity.not_after:
         raise HubError("CERTIFICATE_EXPIRED")
-    node = hub.directory.current.node(identity.node_id)
-    if node is None or node.member_id != identity.member_id:
-        raise HubError(
-            "UNAUTHENTICATED", f"the directory has no node {identity.node_id} of {identity.member_id}; enrol the node"
-        )
+    return check_active(hub, Caller(node_id=identity.node_id, member_id=identity.member_id))
+
+
+def check_active(hub: Hub, who: Caller) -> Caller:
+    """Rules 3 and 4, for whoever has waited since: a stream is registered only after this, without another wait between.
+
+    Raises HubError UNAUTHENTICATED, NODE_REVOKED, MEMBER_SUSPENDED.
+    """
+    node = hub.directory.current.node(who.node_id)
+    if node is None or node.member_id != who.member_id:
+        raise HubError("UNAUTHENTICATED", f"the directory has no node {who.node_id} of {who.member_id}; enrol the node")
     if node.revoked:
         raise HubError("NODE_REVOKED")
     member = hub.directory.current.member(node.member_id)
     if member is None or member.suspended_ms is not None:
         raise HubError("MEMBER_SUSPENDED")
-    return Caller(node_id=node.node_id, member_id=node.member_id)
+    return who
 
 
 def _presented(context: Context) -> NodeIdentity:

@@ -77,9 +77,9 @@ def for_node(
     rows = connection.execute(wanted).all()
     heard: list[Invited | Updated] = []
     for row in rows:
-        if row.provider_node == node_id and row.state in {State.OPENED, State.WAITING_APPROVAL}:
-            if row.state == State.OPENED or after is None:
-                heard.append(Invited(request=bytes(row.request), ticket=bytes(row.ticket)))
+        if row.provider_node == node_id and not State(row.state).final:
+            # Also of what it joined before: it may have been restarted, or the requester goes on with a new ticket.
+            heard.append(Invited(request=bytes(row.request), ticket=bytes(row.ticket)))
             continue
         heard.append(Updated(exchange_id=row.exchange_id, state=row.state, reason=row.reason))
     if len(rows) == PAGE:

@@ -120,6 +120,9 @@ def resume(hub: Hub, connection: Connection, exchange_id: str, node_id: str) -> 
         key=hub.keys.log_key,
     ).encode()
     values = {"ticket": ticket, "relay_address": hub.settings.node_address, "active_ms": hub.clock()}
+    if node_id == row.requester_node:  # the provider is asked again: it may have given up meanwhile
+        values["change"] = changes.next_number(connection)
+        changes.announce(connection, exchange_id, row.provider_node)
     connection.execute(update(exchanges).where(exchanges.c.exchange_id == exchange_id).values(**values))
     return Opened(exchange_id=exchange_id, ticket=ticket)
 

@@ -8,7 +8,7 @@ from typing import Final
 
 from xinqiao.v1 import node_pb2, node_pb2_grpc
 
-from hub.auth import caller
+from hub.auth import caller, check_active
 from hub.errors import HubError
 from hub.exchanges.changes import Invited, Updated
 from hub.interceptors import Context
@@ -44,7 +44,8 @@ class ControlServicer(node_pb2_grpc.ControlServicer):
         self, request: node_pb2.SubscribeRequest, context: Context
     ) -> None:
         """Push until the node leaves or is cut off."""
-        who = caller()
+        # The node may have been cut off since the interceptor looked: from here to the session nothing waits.
+        who = check_active(self._hub, caller())
         check_clock(self._hub, request.time_ms, "this node")
         positions = [(position.origin, position.size) for position in request.positions]
         cursor = feed.start(who, positions, request.grantee_seq)

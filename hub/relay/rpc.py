@@ -14,7 +14,7 @@ from typing import Any, Final
 import grpc
 from grpc import aio
 
-from hub.auth import caller
+from hub.auth import caller, check_active
 from hub.errors import HubError
 from hub.exchanges import service, tickets
 from hub.interceptors import Context
@@ -51,8 +51,10 @@ class RelayServicer:
 
     async def Attach(self, _requests: object, context: Context) -> None:
         """One end of an exchange, until it or its partner leaves."""
-        ticket, side = await self._admit(_ticket_of(context))
-        await self._switch.serve(ticket, side, caller().node_id, _ContextStream(context))
+        exchange_id, side = await self._admit(_ticket_of(context))
+        # The node may have been cut off while we looked: from here to the switch nothing waits.
+        who = check_active(self._hub, caller())
+        await self._switch.serve(exchange_id, side, who.node_id, _ContextStream(context))
 
     async def _admit(self, encoded: bytes) -> tuple[str, Side]:
         hub, node_id = self._hub, caller().node_id

@@ -15,7 +15,7 @@ from tests.cli.conftest import AdminWorld, SubjectWorld
 from tests.cli.running import failing, run, run_json
 from tests.cli.simulators import BANK_NODE, PROVIDER_NODE
 from tests.consent.builders import NOW, USCC, key
-from tests.consent.test_audit import PARTS, TREE, batch, receipt, usage_leaves
+from tests.consent.usage_builders import PARTS, TREE, batch, receipt, usage_leaves
 
 
 def use(index: int) -> public_pb2.ProvenUse:

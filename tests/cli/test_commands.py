@@ -145,6 +145,15 @@ def test_a_result_may_carry_an_exit_code_and_text_is_not_markup() -> None:
     assert "[b]x" in result.stdout
 
 
+def test_an_error_after_the_result_does_not_make_a_second_object(capsys: pytest.CaptureFixture[str]) -> None:
+    output = Output(as_json=True)
+    output.show(Result(data={"serving": True}))
+    output.fail(CliError("DISK_FULL", "the disk is full"))
+    printed = capsys.readouterr()
+    assert printed.out == '{"serving":true}\n'
+    assert "DISK_FULL" in printed.err
+
+
 def test_the_reference_is_the_one_that_the_code_makes() -> None:
     path = Path(__file__).parents[2] / "docs" / "cli.md"
     assert path.read_text(encoding="utf-8") == reference(), "run `make docs`"

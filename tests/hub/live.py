@@ -135,7 +135,7 @@ class Node:
         waiting = asyncio.ensure_future(welcomed.wait())
         await asyncio.wait({waiting, self._task}, return_when=asyncio.FIRST_COMPLETED, timeout=5)
         waiting.cancel()
-        if self.ended is not None:
+        if self.ended is not None and not welcomed.is_set():
             raise self.ended
 
     async def _follow(self, call: Any, cosigns: bool, welcomed: asyncio.Event) -> None:

@@ -11,6 +11,7 @@ from xinqiao.v1 import node_pb2
 
 from consent.usage import parse_ticket
 from hub.exchanges import tickets
+from hub.relay.rpc import RelayServicer
 from tests.hub.live import (
     BANK,
     PROVIDER_NODE,
@@ -99,6 +100,22 @@ async def test_a_revoked_nodes_streams_end_within_a_second(live: LiveHub) -> Non
     listed = node_pb2.ListExchangesRequest()
     await asyncio.sleep(0.1)
     assert [one.state for one in (await live.bank.exchanges.ListExchanges(listed)).exchanges] == ["failed"]
+
+
+async def test_a_node_that_is_revoked_while_it_attaches_does_not_get_in(
+    sqlite_live: LiveHub, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    live = sqlite_live
+    ticket = await joined(live)
+    admit = RelayServicer._admit
+
+    async def slow(self: RelayServicer, encoded: bytes) -> Any:
+        admitted = await admit(self, encoded)
+        await live.revoke_node(PROVIDER_NODE)
+        return admitted
+
+    monkeypatch.setattr(RelayServicer, "_admit", slow)
+    assert await end_of(live.provider.attach(ticket)) == "NODE_REVOKED"
 
 
 async def test_attachments_without_a_valid_ticket_are_refused(sqlite_live: LiveHub) -> None:
