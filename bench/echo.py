@@ -74,13 +74,15 @@ async def _measure(port: int, request_bytes: int, reply_bytes: int, seconds: flo
 
         reading = asyncio.create_task(read())
         done = 0
+        writing = asyncio.Lock()
 
         async def ask(until: float) -> None:
             nonlocal done
             while time.monotonic() < until:
                 number = next(numbers)
                 future = pending[number] = asyncio.get_running_loop().create_future()
-                await call.write(number.to_bytes(8, "big") + reply_bytes.to_bytes(4, "big") + bytes(request_bytes))
+                async with writing:
+                    await call.write(number.to_bytes(8, "big") + reply_bytes.to_bytes(4, "big") + bytes(request_bytes))
                 await future
                 done += 1
 

@@ -39,7 +39,11 @@ def running_network(item: str, file: Path, *, providers: int = 1) -> Iterator[Ne
             network.admit(BANK, "bank", "First bank")
             for number in range(1, providers + 1):
                 node = f"tax-{number}"
-                network.add_node(GOVERNMENT, node, sources=source_toml(item, file))
+                network.add_node(
+                    GOVERNMENT,
+                    node,
+                    sources=source_toml(item, file, kind="parquet" if file.suffix == ".parquet" else "csv"),
+                )
                 (network.node_home(node) / "products.toml").write_text(product_toml(item, item), encoding="utf-8")
                 with network.agent(node) as agent:
                     agent.call("LoadSources", agent_pb2.LoadSourcesRequest())

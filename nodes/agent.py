@@ -30,6 +30,7 @@ from nodes.exchanges.query import serve_queries
 from nodes.exchanges.raw_plan import Planner
 from nodes.exchanges.raw_provider import RawProvider
 from nodes.exchanges.requester import RequesterExchanges
+from nodes.exchanges.session import SessionClosed
 from nodes.hub_services import HubUsage, HubUsageLog
 from nodes.monitor import Monitor
 from nodes.outbox import Outbox
@@ -77,10 +78,14 @@ class _Exchanges:
     def exchange_updated(self, exchange_id: str, state: str, reason: str) -> None:
         if self.provider is None or self.requester is None:
             return
-        if state in {"failed", "cancelled"}:
+        if state in {"failed", "cancelled", "finished"}:
             code, _, message = reason.partition(": ")
-            failure = ExchangeFailed(
-                message or "The exchange was ended by the other side.", code=code or "EXCHANGE_ENDED"
+            failure = (
+                SessionClosed()
+                if state == "finished"
+                else ExchangeFailed(
+                    message or "The exchange was ended by the other side.", code=code or "EXCHANGE_ENDED"
+                )
             )
             for ended in (self.provider.ended(exchange_id, failure), self.requester.ended(exchange_id, failure)):
                 task = asyncio.get_running_loop().create_task(ended)

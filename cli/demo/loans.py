@@ -95,12 +95,12 @@ def split_loans(folder: Path) -> Loans:
     return Loans(codes=codes, labels=tuple(str(value) for value in frame[LABEL]), files=files)
 
 
-def source_toml(item: str, file: Path) -> str:
+def source_toml(item: str, file: Path, kind: str = "csv") -> str:
     """The node's declaration of its source."""
     return f"""
 [[source]]
 name = "{item.replace("_", "-")}"
-type = "csv"
+type = "{kind}"
 item_id = "{item}"
 path = "{file}"
 subject = "uscc"

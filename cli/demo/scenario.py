@@ -236,7 +236,7 @@ class Scenario:
                     agent_pb2.FetchRequest(
                         provider=provider,
                         product_id=item.replace("_", "-"),
-                        items_json=_items(item, ItemMode.R),
+                        items_json=item_uses(item, ItemMode.R),
                         purpose="pre_loan",
                         reason="portfolio review",
                         user="demo",
@@ -319,7 +319,7 @@ class Scenario:
             agent_pb2.OpenQueryRequest(
                 provider=provider,
                 product_id=item.replace("_", "-"),
-                items_json=_items(item, mode),
+                items_json=item_uses(item, mode),
                 purpose="pre_loan",
                 reason="loan application",
                 user="demo",
@@ -395,5 +395,6 @@ class Scenario:
         return needles
 
 
-def _items(item: str, mode: ItemMode) -> bytes:
+def item_uses(item: str, mode: ItemMode) -> bytes:
+    """An item with all fields of its owner, as the agent takes it."""
     return msgspec.json.encode((ItemUse(item_id=item, mode=mode, fields=OWNERS[item]),))

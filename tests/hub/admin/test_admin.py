@@ -85,27 +85,34 @@ async def test_what_is_no_document_is_refused(sqlite_world: World, tmp_path: Pat
     assert caught.value.code() is grpc.StatusCode.INVALID_ARGUMENT
 
 
-async def test_an_export_holds_every_entry_under_the_newest_cosigned_checkpoint(
+async def test_an_export_holds_every_entry_and_the_cosignatures_where_they_cover_as_much(
     sqlite_world: World, tmp_path: Path
 ) -> None:
     world = sqlite_world
     world.admit("bank-a")
     world.enrol("bank-a-1", "bank-a")
     key, node = world.hub.keys.log_key, world.node_keys["bank-a-1"]
+
+    async def exported() -> tuple[SignedDocument, list[bytes]]:
+        async with admin(world, tmp_path) as channel:
+            stub = admin_pb2_grpc.AdminStub(channel)
+            chunks = [chunk async for chunk in stub.ExportLog(admin_pb2.ExportLogRequest(origin="directory"))]
+        return SignedDocument.decode(chunks[-1].checkpoint), [chunk.leaf for chunk in chunks[:-1]]
+
     document = world.hub.db.write_now(lambda c: checkpoints.refresh(c, "directory", key, now_ms=world.clock()))
     verified = checkpoints.verify_cosignature(cosign(document, node), key.public, node.public)
     world.hub.db.write_now(lambda c: checkpoints.store_cosignature(c, "bank-a-1", verified))
-    world.admit("bank-b")  # beyond the checkpoint that was cosigned
-    world.hub.db.write_now(lambda c: checkpoints.refresh(c, "directory", key, now_ms=world.clock() + 1))
-
-    async with admin(world, tmp_path) as channel:
-        stub = admin_pb2_grpc.AdminStub(channel)
-        chunks = [chunk async for chunk in stub.ExportLog(admin_pb2.ExportLogRequest(origin="directory"))]
-    leaves = [chunk.leaf for chunk in chunks[:-1]]
-    last = SignedDocument.decode(chunks[-1].checkpoint)
+    world.hub.db.write_now(lambda c: checkpoints.refresh(c, "directory", key, now_ms=world.clock() + 60_000))
+    last, leaves = await exported()
+    verify_witness(last, node.public)  # a newer checkpoint of the same size has no witness yet
     head = open_checkpoint(last, key.public)
-    verify_witness(last, node.public)
     assert (head.size, head.root) == (3, root_of([leaf_hash(leaf) for leaf in leaves]))
+
+    world.admit("bank-b")
+    world.hub.db.write_now(lambda c: checkpoints.refresh(c, "directory", key, now_ms=world.clock() + 120_000))
+    last, leaves = await exported()
+    head = open_checkpoint(last, key.public)
+    assert (head.size, head.root) == (4, root_of([leaf_hash(leaf) for leaf in leaves]))
 
 
 async def test_an_export_longer_than_a_page_is_whole(
