@@ -233,7 +233,7 @@ def _select_signed(connection: sqlite3.Connection) -> list[tuple[int, bytes]]:
 
 def _select_subjects(connection: sqlite3.Connection) -> tuple[str, int, list[bytes]] | None:
     row = connection.execute(
-        "SELECT receipt_id, subjects_sent FROM outbox "
+        "SELECT receipt_id, subjects_sent FROM outbox INDEXED BY outbox_subjects "
         "WHERE subjects_sent < subject_count AND state IN ('sent', 'included') ORDER BY seq LIMIT 1"
     ).fetchone()
     if row is None:
@@ -256,7 +256,8 @@ def _select_deletion(connection: sqlite3.Connection) -> tuple[str, bytes] | None
 def _count(connection: sqlite3.Connection) -> tuple[int, int]:
     (waiting,) = connection.execute(
         "SELECT (SELECT count(*) FROM outbox WHERE state IN ('waiting', 'signed'))"
-        " + (SELECT count(*) FROM outbox WHERE state IN ('sent', 'included') AND subjects_sent < subject_count)"
+        " + (SELECT count(*) FROM outbox INDEXED BY outbox_subjects"
+        " WHERE state IN ('sent', 'included') AND subjects_sent < subject_count)"
         " + (SELECT count(*) FROM outbox_deletions WHERE state = 'waiting')"
     ).fetchone()
     # Every receipt ever written has taken a number of the sequence, also those that were pruned since.

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import struct
 from enum import IntEnum
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import msgspec
 import pyarrow as pa
@@ -127,19 +127,25 @@ class Failure(_Message, frozen=True, kw_only=True, forbid_unknown_fields=True):
 
 
 M = TypeVar("M", bound=_Message)
+_ENCODER = msgspec.json.Encoder()
+_DECODERS: dict[type, msgspec.json.Decoder[Any]] = {}
 _BATCH_HEADER = struct.Struct(">BHQQ")
 _BATCH_VERSION = 1
 
 
 def encode(message: _Message) -> bytes:
     """A control payload's bytes."""
-    return msgspec.json.encode(message)
+    return _ENCODER.encode(message)
 
 
 def decode(payload: bytes, kind: type[M]) -> M:
     """Parse a control payload. Raises ExchangeFailed if it is not exactly of that kind."""
+    decoder = _DECODERS.get(kind)
+    if decoder is None:
+        decoder = _DECODERS[kind] = msgspec.json.Decoder(kind)
     try:
-        return msgspec.json.decode(payload, type=kind)
+        message: M = decoder.decode(payload)
+        return message
     except (msgspec.MsgspecError, UnicodeDecodeError) as error:
         raise ExchangeFailed(
             f"The other node sent a malformed {kind.__name__} ({error}); the exchange was ended. "

@@ -29,7 +29,7 @@ COMMANDS = dict(walk(get_command(app)))
 CARD = {
     "hub init", "hub serve", "hub info", "hub status", "hub admit", "hub invite", "hub members", "hub revoke-node",
     "hub suspend", "hub registrations", "hub approve-enterprise", "hub reject-enterprise", "hub products",
-    "hub review-product", "hub unmatched", "hub backup", "node enrol", "node serve", "node status", "node doctor",
+    "hub review-product", "hub unmatched", "hub backup", "node enrol", "node serve", "node status",
     "node load", "node products", "node publish", "node approvals", "node approve", "node decline", "node purge",
     "node transfers", "node clear-alarm", "node catalogue", "enterprise init", "enterprise register",
     "enterprise status", "enterprise requests", "enterprise consents", "consent request", "consent grant",
