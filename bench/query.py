@@ -74,7 +74,7 @@ def run() -> Iterator[dict[str, object]]:
             codes = list(loans.codes[:SUBJECTS])
             with registry(network) as enterprises:
                 for code in codes:
-                    consent_of_group(enterprises, enterprises.register(code, "bench"), "verification_and_query")
+                    consent_of_group(enterprises, enterprises.register(code, "bench"), "government_only")
             with network.agent("tax-1") as agent:
                 from xinqiao.v1 import agent_pb2
 

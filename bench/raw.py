@@ -82,7 +82,7 @@ def run() -> Iterator[dict[str, object]]:
         with running_network(GOVERNMENT_ITEM, source) as network:
             with registry(network) as enterprises:
                 for code in codes:
-                    consent_of_group(enterprises, enterprises.register(code, "bench"), "full")
+                    consent_of_group(enterprises, enterprises.register(code, "bench"), "government_only")
             with network.agent("tax-1") as agent:
 
                 def held() -> bool:

@@ -81,8 +81,8 @@ def consent_of_group(registry: Registry, enterprise: Enterprise, group: str) -> 
             platform = scope(PLATFORM_ITEM, ItemMode.Q, ItemMode.R)
             other = registry.consent(enterprise, PLATFORM, (BANK,), platform, limits=usual)
             return government(full) | {PLATFORM: other}
-        case "verification_and_query":
-            return government(scope(GOVERNMENT_ITEM, ItemMode.Q, ItemMode.V))
+        case "government_only":
+            return government(full)
         case "verification_only":
             return government(scope(GOVERNMENT_ITEM, ItemMode.V))
         case "one_use":

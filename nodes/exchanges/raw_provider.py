@@ -141,18 +141,41 @@ class RawProvider:
     ) -> None:
         batches = self._batches(plan, ordinal)
         row = 0
-        while True:
-            batch = await asyncio.to_thread(next, batches, None)
-            if batch is None:
-                break
-            begin, row = row, row + batch.num_rows
-            if row <= first_row:
-                continue
-            if begin < first_row:
-                batch, begin = batch.slice(first_row - begin), first_row
-            shown = await asyncio.to_thread(self._obliged, plan, ordinal, batch, withdrawn.now() if ordinal else None)
-            await sender.send(ordinal, begin, row, shown)
+        # The next frames are made in a thread while the present ones are sealed and sent.
+        making = self._making(plan, ordinal, batches, row, first_row, withdrawn)
+        try:
+            while (made := await making) is not None:
+                row, frames = made
+                making = self._making(plan, ordinal, batches, row, first_row, withdrawn)
+                await sender.send(ordinal, row, frames)
+        finally:
+            making.cancel()
         await sender.end_part(ordinal, row, table_done=True)
+
+    def _making(
+        self,
+        plan: TransferPlan,
+        ordinal: int,
+        batches: Iterator[pa.RecordBatch],
+        row: int,
+        first_row: int,
+        withdrawn: _Withdrawn,
+    ) -> asyncio.Task[tuple[int, list[_Frame]] | None]:
+        gone = withdrawn.now() if ordinal else None
+
+        def make() -> tuple[int, list[_Frame]] | None:
+            """The source row after the next batch, and its frames; None at the end of the table."""
+            begin = row
+            while (batch := next(batches, None)) is not None:
+                end = begin + batch.num_rows
+                if end > first_row:
+                    start = max(begin, first_row)
+                    shown = self._obliged(plan, ordinal, batch.slice(start - begin), gone)
+                    return end, _frames(ordinal, start, end, shown)
+                begin = end
+            return None
+
+        return asyncio.get_running_loop().create_task(asyncio.to_thread(make))
 
     def _batches(self, plan: TransferPlan, ordinal: int) -> Iterator[pa.RecordBatch]:
         size = plan.stored.batch_rows[ordinal]
@@ -262,23 +285,13 @@ class _Sender:
         self._part_bytes = 0
         self._part_rows = 0
 
-    async def send(self, ordinal: int, first_row: int, end_row: int, batch: pa.RecordBatch) -> None:
-        """One batch, in two if it is too large for a frame."""
-        if batch.num_rows:
-            frame = await asyncio.to_thread(_frame, ordinal, first_row, end_row, batch)
-            if len(frame) > _MAX_FRAME_BYTES:
-                if batch.num_rows == 1:
-                    raise ExchangeFailed(
-                        "One record is larger than a frame of 4 MiB; it cannot be transferred.", code="TOO_LARGE"
-                    )
-                half = batch.num_rows // 2
-                await self.send(ordinal, first_row, first_row, batch.slice(0, half))
-                await self.send(ordinal, first_row, end_row, batch.slice(half))
-                return
-            await self._session.send(FrameType.RAW_BATCH, frame)
-            self._frames.append(sm3(frame))
-            self._part_bytes += len(frame)
-            self._part_rows += batch.num_rows
+    async def send(self, ordinal: int, end_row: int, frames: list[_Frame]) -> None:
+        """The frames of one batch."""
+        for frame in frames:
+            await self._session.send(FrameType.RAW_BATCH, frame.payload)
+            self._frames.append(frame.digest)
+            self._part_bytes += len(frame.payload)
+            self._part_rows += frame.rows
         if self._part_bytes >= PART_TARGET_BYTES:
             await self.end_part(ordinal, end_row, table_done=False)
 
@@ -340,6 +353,31 @@ class _Withdrawn:
             if view is None or view.revoked_ms is not None:
                 gone.append(code)
         return gone
+
+
+@dataclass(frozen=True)
+class _Frame:
+    """A frame's payload, its SM3 and how many rows it has."""
+
+    payload: bytes
+    digest: bytes
+    rows: int
+
+
+def _frames(ordinal: int, first_row: int, end_row: int, batch: pa.RecordBatch) -> list[_Frame]:
+    """One batch as frames: none if it is empty, halves if it is too large for one."""
+    if batch.num_rows == 0:
+        return []
+    payload = _frame(ordinal, first_row, end_row, batch)
+    if len(payload) <= _MAX_FRAME_BYTES:
+        return [_Frame(payload, sm3(payload), batch.num_rows)]
+    if batch.num_rows == 1:
+        raise ExchangeFailed("One record is larger than a frame of 4 MiB; it cannot be transferred.", code="TOO_LARGE")
+    half = batch.num_rows // 2
+    return [
+        *_frames(ordinal, first_row, first_row, batch.slice(0, half)),
+        *_frames(ordinal, first_row, end_row, batch.slice(half)),
+    ]
 
 
 def _frame(ordinal: int, first_row: int, end_row: int, batch: pa.RecordBatch) -> bytes:
