@@ -41,7 +41,10 @@ class _GrpcStream:
         try:
             await self._call.write(node_pb2.RelayFrame(frame=data))
         except grpc.RpcError as error:
-            raise from_rpc(error) from error
+            failure = from_rpc(error)
+            if failure.code == "INTERNAL":  # the transport broke, not the exchange: attach again
+                raise HubUnavailable("The relay ended the connection; the node attaches again.") from error
+            raise failure from error
         except asyncio.InvalidStateError as error:  # the stream ended meanwhile
             raise HubUnavailable("The relay ended the connection; the node attaches again.") from error
 

@@ -151,6 +151,10 @@ class Session:
             self._window.clear()
             await self._window.wait()
             self._check()
+        # Whoever stops waiting does not stop the write: a cancelled write would cancel the stream, and a second one beside it fails.
+        await asyncio.shield(self._send_in_turn(channel, frame_type, payload))
+
+    async def _send_in_turn(self, channel: SecureChannel | None, frame_type: FrameType, payload: bytes) -> None:
         async with self._sending:
             if channel is None or channel is not self._channel:
                 raise PeerRestarted
@@ -183,9 +187,8 @@ class Session:
         if self._channel is not None and self._stream is not None and self._failure is None:
             with suppress(Exception):
                 kind = FrameType.ERROR if failure is not None else FrameType.CLOSE
-                await asyncio.wait_for(
-                    self._write_sealed(self._channel, kind, encode(failure) if failure is not None else b""), 2.0
-                )
+                last = encode(failure) if failure is not None else b""
+                await asyncio.wait_for(self._send_in_turn(self._channel, kind, last), 2.0)
                 await asyncio.sleep(0)
         if self._stream is not None:
             self._stream.cancel()
