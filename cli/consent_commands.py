@@ -269,7 +269,7 @@ def _from_terms(
     *,
     separate: bool,
 ) -> ConsentDocument:
-    from nodes.local_api import NOTICE
+    from consent.notice import NOTICE
 
     if not to:
         raise CliError("INVALID_ARGUMENT", "Say who may use the data: --to MEMBER.")

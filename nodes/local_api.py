@@ -22,12 +22,12 @@ from consent.documents import (
     ConsentRequest,
     ItemScope,
     Limits,
-    NoticePart,
     PurposePart,
     encode,
     parse_request,
 )
 from consent.errors import ConsentError
+from consent.notice import NOTICE
 from nodes.agent import Agent
 from nodes.connection import CALL_TIMEOUT_S
 from nodes.errors import ERROR_METADATA_KEY, NodeError, UseRefused
@@ -36,7 +36,6 @@ from nodes.local_messages import items_of, product_of, progress_of, purpose_of, 
 from nodes.products import load_products
 from trust.document import sign_document
 from trust.errors import TrustError
-from trust.suite import sm3
 
 log = logging.getLogger(__name__)
 
@@ -53,13 +52,6 @@ STATUS_OF: Final = {
     "UNAVAILABLE": grpc.StatusCode.UNAVAILABLE,
     "DISK_FULL": grpc.StatusCode.RESOURCE_EXHAUSTED,
 }
-NOTICE_TEXT: Final = (
-    "Your data named below is given by its provider to the institution named below, for the purpose and time named below. "
-    "The hub between them relays encrypted data and learns who exchanged how much with whom and when. "
-    "In a query or raw transfer the institution learns the values; in verification it learns yes or no, or a band. "
-    "You can withdraw at any time; what was used before stays used, and every use is in a log that you can verify."
-)
-NOTICE: Final = NoticePart(notice_id="exchange-notice", version="1", sm3=sm3(NOTICE_TEXT.encode()).hex(), language="en")
 
 
 class LocalApi(agent_pb2_grpc.AgentServicer):

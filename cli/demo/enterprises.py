@@ -29,9 +29,9 @@ from consent.documents import (
     SubjectPart,
     encode,
 )
+from consent.notice import NOTICE
 from consent.registration import SUBJECT_REGISTRATION_TYPE, SubjectRegistration
 from nodes.credentials import HubFacts
-from nodes.local_api import NOTICE
 from trust.document import sign_document
 from trust.sm2 import PrivateKey
 

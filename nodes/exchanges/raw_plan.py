@@ -13,7 +13,6 @@ A plan that exists is loaded and spends nothing again.
 
 from __future__ import annotations
 
-import os
 import secrets
 import sqlite3
 from collections import Counter
@@ -34,22 +33,13 @@ from consent.selection import Selection, select_subjects
 from consent.usage import BatchCommitment, ExchangeRequest, Receipt, SubjectTree, SubjectUse
 from nodes.errors import UseRefused
 from nodes.exchanges.frames import PlannedItem
+from nodes.exchanges.permitted import CONSENTS_SCHEMA, CONSENTS_TABLE, permitted_table, read_table, write_table
 from nodes.exchanges.terms import ExchangeTerms
 from nodes.outbox import write_receipt
 from nodes.policy import counts_reader
 from nodes.replica import Replica
 from nodes.store import Store
 
-CONSENTS_TABLE: Final = "consents"
-CONSENTS_SCHEMA: Final = pa.schema(
-    [
-        ("uscc", pa.string()),
-        ("consent_id", pa.string()),
-        ("record_count", pa.int64()),
-        ("salt", pa.string()),
-        ("delete_by_ms", pa.int64()),
-    ]
-)
 FRAME_ROWS_LIMIT: Final = 1 << 17
 _FRAME_BYTES: Final = 1 << 20
 
@@ -129,7 +119,7 @@ class Planner:
         """The plan of this exchange. Raises UseRefused if no subject is left, with the most frequent reason; that is recorded too."""
         found = await self._store.read(lambda connection: _find(connection, terms.exchange_id))
         if found is not None:
-            return TransferPlan(stored=found, permitted=_read_table(self._file(terms.exchange_id)))
+            return TransferPlan(stored=found, permitted=read_table(self._file(terms.exchange_id)))
         request = terms.request
         uses = tuple(self._explicit(use) for use in request.items)
         now_ms = self._clock()
@@ -178,7 +168,7 @@ class Planner:
             )
             for subject in ordered
         ]
-        permitted = _permitted_table(subject_uses, [subject.delete_by_ms for subject in ordered])
+        permitted = permitted_table(subject_uses, [subject.delete_by_ms for subject in ordered])
         encoded = [encode(use) for use in subject_uses]
         commitment = SubjectTree(encoded).commitment
         stored = StoredPlan(
@@ -204,7 +194,7 @@ class Planner:
             batch_root=commitment.root,
             receipt_id=self._new_id(),
         )
-        _write_table(self._file(terms.exchange_id), permitted)
+        write_table(self._file(terms.exchange_id), permitted)
         spends = [record_id for subject in ordered for record_id in subject.record_ids]
         receipt = self._receipt(terms.request, stored, commitment, sum(rows.values()), now_ms)
         await self._store.write(
@@ -318,19 +308,6 @@ def batch_receipt(
     )
 
 
-def _permitted_table(uses: list[SubjectUse], delete_by: list[int]) -> pa.Table:
-    return pa.table(
-        [
-            [use.uscc for use in uses],
-            [use.consent_id for use in uses],
-            [use.record_count for use in uses],
-            [use.salt for use in uses],
-            delete_by,
-        ],
-        schema=CONSENTS_SCHEMA,
-    )
-
-
 def _commit(
     connection: sqlite3.Connection,
     terms: ExchangeTerms,
@@ -396,19 +373,3 @@ def _all_counts(connection: sqlite3.Connection) -> Callable[[str, int | None], U
         return UseCounts(total=totals.get(record_id, 0), in_window=in_window)
 
     return counts
-
-
-def _write_table(path: Path, table: pa.Table) -> None:
-    path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-    temporary = path.with_suffix(".tmp")
-    with temporary.open("wb") as file, pa.ipc.new_file(file, table.schema) as writer:
-        writer.write_table(table)
-        writer.close()
-        file.flush()
-        os.fsync(file.fileno())
-    temporary.replace(path)
-
-
-def _read_table(path: Path) -> pa.Table:
-    with pa.memory_map(str(path)) as source:
-        return pa.ipc.open_file(source).read_all()

@@ -37,7 +37,8 @@ from nodes.exchanges.frames import (
     decode_batch,
     encode,
 )
-from nodes.exchanges.raw_plan import CONSENTS_TABLE, batch_receipt
+from nodes.exchanges.permitted import CONSENTS_TABLE
+from nodes.exchanges.raw_plan import batch_receipt
 from nodes.exchanges.session import PeerRestarted, Session
 from nodes.exchanges.terms import ExchangeTerms
 from nodes.exchanges.transfer_files import (
