@@ -11,6 +11,7 @@ from cli import (
     bench_commands,
     consent_commands,
     demo_commands,
+    doctor_command,
     enterprise_commands,
     hub_commands,
     node_commands,
@@ -41,7 +42,7 @@ app.add_typer(audit_commands.app, name="audit")
 demo_commands.add_to(app)
 bench_commands.add_to(app)
 # Modules that add their commands to a group when they are imported.
-CONTINUED = (review_commands, node_work_commands)
+CONTINUED = (review_commands, node_work_commands, doctor_command)
 
 
 def _version(wanted: bool) -> None:
