@@ -80,7 +80,8 @@ def for_node(
         if row.provider_node == node_id and not State(row.state).final:
             # Also of what it joined before: it may have been restarted, or the requester goes on with a new ticket.
             heard.append(Invited(request=bytes(row.request), ticket=bytes(row.ticket)))
-            continue
+            if row.state in {State.OPENED, State.WAITING_APPROVAL}:
+                continue
         heard.append(Updated(exchange_id=row.exchange_id, state=row.state, reason=row.reason))
     if len(rows) == PAGE:
         return heard, rows[-1].change
