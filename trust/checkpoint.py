@@ -47,14 +47,8 @@ class Checkpoint:
     time_ms: int
 
     def __post_init__(self) -> None:
-        if (
-            not 0 < len(self.origin) <= MAX_ORIGIN_LENGTH
-            or not self.origin.isprintable()
-            or " " in self.origin
-        ):
-            raise _malformed(
-                f"its origin must be 1 to {MAX_ORIGIN_LENGTH} printable characters without spaces"
-            )
+        if not 0 < len(self.origin) <= MAX_ORIGIN_LENGTH or not self.origin.isprintable() or " " in self.origin:
+            raise _malformed(f"its origin must be 1 to {MAX_ORIGIN_LENGTH} printable characters without spaces")
         if not 0 <= self.size <= MAX_SIZE:
             raise _malformed(f"its size {self.size} is not between 0 and {MAX_SIZE}")
         if len(self.root) != HASH_SIZE:
@@ -127,15 +121,11 @@ def extends(old: Checkpoint, new: Checkpoint, path: Sequence[bytes]) -> None:
     that does not hold.
     """
     if new.origin != old.origin:
-        raise LogInconsistent(
-            f"a checkpoint of log {new.origin} was presented as the next one of log {old.origin}"
-        )
+        raise LogInconsistent(f"a checkpoint of log {new.origin} was presented as the next one of log {old.origin}")
     if new.size < old.size:
         raise _alarm(new, f"went back from {old.size} entries to {new.size}: entries are being hidden")
     if new.time_ms < old.time_ms:
-        raise _alarm(
-            new, f"went back in time by {old.time_ms - new.time_ms} ms: an old checkpoint is being served"
-        )
+        raise _alarm(new, f"went back in time by {old.time_ms - new.time_ms} ms: an old checkpoint is being served")
     verify_consistency(old.size, new.size, path, old.root, new.root)
 
 

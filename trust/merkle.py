@@ -57,10 +57,7 @@ def subtree_root(hashes: bytes) -> bytes:
     """
     while len(hashes) > HASH_SIZE:
         hashes = b"".join(
-            [
-                sm3(_NODE_PREFIX + hashes[at : at + 2 * HASH_SIZE])
-                for at in range(0, len(hashes), 2 * HASH_SIZE)
-            ]
+            [sm3(_NODE_PREFIX + hashes[at : at + 2 * HASH_SIZE]) for at in range(0, len(hashes), 2 * HASH_SIZE)]
         )
     return hashes
 
@@ -102,9 +99,7 @@ class Frontier:
         """Append one leaf hash (32 bytes; `leaf_hash` makes it). Raises LogInconsistent if it is no hash."""
         require_hash(leaf, "leaf to append")
         if self._size == MAX_SIZE:
-            raise LogInconsistent(
-                f"a log holds at most {MAX_SIZE} entries; start a new log under another origin"
-            )
+            raise LogInconsistent(f"a log holds at most {MAX_SIZE} entries; start a new log under another origin")
         # A set low bit of the size is a finished left sibling that waits for the node at hand.
         carry = self._size
         while carry & 1:
@@ -163,9 +158,7 @@ def inclusion_ranges(index: int, size: int) -> list[Range]:
     Raises OutsideLog unless 0 <= index < size.
     """
     if not 0 <= index < size <= MAX_SIZE:
-        raise OutsideLog(
-            f"no inclusion proof of entry {index} in a log of {size}; ask for an index below the size"
-        )
+        raise OutsideLog(f"no inclusion proof of entry {index} in a log of {size}; ask for an index below the size")
     begin, end = 0, size
     ranges: list[Range] = []
     while end - begin > 1:
@@ -233,9 +226,7 @@ def inclusion_path(leaf_hashes: Sequence[bytes], index: int, size: int | None = 
     return path_of(inclusion_ranges(index, size), _reader_of(leaf_hashes))
 
 
-def consistency_path(
-    leaf_hashes: Sequence[bytes], old_size: int, size: int | None = None
-) -> tuple[bytes, ...]:
+def consistency_path(leaf_hashes: Sequence[bytes], old_size: int, size: int | None = None) -> tuple[bytes, ...]:
     """Return the path that proves the first `size` leaf hashes (default: all) to extend the first `old_size`.
 
     Raises OutsideLog unless 0 <= old_size <= size <= len(leaf_hashes).
@@ -250,9 +241,7 @@ def verify_inclusion(leaf: bytes, index: int, size: int, path: Sequence[bytes], 
     Raises LogInconsistent if it is not proved, whatever the reason.
     """
     if not 0 <= index < size <= MAX_SIZE:
-        raise LogInconsistent(
-            f"an inclusion proof names entry {index} of a log of {size}; reject its sender's claim"
-        )
+        raise LogInconsistent(f"an inclusion proof names entry {index} of a log of {size}; reject its sender's claim")
     _require_hashes([leaf, root, *path])
     node, last, computed = index, size - 1, leaf
     for sibling in path:
@@ -269,14 +258,10 @@ def verify_inclusion(leaf: bytes, index: int, size: int, path: Sequence[bytes], 
     if last != 0:
         raise _unproved(f"entry {index} of the log of {size}", "its path is too short")
     if not hmac.compare_digest(computed, root):
-        raise _unproved(
-            f"entry {index} of the log of {size}", f"its path ends in another root than {root.hex()}"
-        )
+        raise _unproved(f"entry {index} of the log of {size}", f"its path ends in another root than {root.hex()}")
 
 
-def verify_consistency(
-    old_size: int, new_size: int, path: Sequence[bytes], old_root: bytes, new_root: bytes
-) -> None:
+def verify_consistency(old_size: int, new_size: int, path: Sequence[bytes], old_root: bytes, new_root: bytes) -> None:
     """Check that the tree of `new_size` leaves only appended to the one of `old_size` (RFC 9162, 2.1.4.2).
 
     Everything extends the empty log, and for equal sizes the roots must be equal; both with an empty path.
@@ -340,9 +325,7 @@ def _require_hashes(values: Sequence[bytes]) -> None:
 
 
 def _unproved(claim: str, reason: str) -> LogInconsistent:
-    return LogInconsistent(
-        f"not proved: {claim}; {reason}. Do not rely on this log until an operator has looked"
-    )
+    return LogInconsistent(f"not proved: {claim}; {reason}. Do not rely on this log until an operator has looked")
 
 
 def _split(length: int) -> int:

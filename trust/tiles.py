@@ -104,9 +104,7 @@ class TiledLog:
             if len(leaves.hashes) == TILE_BYTES:
                 self._close(edges, 0)
         if self._size + added > MAX_SIZE:
-            raise LogInconsistent(
-                f"a log holds at most {MAX_SIZE} entries; start a new log under another origin"
-            )
+            raise LogInconsistent(f"a log holds at most {MAX_SIZE} entries; start a new log under another origin")
         if added:
             for level, edge in edges.items():
                 if edge.hashes:
@@ -137,9 +135,7 @@ class TiledLog:
         if size is None:
             return self._size
         if not 0 <= size <= self._size:
-            raise OutsideLog(
-                f"size {size} was asked for, the log has {self._size} entries; ask for one it has had"
-            )
+            raise OutsideLog(f"size {size} was asked for, the log has {self._size} entries; ask for one it has had")
         return size
 
     def _reader(self) -> Callable[[int, int], bytes]:
