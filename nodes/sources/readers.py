@@ -64,7 +64,9 @@ def _files(
 def _as_utf8(path: Path, declared: str, scratch: Path) -> tuple[str, Path]:
     """The file's encoding, and the file itself or a copy in UTF-8."""
     encoding = _detect(path) if declared == "auto" else codecs.lookup(declared).name
-    if encoding == "utf-8" and not path.open("rb").read(3).startswith(codecs.BOM_UTF8) and _is_utf8(path):
+    with path.open("rb") as file:
+        marked = file.read(3).startswith(codecs.BOM_UTF8)
+    if encoding == "utf-8" and not marked and _is_utf8(path):
         return encoding, path
     copy = scratch / f"{path.name}.utf8"
     with (
