@@ -237,7 +237,7 @@ def _converted(column: Column, text: str) -> str:
         number = Decimal(text)
         # A number of thousands of digits is no number of this catalogue, and would cost as much as it is long.
         if not number.is_finite() or abs(number.adjusted()) > 40 or len(text) > 60:
-            return text[:60]
+            return text
         number = _EXACT.multiply(number, column.factor)
         if column.round:
             number = number.quantize(

@@ -2,10 +2,12 @@
 
 Rules:
 1. A source that cannot be read leaves its item as it was: queries go on seeing the snapshot before. Nothing is half loaded.
-2. Rows that break a rule are counted and left out; the good rows are kept (`check`).
-3. A row that stands twice in a source is kept once (duplicate). A row that several sources have in the same words is kept once
+2. Rows that break a rule are counted and left out; the good rows are kept (`check`). A source of which no row is good counts as one
+   that cannot be read: most likely its mapping is wrong, and an empty snapshot would say that no enterprise has a record.
+3. A row that stands twice in a source is kept once (duplicate); where the sources state a key, a source has one record a subject and
+   key, the first (duplicate-key). A row that several sources have in the same words is kept once
    (corroborated).
-4. Sources that tell different things of the same subject and key are a conflict: all rows are kept, and the conflict is told, for
+4. Sources whose sets of rows of the same subject and key differ are a conflict: all rows are kept, and the conflict is told, for
    later investigation (guideline 6.3). The key is the period of the record unless the sources state another.
 """
 
@@ -18,7 +20,9 @@ from pathlib import Path
 from typing import Any, Final
 
 import duckdb
+import numpy as np
 import pyarrow as pa
+from msgspec.structs import replace
 
 from consent.catalogue import Catalogue, Item
 from nodes.sources.check import ROW, check_batch
@@ -26,7 +30,7 @@ from nodes.sources.config import Source, load_config
 from nodes.sources.errors import SourceUnreadable
 from nodes.sources.expressions import cell, fast_value, identifier, literal, normalised, sql_type
 from nodes.sources.readers import text_batches
-from nodes.sources.report import Conflict, ItemOutcome, LoadOutcome, LoadReport, ReportBuilder, Rule
+from nodes.sources.report import Conflict, ItemOutcome, LoadOutcome, LoadReport, Rejection, ReportBuilder, Rule
 from nodes.sources.snapshot import Snapshot, write_snapshot
 
 _CONFLICT_EXAMPLES: Final = 100
@@ -46,12 +50,12 @@ def load_items(
         with _workspace(snapshots) as (connection, scratch):
             _create(connection, of_item[0].item)
             told = [_read(source, place, connection, scratch, now_ms) for place, source in enumerate(of_item)]
-            failed = [report for report in told if report.error_code]
-            if failed:
-                note = f"source {failed[0].source} could not be read; queries see the load before"
+            note = _obstacle(told)
+            if note:
                 outcomes.append(ItemOutcome(item_id=item_id, switched=False, note=note))
             else:
-                told = [_without_duplicates(report, place, connection) for place, report in enumerate(told)]
+                key = of_item[0].config.key
+                told = [_without_duplicates(report, place, key, connection) for place, report in enumerate(told)]
                 snapshot, outcome = _keep(
                     of_item, connection, snapshots, now_ms, sum(report.rejected for report in told)
                 )
@@ -67,8 +71,13 @@ def load_items(
 @contextmanager
 def _workspace(snapshots: Path) -> Iterator[tuple[duckdb.DuckDBPyConnection, Path]]:
     snapshots.mkdir(mode=0o700, parents=True, exist_ok=True)
+    # Nothing is fetched from a network while a node runs; DuckDB would.
+    offline: dict[str, str | bool | int | float | list[str]] = {
+        "autoinstall_known_extensions": "false",
+        "autoload_known_extensions": "false",
+    }
     with tempfile.TemporaryDirectory(dir=snapshots, prefix=".load-") as folder:
-        connection = duckdb.connect(str(Path(folder) / "work.duckdb"))
+        connection = duckdb.connect(str(Path(folder) / "work.duckdb"), config=offline)
         try:
             connection.execute(f"SET memory_limit = '{_MEMORY}'")
             connection.execute(f"SET temp_directory = {literal(folder)}")
@@ -86,14 +95,16 @@ def _create(connection: duckdb.DuckDBPyConnection, item: Item) -> None:
 def _read(source: Source, place: int, connection: duckdb.DuckDBPyConnection, scratch: Path, now_ms: int) -> LoadReport:
     builder, encoding, code, error = ReportBuilder(), "", "", ""
     accepted = 0
+    malformed: list[Rejection] = []
     reader = connection.cursor()
     try:
         row = 0
-        for told, texts in text_batches(source, reader, scratch):
+        for told, texts in text_batches(source, reader, scratch, malformed):
             encoding = told
             checked = check_batch(source, _typed(source, connection, texts, row), builder)
             row += texts.num_rows
             accepted += _insert(connection, source, place, checked)
+        _add_malformed(builder, malformed)
     except SourceUnreadable as failure:
         code, error = failure.code, failure.message
     finally:
@@ -114,6 +125,27 @@ def _read(source: Source, place: int, connection: duckdb.DuckDBPyConnection, scr
         error_code=code,
         error=error,
     )
+
+
+def _add_malformed(builder: ReportBuilder, malformed: list[Rejection]) -> None:
+    """Count lines that were no rows; the examples get the places that they have among them."""
+    skipped = np.array(sorted(each.row for each in malformed), dtype=np.int64)
+    gaps = skipped - np.arange(len(skipped))
+    builder.shift(lambda row: row + int(np.searchsorted(gaps, row, side="right")))
+    builder.rows += len(malformed)
+    builder.rejected += len(malformed)
+    builder.count(Rule.ROW, len(malformed))
+    builder.add(malformed)
+
+
+def _obstacle(reports: Sequence[LoadReport]) -> str:
+    """Why an item keeps the snapshot that it has (rules 1 and 2); empty if it does not."""
+    for report in reports:
+        if report.error_code:
+            return f"source {report.source} could not be read; queries see the load before"
+        if report.rows and not report.accepted:
+            return f"none of the {report.rows} rows of source {report.source} is good; queries see the load before"
+    return ""
 
 
 def _typed(source: Source, connection: duckdb.DuckDBPyConnection, texts: Any, first_row: int) -> Any:  # noqa: ANN401 - pyarrow
@@ -154,21 +186,27 @@ def _insert(connection: duckdb.DuckDBPyConnection, source: Source, place: int, c
     return int(checked.num_rows)
 
 
-def _without_duplicates(report: LoadReport, place: int, connection: duckdb.DuckDBPyConnection) -> LoadReport:
+def _without_duplicates(
+    report: LoadReport, place: int, key: tuple[str, ...], connection: duckdb.DuckDBPyConnection
+) -> LoadReport:
     """Rule 3 within one source."""
-    columns = _all_columns(connection)
+    groups = {Rule.DUPLICATE: _all_columns(connection)}
+    if key:
+        groups[Rule.DUPLICATE_KEY] = ", ".join(["uscc", *map(identifier, key)])
+    taken = {rule.value: _keep_first(connection, place, by) for rule, by in groups.items()}
+    by_rule = report.by_rule | {rule: count for rule, count in taken.items() if count}
+    lost = sum(taken.values())
+    return replace(report, accepted=report.accepted - lost, rejected=report.rejected + lost, by_rule=by_rule)
+
+
+def _keep_first(connection: duckdb.DuckDBPyConnection, place: int, by: str) -> int:
+    """Delete all but the first row of each group of one source; how many that were."""
     before = _one(connection, f"SELECT count(*) FROM good WHERE _source = {place}")
     connection.execute(
         f"DELETE FROM good WHERE _source = {place} AND {ROW} NOT IN "
-        f"(SELECT min({ROW}) FROM good WHERE _source = {place} GROUP BY {columns})"
+        f"(SELECT min({ROW}) FROM good WHERE _source = {place} GROUP BY {by})"
     )
-    twice = before - _one(connection, f"SELECT count(*) FROM good WHERE _source = {place}")
-    if not twice:
-        return report
-    from msgspec.structs import replace
-
-    by_rule = report.by_rule | {Rule.DUPLICATE.value: report.by_rule.get(Rule.DUPLICATE.value, 0) + twice}
-    return replace(report, accepted=report.accepted - twice, rejected=report.rejected + twice, by_rule=by_rule)
+    return before - _one(connection, f"SELECT count(*) FROM good WHERE _source = {place}")
 
 
 def _keep(
@@ -201,7 +239,9 @@ def _conflicts(sources: Sequence[Source], connection: duckdb.DuckDBPyConnection)
     values = ", ".join(identifier(field.name) for field in item.fields)
     groups = (
         f"SELECT {by}, list(DISTINCT _source) AS places FROM good GROUP BY {by} "
-        f"HAVING count(DISTINCT _source) > 1 AND count(DISTINCT ({values})) > 1"
+        f"HAVING count(DISTINCT _source) > 1 "
+        # Sources agree if each of them has each of the rows.
+        f"AND count(DISTINCT (_source, {values})) <> count(DISTINCT _source) * count(DISTINCT ({values}))"
     )
     total = _one(connection, f"SELECT count(*) FROM ({groups})")
     rows = connection.execute(f"{groups} ORDER BY {by} LIMIT {_CONFLICT_EXAMPLES}").fetchall()

@@ -3,11 +3,15 @@
 CSV and Parquet are read by DuckDB; SQLite by the standard library; PostgreSQL by psycopg (the extra `postgresql`);
 MySQL by DuckDB's own extension, which has to be installed once where the machine has no internet. A CSV file that is
 not UTF-8 is brought to UTF-8 first; bytes that are no character become U+FFFD, so that the cell is rejected and told.
+
+The dialect of a CSV file is what `sources.toml` states, never a guess from its first rows. A line that is no row (cells too few or too
+many, a quotation mark in a wrong place) is left out and told: read with good will, its values would stand in other columns.
 """
 
 from __future__ import annotations
 
 import codecs
+import csv
 import sqlite3
 from collections.abc import Iterable, Iterator
 from pathlib import Path
@@ -19,46 +23,100 @@ import pyarrow as pa
 from nodes.sources.config import Source
 from nodes.sources.errors import DriverMissing, SourceUnreadable
 from nodes.sources.expressions import identifier, literal
+from nodes.sources.report import Rejection, Rule, shape
 
 CHUNK_ROWS: Final = 65_536
-_ENCODINGS: Final = ("utf-8-sig", "gb18030")
+_HEADER_LIMIT: Final = 1 << 20
+_MALFORMED_LIMIT: Final = 100_000
+_MALFORMED: Final = {
+    "MISSING COLUMNS": "has fewer cells than the header has columns",
+    "TOO MANY COLUMNS": "has more cells than the header has columns; quote a text that holds the delimiter",
+    "UNQUOTED VALUE": "has a quotation mark in a wrong place, or never closed; what follows up to the next one is lost",
+    "LINE SIZE OVER MAXIMUM": "is longer than two million characters; a quotation mark before it may be unclosed",
+}
 
 
-def text_batches(source: Source, connection: duckdb.DuckDBPyConnection, scratch: Path) -> Iterator[tuple[str, Any]]:
-    """Yield (encoding, Arrow table of text columns `c0`: subject, `c1`…: the mapped columns). Raises SourceUnreadable."""
+def text_batches(
+    source: Source, connection: duckdb.DuckDBPyConnection, scratch: Path, malformed: list[Rejection]
+) -> Iterator[tuple[str, Any]]:
+    """Yield (encoding, Arrow table of text columns `c0`: subject, `c1`…: the mapped columns). Raises SourceUnreadable.
+
+    Lines that were no rows are in `malformed` when the last batch was taken.
+    """
     columns = [source.config.subject, *(column.column for column in source.columns)]
     try:
         if source.config.type in {"csv", "parquet"}:
-            yield from _files(source, columns, connection, scratch)
+            yield from _files(source, columns, connection, scratch, malformed)
         else:
             for rows in _rows(source, columns, connection):
                 yield "", _as_text(rows, len(columns))
-    except (duckdb.Error, sqlite3.Error, OSError, UnicodeError) as error:
+    except (duckdb.Error, sqlite3.Error, OSError, UnicodeError, LookupError) as error:
         raise SourceUnreadable(
             f"Source {source.name!r} cannot be read: {error}. Check its path, its columns and its rights."
         ) from error
 
 
 def _files(
-    source: Source, columns: list[str], connection: duckdb.DuckDBPyConnection, scratch: Path
+    source: Source,
+    columns: list[str],
+    connection: duckdb.DuckDBPyConnection,
+    scratch: Path,
+    malformed: list[Rejection],
 ) -> Iterator[tuple[str, Any]]:
     paths = sorted(source.path.parent.glob(source.path.name))
     if not paths:
         raise SourceUnreadable(f"Source {source.name!r}: there is no file {source.path}. Correct its path.")
-    for path in paths:
-        encoding = ""
+    rows = 0
+    for number, path in enumerate(paths):
+        encoding, table, before = "", f"rejects_{number}", rows + len(malformed)
         if source.config.type == "csv":
             encoding, readable = _as_utf8(path, source.config.encoding, scratch)
-            relation = (
-                f"read_csv({literal(str(readable))}, header=true, all_varchar=true, delim={literal(source.config.delimiter)}, "
-                "quote='\"', escape='\"', strict_mode=false, null_padding=true)"
-            )
+            relation = _csv_relation(source, columns, readable, table)
         else:
             relation = f"read_parquet({literal(str(path))})"
         wanted = ", ".join(f"CAST({identifier(name)} AS VARCHAR) AS c{place}" for place, name in enumerate(columns))
         batches: Any = connection.sql(f"SELECT {wanted} FROM {relation}").to_arrow_reader(CHUNK_ROWS)
         for batch in batches:
+            rows += batch.num_rows
             yield encoding, pa.Table.from_batches([batch])
+        if source.config.type == "csv":
+            malformed += _malformed(connection, table, before)
+
+
+def _csv_relation(source: Source, columns: list[str], file: Path, table: str) -> str:
+    with file.open(encoding="utf-8", newline="") as text:
+        names = next(csv.reader([text.readline(_HEADER_LIMIT)], delimiter=source.config.delimiter), [])
+    names = [name.strip() for name in names]
+    wrong = [name for name in dict.fromkeys(columns) if names.count(name) != 1]
+    if wrong:
+        raise SourceUnreadable(
+            f"Source {source.name!r}: its first line does not name the column {', '.join(wrong)} once; it names "
+            f"{', '.join(names)[:500]}. Correct the file, its delimiter, or sources.toml."
+        )
+    # Columns that nobody asked for may have any name, also the same one twice.
+    known = [name if name in columns else f"_{place}" for place, name in enumerate(names)]
+    types = ", ".join(f"{literal(name)}: 'VARCHAR'" for name in known)
+    return (
+        f"read_csv({literal(str(file))}, auto_detect=false, header=true, columns={{{types}}}, "
+        f"delim={literal(source.config.delimiter)}, quote='\"', escape='\"', strict_mode=true, store_rejects=true, "
+        f"rejects_table={literal(table)}, rejects_scan={literal(table + '_scan')}, rejects_limit={_MALFORMED_LIMIT})"
+    )
+
+
+def _malformed(connection: duckdb.DuckDBPyConnection, table: str, before: int) -> list[Rejection]:
+    """What DuckDB refused of a file that `before` rows of the source precede, told by place and form. The header is line 1."""
+    refused = connection.execute(f"SELECT line, error_type, csv_line FROM {table} ORDER BY line").fetchall()
+    found = {int(line): (kind, text) for line, kind, text in reversed(refused)}
+    return [
+        Rejection(
+            row=before + line - 1,
+            column="",
+            rule=Rule.ROW,
+            message=_MALFORMED.get(kind, "is no row"),
+            shown=shape(text or ""),
+        )
+        for line, (kind, text) in sorted(found.items())
+    ]
 
 
 def _as_utf8(path: Path, declared: str, scratch: Path) -> tuple[str, Path]:
@@ -111,7 +169,7 @@ def _rows(source: Source, columns: list[str], connection: duckdb.DuckDBPyConnect
         case "sqlite":
             if not source.path.exists():
                 raise SourceUnreadable(f"Source {source.name!r}: there is no file {source.path}. Correct its path.")
-            opened = sqlite3.connect(f"file:{source.path}?mode=ro", uri=True)
+            opened = sqlite3.connect(f"{source.path.resolve().as_uri()}?mode=ro", uri=True)
             try:
                 yield from _chunks(opened.execute(query))
             finally:
@@ -153,7 +211,13 @@ def _mysql(
         raise DriverMissing(
             "MySQL sources need DuckDB's mysql extension: run `INSTALL mysql` in DuckDB once, or copy the extension there."
         ) from error
-    connection.execute(f"ATTACH {literal(_url(source))} AS mysql_source (TYPE mysql, READ_ONLY)")
+    try:
+        connection.execute(f"ATTACH {literal(_url(source))} AS mysql_source (TYPE mysql, READ_ONLY)")
+    except duckdb.Error:
+        # DuckDB's message repeats the whole address, with its password: neither it nor its cause is told.
+        raise SourceUnreadable(
+            f"Source {source.name!r}: MySQL cannot be reached. Try the address with a client of MySQL on this machine."
+        ) from None
     try:
         table = origin if source.config.query is not None else f"mysql_source.{origin}"
         wanted = ", ".join(map(identifier, columns))

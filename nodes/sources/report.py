@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import unicodedata
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from enum import StrEnum
 from typing import Final
 
@@ -130,6 +130,10 @@ class ReportBuilder:
         """Count broken cells."""
         if cells:
             self.by_rule[rule.value] += cells
+
+    def shift(self, place_of: Callable[[int], int]) -> None:
+        """Correct the rows of the examples, once it is known which rows could not be read."""
+        self._examples = [msgspec.structs.replace(each, row=place_of(each.row)) for each in self._examples]
 
     def examples(self) -> tuple[Rejection, ...]:
         """The examples in the order of the rows."""

@@ -1,10 +1,13 @@
 """The snapshots that a node serves: one current one an item, and older ones for as long as a transfer holds them.
 
 A load switches an item in one step, in memory and on disk (`current.json`). A pin outlives restarts: it is a line in `pins.json`.
+Snapshots are plain data: one that is neither current nor pinned is deleted, at the latest when the set is opened again. One process
+has the folder, the one that holds the node's home.
 """
 
 from __future__ import annotations
 
+import shutil
 import threading
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -61,6 +64,7 @@ class SnapshotSet:
                 opened._current[item_id] = opened._open(item_id, digest)
             except SnapshotDamaged:
                 continue
+        opened._sweep()
         return opened
 
     def close(self) -> None:
@@ -76,6 +80,8 @@ class SnapshotSet:
             for snapshot in made:
                 before = self._current.get(snapshot.facts.item_id)
                 self._current[snapshot.facts.item_id] = snapshot
+                # The rows may have come back to what a transfer still holds: present and old are then the same files.
+                self._old.pop(snapshot.digest, None)
                 if before is not None and before.digest != snapshot.digest:
                     self._old[before.digest] = before
             _write(self._folder / _CURRENT, {item_id: each.digest for item_id, each in self._current.items()})
@@ -88,8 +94,9 @@ class SnapshotSet:
 
     def pin(self, item_id: str, holder: str) -> str:
         """Keep the present snapshot for a holder; its digest. Raises ItemNotLoaded."""
-        snapshot = self._now(item_id)
         with self._lock:
+            # Looked up under the lock: a load that ends now would delete what is not pinned yet.
+            snapshot = self._now(item_id)
             self._pins.setdefault(holder, {})[item_id] = snapshot.digest
             _write(self._folder / _PINS, self._pins)
         return snapshot.digest
@@ -146,8 +153,19 @@ class SnapshotSet:
             )
         return Snapshot(self._folder, facts)
 
+    def _sweep(self) -> None:
+        """Delete what an interrupted load or an earlier process left behind."""
+        present = {item_id: each.digest for item_id, each in self._current.items()}
+        needed = {f"{item_id}-{digest}" for held in (present, *self._pins.values()) for item_id, digest in held.items()}
+        for path in self._folder.iterdir():
+            if path.name.startswith(".load-"):
+                shutil.rmtree(path, ignore_errors=True)
+            elif path.suffix == ".tmp" or (path.name not in {_CURRENT, _PINS} and path.stem not in needed):
+                path.unlink(missing_ok=True)
+
     def _drop_unpinned(self) -> None:
         held = {digest for pins in self._pins.values() for digest in pins.values()}
+        held |= {snapshot.digest for snapshot in self._current.values()}
         for digest, snapshot in list(self._old.items()):
             if digest not in held:
                 del self._old[digest]
