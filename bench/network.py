@@ -18,6 +18,7 @@ from cli.demo.loans import product_toml, source_toml
 from cli.demo.network import Network, command
 from cli.secret import read_secret
 from nodes.agent import Agent, background_work, build
+from nodes.client import AgentClient
 from nodes.credentials import load_hub
 from nodes.settings import load_settings
 from trust.keyfile import load_private_key
@@ -45,7 +46,7 @@ def running_network(item: str, file: Path, *, providers: int = 1) -> Iterator[Ne
                     sources=source_toml(item, file, kind="parquet" if file.suffix == ".parquet" else "csv"),
                 )
                 (network.node_home(node) / "products.toml").write_text(product_toml(item, item), encoding="utf-8")
-                with network.agent(node) as agent:
+                with AgentClient(network.node_home(node), timeout_s=3600) as agent:
                     agent.call("LoadSources", agent_pb2.LoadSourcesRequest())
             with network.agent("tax-1") as agent:
                 agent.call("PublishOwnProducts", agent_pb2.PublishOwnProductsRequest())
