@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable
+from contextlib import suppress
 from typing import Final
 
 import grpc
@@ -11,7 +12,7 @@ from xinqiao.v1 import node_pb2
 
 from nodes.connection import HubConnection
 from nodes.errors import HubUnavailable, from_rpc
-from nodes.exchanges.session import RelayStream
+from nodes.exchanges.outgoing import RelayStream
 
 TICKET_METADATA: Final = "xinqiao-ticket-bin"
 
@@ -59,6 +60,10 @@ class _GrpcStream:
         except asyncio.InvalidStateError:
             return None
         return message.frame if isinstance(message, node_pb2.RelayFrame) else None
+
+    async def finish(self) -> None:
+        with suppress(grpc.RpcError, asyncio.InvalidStateError):  # the stream ended meanwhile
+            await self._call.done_writing()
 
     def cancel(self) -> None:
         self._call.cancel()

@@ -1,12 +1,6 @@
 """The conversation of two nodes inside one exchange: encrypted end to end, ordered, surviving lost connections.
 
-What travels through the relay is one byte that says which of three things follows:
-
-    0 handshake   a message of `trust.handshake`; a first one also says "I hold no keys (any more)"
-    1 resumption  epoch and the next sequence number expected: "I still hold the keys, go on from here"
-    2 sealed      a frame of the secure channel
-
-Rules, in this order:
+What travels through the relay is told in `outgoing`. Rules, in this order:
 1. Whoever attaches with keys resumes; whoever attaches without (first time, or after a restart) shakes hands anew.
 2. A resumption at the epoch that both hold sends again, byte for byte, what the other has not seen; the channel drops repetitions
    only then.
@@ -30,6 +24,7 @@ from typing import Literal, Protocol
 
 from nodes.errors import ExchangeFailed, NodeError
 from nodes.exchanges.frames import Failure, FrameType, decode, encode
+from nodes.exchanges.outgoing import MessageKind, Outgoing, RelayStream, frames_of, malformed_message
 from trust.channel import SecureChannel
 from trust.errors import TrustError
 from trust.handshake import ChannelContext, Handshake
@@ -37,31 +32,17 @@ from trust.sm2 import PrivateKey, PublicKey
 
 log = logging.getLogger(__name__)
 
-_HANDSHAKE, _RESUME, _SEALED = 0, 1, 2
-_RESUME_FORM = struct.Struct(">BIQ")
+_HANDSHAKE, _RESUMPTION, _SEALED = (bytes((kind,)) for kind in MessageKind)
+_RESUMPTION_FORM = struct.Struct(">IQ")
 
 _ACK_EVERY_FRAMES = 64
 _ACK_EVERY_BYTES = 512 << 10  # below the smallest window that can be configured, or a sender would wait for ever
+_LAST_WORD_S = 2.0
+_LOOK_EVERY_S = 0.5
 
 
 class PeerRestarted(Exception):
     """The other node lost its keys; what was under way must be taken up again."""
-
-
-class RelayStream(Protocol):
-    """One attachment to the relay."""
-
-    async def write(self, data: bytes) -> None:
-        """Send one message. Raises NodeError."""
-        ...
-
-    async def read(self) -> bytes | None:
-        """The next message, or None when the relay or the other node went away."""
-        ...
-
-    def cancel(self) -> None:
-        """Let go of the attachment."""
-        ...
 
 
 class Relay(Protocol):
@@ -92,7 +73,7 @@ class SessionLimits:
     reconnect_s: float = 60.0
     backoff_s: float = 0.05
     window_bytes: int = 32 << 20
-    inbox_frames: int = 16
+    inbox_bytes: int = 8 << 20
 
 
 class Session:
@@ -116,10 +97,14 @@ class Session:
         self._channel: SecureChannel | None = None
         self._handshake: Handshake | None = None
         self._stream: RelayStream | None = None
-        self._inbox: asyncio.Queue[tuple[int, bytes] | Exception] = asyncio.Queue(self._limits.inbox_frames)
+        self._outgoing: Outgoing | None = None
+        self._inbox: asyncio.Queue[tuple[int, bytes] | Exception] = asyncio.Queue()
+        self._inbox_bytes = 0
+        self._taken = asyncio.Event()
+        self._detached = asyncio.Event()
+        self._detached.set()
         self._ready = asyncio.Event()
         self._window = asyncio.Event()
-        self._sending = asyncio.Lock()
         self._failure: Exception | None = None
         self._closing = False
         self._unacked_frames = 0
@@ -151,14 +136,11 @@ class Session:
             self._window.clear()
             await self._window.wait()
             self._check()
-        # Whoever stops waiting does not stop the write: a cancelled write would cancel the stream, and a second one beside it fails.
-        await asyncio.shield(self._send_in_turn(channel, frame_type, payload))
-
-    async def _send_in_turn(self, channel: SecureChannel | None, frame_type: FrameType, payload: bytes) -> None:
-        async with self._sending:
-            if channel is None or channel is not self._channel:
-                raise PeerRestarted
-            await self._write_sealed(channel, frame_type, payload)
+        if channel is None or channel is not self._channel:
+            raise PeerRestarted
+        self._seal(channel, frame_type, payload)
+        if self._outgoing is not None:
+            await self._outgoing.room()
 
     async def send_message(self, frame_type: FrameType, message: object) -> None:
         """Send a control payload."""
@@ -172,6 +154,8 @@ class Session:
         if isinstance(item, Exception):
             raise item
         frame_type, payload = item
+        self._inbox_bytes -= len(payload)
+        self._taken.set()
         if frame_type == FrameType.ERROR:
             failure = decode(payload, Failure)
             raise ExchangeFailed(
@@ -182,16 +166,24 @@ class Session:
         return frame_type, payload
 
     async def close(self, failure: Failure | None = None) -> None:
-        """Tell the other node that this is the end, and end."""
+        """Tell the other node that this is the end, wait until it has let go, and end."""
         self._closing = True
-        if self._channel is not None and self._stream is not None and self._failure is None:
-            with suppress(Exception):
-                kind = FrameType.ERROR if failure is not None else FrameType.CLOSE
-                last = encode(failure) if failure is not None else b""
-                await asyncio.wait_for(self._send_in_turn(self._channel, kind, last), 2.0)
-                await asyncio.sleep(0)
+        stream, outgoing = self._stream, self._outgoing
+        if stream is not None and outgoing is not None and self._ready.is_set() and self._failure is None:
+            with suppress(TimeoutError, NodeError, TrustError):
+                async with asyncio.timeout(_LAST_WORD_S):
+                    await self._say_last(stream, outgoing, failure)
         if self._stream is not None:
             self._stream.cancel()
+
+    async def _say_last(self, stream: RelayStream, outgoing: Outgoing, failure: Failure | None) -> None:
+        if self._channel is None:
+            return
+        kind = FrameType.CLOSE if failure is None else FrameType.ERROR
+        self._seal(self._channel, kind, b"" if failure is None else encode(failure))
+        await outgoing.flush()
+        await stream.finish()
+        await self._detached.wait()  # the relay ends our side when the other has everything
 
     def wait_longer(self, seconds: float) -> None:
         """The other node's operator has to approve first: wait for it up to this long."""
@@ -227,8 +219,8 @@ class Session:
                     code="PEER_OFFLINE",
                 )
             try:
-                async with self._attached() as stream:
-                    await self._converse(stream)
+                async with self._attached() as (stream, outgoing):
+                    await self._converse(stream, outgoing)
             except NodeError as error:
                 if not error.retryable:
                     raise
@@ -246,53 +238,61 @@ class Session:
         return was
 
     @asynccontextmanager
-    async def _attached(self) -> AsyncIterator[RelayStream]:
+    async def _attached(self) -> AsyncIterator[tuple[RelayStream, Outgoing]]:
         stream = await self._relay.attach(self._terms.exchange_id)
         self._stream = stream
+        outgoing = self._outgoing = Outgoing(stream)
+        self._detached.clear()
         try:
-            yield stream
+            yield stream, outgoing
         finally:
-            self._stream = None
+            self._stream = self._outgoing = None
             self._ready.clear()
+            self._detached.set()
             stream.cancel()
 
-    async def _converse(self, stream: RelayStream) -> None:
+    async def _converse(self, stream: RelayStream, outgoing: Outgoing) -> None:
         """Rule 1, then read until the stream ends, or until the other node has not answered for too long."""
         self._handshake = None
         if self._channel is not None:
-            await stream.write(_RESUME_FORM.pack(_RESUME, self._epoch, self._channel.next_expected))
+            outgoing.add(MessageKind.RESUMPTION, _RESUMPTION_FORM.pack(self._epoch, self._channel.next_expected))
         else:
-            await self._start_handshake(stream)
-        reading = asyncio.ensure_future(stream.read())
+            self._start_handshake(outgoing)
+        writing = asyncio.ensure_future(outgoing.run())
+        reading = asyncio.ensure_future(self._read(stream, outgoing))
         try:
-            while True:
-                while not self._ready.is_set() and not reading.done():
-                    if asyncio.get_running_loop().time() > (self._patience_until or 0.0):
-                        return
-                    await asyncio.wait({reading}, timeout=0.5)
-                data = await reading
-                if data is None:
+            while not reading.done():
+                due = {reading} if writing.done() else {reading, writing}
+                await asyncio.wait(due, timeout=_LOOK_EVERY_S, return_when=asyncio.FIRST_COMPLETED)
+                if writing.done():
+                    writing.result()
+                if not self._ready.is_set() and asyncio.get_running_loop().time() > (self._patience_until or 0.0):
                     return
-                await self._handle(stream, data)
-                reading = asyncio.ensure_future(stream.read())
+            reading.result()
         finally:
             reading.cancel()
+            writing.cancel()
+            await asyncio.gather(reading, writing, return_exceptions=True)
 
-    async def _handle(self, stream: RelayStream, data: bytes) -> None:
-        kind = data[0] if data else -1
-        if kind == _SEALED and self._channel is not None and self._ready.is_set():
-            await self._deliver(self._channel, data)
+    async def _read(self, stream: RelayStream, outgoing: Outgoing) -> None:
+        while (message := await stream.read()) is not None:
+            await self._handle(outgoing, message)
+
+    async def _handle(self, outgoing: Outgoing, message: bytes) -> None:
+        kind, body = message[:1], message[1:]
+        if kind == _SEALED:
+            if self._channel is not None and self._ready.is_set():
+                for frame in frames_of(message):
+                    await self._deliver(self._channel, frame)
         elif kind == _HANDSHAKE:
-            await self._shake(stream, data[1:])
-        elif kind == _RESUME and len(data) == _RESUME_FORM.size:
-            await self._resume(stream, data)
-        elif kind not in (_SEALED, _RESUME):
-            raise ExchangeFailed(
-                "The relay delivered something that is no message of this protocol; the exchange was ended."
-            )
+            self._shake(outgoing, body)
+        elif kind == _RESUMPTION and len(body) == _RESUMPTION_FORM.size:
+            self._resume(outgoing, *_RESUMPTION_FORM.unpack(body))
+        else:
+            raise malformed_message()
 
-    async def _deliver(self, channel: SecureChannel, data: bytes) -> None:
-        opened = channel.open(memoryview(data)[1:])
+    async def _deliver(self, channel: SecureChannel, frame: memoryview) -> None:
+        opened = channel.open(frame)
         if opened is None:  # a repetition during resumption
             return
         frame_type, payload = opened
@@ -302,25 +302,22 @@ class Session:
             return
         self._unacked_frames += 1
         self._unacked_bytes += len(payload)
-        await self._inbox.put((frame_type, payload))
+        self._inbox_bytes += len(payload)
+        self._inbox.put_nowait((frame_type, payload))
         if self._unacked_frames >= _ACK_EVERY_FRAMES or self._unacked_bytes >= _ACK_EVERY_BYTES:
             self._unacked_frames = self._unacked_bytes = 0
-            async with self._sending:
-                if channel is self._channel:
-                    await self._write_sealed(channel, FrameType.ACK, channel.next_expected.to_bytes(8, "big"))
+            self._seal(channel, FrameType.ACK, channel.next_expected.to_bytes(8, "big"))
+        while self._inbox_bytes > self._limits.inbox_bytes and not self._closing:
+            self._taken.clear()
+            await self._taken.wait()
 
-    async def _write_sealed(self, channel: SecureChannel, frame_type: FrameType, payload: bytes) -> None:
+    def _seal(self, channel: SecureChannel, frame_type: FrameType, payload: bytes) -> None:
         """Seal first: if the connection is away the frame waits in the channel and is sent again on resumption."""
         frame = channel.seal(int(frame_type), payload)
-        stream = self._stream
-        if stream is not None and self._ready.is_set():
-            try:
-                await stream.write(b"\x02" + frame)
-            except NodeError as error:
-                if not error.retryable:
-                    raise
+        if self._outgoing is not None and self._ready.is_set():
+            self._outgoing.add(MessageKind.SEALED, frame)
 
-    async def _start_handshake(self, stream: RelayStream) -> None:
+    def _start_handshake(self, outgoing: Outgoing) -> Handshake:
         terms = self._terms
         context = ChannelContext(
             exchange_id=terms.exchange_id,
@@ -332,42 +329,38 @@ class Session:
         )
         self._handshake = Handshake(context, terms.role, self._identity, self._peer_identity)
         for message in self._handshake.step(None):
-            await stream.write(bytes((_HANDSHAKE,)) + message)
+            outgoing.add(MessageKind.HANDSHAKE, message)
+        return self._handshake
 
-    async def _shake(self, stream: RelayStream, message: bytes) -> None:
-        if self._handshake is None:  # the other node lost its keys: rule 3
-            self._ready.clear()
-            await self._start_handshake(stream)
+    def _shake(self, outgoing: Outgoing, message: bytes) -> None:
         handshake = self._handshake
-        if handshake is None:
-            raise ExchangeFailed("The handshake could not be started; the exchange was ended.")
+        if handshake is None:  # the other node lost its keys: rule 3
+            self._ready.clear()
+            handshake = self._start_handshake(outgoing)
         for answer in handshake.step(message):
-            await stream.write(bytes((_HANDSHAKE,)) + answer)
+            outgoing.add(MessageKind.HANDSHAKE, answer)
         if handshake.done:
             restarted = self._channel is not None
-            async with self._sending:
-                self._channel = SecureChannel(handshake.keys, self._terms.role)
-                self._epoch = handshake.keys.epoch
-                self._handshake = None
-                self._unacked_frames = self._unacked_bytes = 0
+            self._channel = SecureChannel(handshake.keys, self._terms.role)
+            self._epoch = handshake.keys.epoch
+            self._handshake = None
+            self._unacked_frames = self._unacked_bytes = 0
             self._become_ready()
             if restarted:
-                await self._inbox.put(PeerRestarted())
+                self._inbox.put_nowait(PeerRestarted())
 
-    async def _resume(self, stream: RelayStream, data: bytes) -> None:
-        _, epoch, next_expected = _RESUME_FORM.unpack(data)
+    def _resume(self, outgoing: Outgoing, epoch: int, next_expected: int) -> None:
         channel = self._channel
         if channel is None or self._handshake is not None:
             return  # we have said hello; the other side will shake hands
         if epoch != self._epoch:  # the last handshake was completed at one end only
-            await self._start_handshake(stream)
+            self._start_handshake(outgoing)
             return
-        async with self._sending:
-            channel.acknowledge(next_expected)
-            channel.resume()
-            for frame in channel.unacknowledged():
-                await stream.write(b"\x02" + frame)
-            self._become_ready()
+        channel.acknowledge(next_expected)
+        channel.resume()
+        for frame in channel.unacknowledged():
+            outgoing.add(MessageKind.SEALED, frame)
+        self._become_ready()
 
     def _become_ready(self) -> None:
         self._was_ready = True
@@ -378,8 +371,8 @@ class Session:
         self._failure = failure
         self._ready.set()
         self._window.set()
-        with suppress(asyncio.QueueFull):
-            self._inbox.put_nowait(failure)
+        self._taken.set()
+        self._inbox.put_nowait(failure)
 
     def _check(self) -> None:
         if self._failure is not None:

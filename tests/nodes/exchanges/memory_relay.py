@@ -73,6 +73,13 @@ class _End:
     async def read(self) -> bytes | None:
         return await self.inbox.get()
 
+    async def finish(self) -> None:
+        """The other end gets what was sent; then the pair is over, as at the hub."""
+        other = next((end for end in self.relay.ends.values() if end is not self), None)
+        if other is not None:
+            other.inbox.put_nowait(None)
+        self.inbox.put_nowait(None)
+
     def cancel(self) -> None:
         if self.relay.ends.get(self.name) is self:
             del self.relay.ends[self.name]

@@ -11,7 +11,7 @@ import pytest
 
 from nodes.errors import ExchangeFailed
 from nodes.exchanges.frames import Failure, FrameType
-from nodes.exchanges.session import PeerRestarted, Session, SessionLimits, SessionTerms
+from nodes.exchanges.session import PeerRestarted, Session, SessionClosed, SessionLimits, SessionTerms
 from tests.nodes.exchanges.memory_relay import MemoryRelay
 from trust.errors import FrameRejected, HandshakeFailed
 from trust.sm2 import PrivateKey
@@ -154,9 +154,25 @@ async def test_frames_in_another_order_end_the_session() -> None:
 
         relay.tamper = swap
         await bank.send(FrameType.QUERY_REQUEST, b"first")
+        await asyncio.sleep(0.05)  # in a message of its own
         await bank.send(FrameType.QUERY_REQUEST, b"second")
         with pytest.raises(FrameRejected):
             await asyncio.wait_for(tax.receive(), 5)
+
+
+async def test_the_last_word_arrives_and_both_ends_let_go() -> None:
+    relay = MemoryRelay()
+    bank, tax = end_of(relay, "requester"), end_of(relay, "provider")
+    async with running(bank, tax):
+        await bank.wait_ready()
+        await tax.wait_ready()
+        for number in range(100):
+            await tax.send(FrameType.QUERY_REPLY, b"%d" % number)
+        await asyncio.wait_for(tax.close(), 1.0)
+        for number in range(100):
+            assert await bank.receive() == (FrameType.QUERY_REPLY, b"%d" % number)
+        with pytest.raises(SessionClosed):
+            await bank.receive()
 
 
 async def test_another_identity_than_the_directory_names_is_refused() -> None:
