@@ -225,9 +225,10 @@ def make_batch(receipts: Sequence[Receipt], key: PrivateKey, *, node_id: str, ti
     tree.append_many(leaf_hash(payload) for payload in payloads)
     head = BatchHead(node_id=node_id, size=len(payloads), root=tree.root().hex(), time_ms=time_ms)
     signed_head = sign_document(BATCH_TYPE, encode(head), key).encode()
+    proofs = tree.inclusion_proofs(range(len(payloads)))
     return [
-        SignedReceipt(receipt=payload, index=index, path=tuple(tree.inclusion_proof(index)), head=signed_head)
-        for index, payload in enumerate(payloads)
+        SignedReceipt(receipt=payload, index=index, path=path, head=signed_head)
+        for index, (payload, (_, path)) in enumerate(zip(payloads, proofs, strict=True))
     ]
 
 

@@ -53,8 +53,8 @@ class HubUsageLog:
         reply = await rpc(self._connection.stubs.logs.GetConsistencyProof(request, timeout=CALL_TIMEOUT_S))
         return list(reply.path)
 
-    async def inclusion(self, index: int, size: int) -> tuple[bytes, Sequence[bytes]]:
-        """Return the leaf hash at an index and its inclusion path. Raises NodeError."""
-        request = node_pb2.LogInclusionRequest(origin=USAGE_ORIGIN, index=index, size=size)
-        reply = await rpc(self._connection.stubs.logs.GetInclusionProof(request, timeout=CALL_TIMEOUT_S))
-        return reply.leaf_hash, list(reply.path)
+    async def inclusion(self, indexes: Sequence[int], size: int) -> Sequence[tuple[bytes, Sequence[bytes]]]:
+        """Return the leaf hash at each index and its inclusion path. Raises NodeError."""
+        request = node_pb2.LogInclusionRequest(origin=USAGE_ORIGIN, indexes=indexes, size=size)
+        reply = await rpc(self._connection.stubs.logs.GetInclusionProofs(request, timeout=CALL_TIMEOUT_S))
+        return [(proof.leaf_hash, list(proof.path)) for proof in reply.proofs]

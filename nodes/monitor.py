@@ -35,7 +35,7 @@ from trust.merkle import verify_inclusion
 GRACE_MS: Final = 60_000
 """How long an acknowledged receipt may be without a checkpoint over it."""
 
-_AT_ONCE: Final = 8
+_AT_ONCE: Final = 500
 _DAY_MS: Final = 86_400_000
 _PRUNE_INTERVAL_MS: Final = 3_600_000
 
@@ -53,8 +53,8 @@ class UsageLog(Protocol):
         """Return the consistency path between two sizes."""
         ...
 
-    async def inclusion(self, index: int, size: int) -> tuple[bytes, Sequence[bytes]]:
-        """Return the leaf hash at an index and its inclusion path."""
+    async def inclusion(self, indexes: Sequence[int], size: int) -> Sequence[tuple[bytes, Sequence[bytes]]]:
+        """Return the leaf hash at each index and its inclusion path, in the order asked for."""
         ...
 
 
@@ -126,7 +126,7 @@ class Monitor:
                 raise Alarm(AlarmKind.RECEIPT_MISSING, USAGE_ORIGIN, detail)
         for start in range(0, len(provable), _AT_ONCE):
             part = provable[start : start + _AT_ONCE]
-            await asyncio.gather(*(self._prove(receipt, checkpoint) for receipt in part))
+            await self._prove(part, checkpoint)
             await self._keep(part)
         return len(provable)
 
@@ -179,9 +179,17 @@ class Monitor:
         except NodeError as error:  # a witness that could not speak is no reason to stop looking
             _log.warning("cosign_failed", extra={"origin": USAGE_ORIGIN, "code": error.code})
 
-    async def _prove(self, receipt: _Sent, checkpoint: Checkpoint) -> None:
-        """Rule 3 for one receipt."""
-        leaf, path = await self._usage.inclusion(receipt.index, checkpoint.size)
+    async def _prove(self, receipts: Sequence[_Sent], checkpoint: Checkpoint) -> None:
+        """Rule 3 for some receipts."""
+        proofs = await self._usage.inclusion([receipt.index for receipt in receipts], checkpoint.size)
+        if len(proofs) != len(receipts):
+            raise NodeError(
+                f"the hub sent {len(proofs)} proofs for {len(receipts)} receipts; report it", code="INTERNAL"
+            )
+        for receipt, (leaf, path) in zip(receipts, proofs, strict=True):
+            self._verify(receipt, checkpoint, leaf, path)
+
+    def _verify(self, receipt: _Sent, checkpoint: Checkpoint, leaf: bytes, path: Sequence[bytes]) -> None:
         if not hmac.compare_digest(leaf, receipt.leaf_hash):
             detail = f"entry {receipt.index} is another one than the receipt that was acknowledged there"
             raise Alarm(AlarmKind.INCLUSION_UNPROVED, USAGE_ORIGIN, detail)

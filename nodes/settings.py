@@ -46,7 +46,7 @@ class _File(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=Tru
     purge_interval_s: Annotated[int, msgspec.Meta(ge=1, le=86400)] = 3600
     source_reload_s: Annotated[int, msgspec.Meta(ge=0, le=86400 * 31)] = 0
     monitor_interval_s: Annotated[int, msgspec.Meta(ge=1, le=86400)] = 10
-    monitor_proofs_per_round: Annotated[int, msgspec.Meta(ge=1, le=100_000)] = 100
+    monitor_proofs_per_round: Annotated[int, msgspec.Meta(ge=1, le=100_000)] = 1000
     exchange_idle_s: Annotated[int, msgspec.Meta(ge=1, le=86400)] = 600
     window_bytes: Annotated[int, msgspec.Meta(ge=1 << 20, le=1 << 30)] = 32 << 20
     log_level: Annotated[str, msgspec.Meta(pattern="^(DEBUG|INFO|WARNING|ERROR)$")] = "INFO"

@@ -49,17 +49,25 @@ def node_hash(left: bytes, right: bytes) -> bytes:
     return sm3(_NODE_PREFIX + left + right)
 
 
-def subtree_root(hashes: bytes) -> bytes:
-    """Return the root of a complete subtree from its base.
+def complete_levels(hashes: bytes) -> list[bytes]:
+    """Return the complete nodes of every height over a base, that height by height; the base is the first.
 
-    `hashes` is the concatenation of 2^k node hashes of equal height, 32 bytes each. The lean loop of the
-    module: a proof in a large log is a few hundred of these pairs.
+    `hashes` is the concatenation of node hashes of equal height, 32 bytes each. A last node without a sibling
+    has no parent here. The lean loop of the module: a proof in a large log is a few hundred of these pairs.
     """
-    while len(hashes) > HASH_SIZE:
+    levels = [hashes]
+    while len(hashes) >= 2 * HASH_SIZE:
+        whole = len(hashes) - len(hashes) % (2 * HASH_SIZE)
         hashes = b"".join(
-            [sm3(_NODE_PREFIX + hashes[at : at + 2 * HASH_SIZE]) for at in range(0, len(hashes), 2 * HASH_SIZE)]
+            [sm3(_NODE_PREFIX + hashes[at : at + 2 * HASH_SIZE]) for at in range(0, whole, 2 * HASH_SIZE)]
         )
-    return hashes
+        levels.append(hashes)
+    return levels
+
+
+def subtree_root(hashes: bytes) -> bytes:
+    """Return the root of a complete subtree from its base of 2^k node hashes."""
+    return complete_levels(hashes)[-1]
 
 
 def fold_right(roots: Sequence[bytes]) -> bytes:

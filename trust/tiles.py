@@ -24,6 +24,7 @@ from trust.errors import LogInconsistent
 from trust.merkle import (
     MAX_SIZE,
     OutsideLog,
+    complete_levels,
     complete_nodes,
     consistency_ranges,
     fold_right,
@@ -121,7 +122,19 @@ class TiledLog:
 
         Raises OutsideLog unless 0 <= index < size <= own size, LogInconsistent if the store lost a tile.
         """
-        return path_of(inclusion_ranges(index, self._within(size)), self._reader())
+        ((_, path),) = self.inclusion_proofs((index,), size)
+        return path
+
+    def inclusion_proofs(
+        self, indexes: Iterable[int], size: int | None = None
+    ) -> list[tuple[bytes, tuple[bytes, ...]]]:
+        """Return (leaf hash, path) of each index; what the paths share is read and hashed once.
+
+        Raises as `inclusion_proof`.
+        """
+        node, within = self._reader(), self._within(size)
+        paths = [(index, path_of(inclusion_ranges(index, within), node)) for index in indexes]
+        return [(node(0, index), path) for index, path in paths]
 
     def consistency_proof(self, old_size: int, new_size: int | None = None) -> tuple[bytes, ...]:
         """Return the path that proves the tree of `new_size` leaves to extend that of `old_size` (2.1.4.1).
@@ -139,8 +152,8 @@ class TiledLog:
         return size
 
     def _reader(self) -> Callable[[int, int], bytes]:
-        """Return a reader of complete nodes by (height, index) that fetches each tile once."""
-        tiles: dict[tuple[int, int], bytes] = {}
+        """Return a reader of complete nodes by (height, index) that fetches and hashes each tile once."""
+        tiles: dict[tuple[int, int], list[bytes]] = {}
 
         def node(height: int, index: int) -> bytes:
             level, within = divmod(height, TILE_HEIGHT)
@@ -148,8 +161,9 @@ class TiledLog:
             at = (level, tile_index)
             if at not in tiles:
                 width = min(TILE_WIDTH, (self._size >> (TILE_HEIGHT * level)) - tile_index * TILE_WIDTH)
-                tiles[at] = self._read(level, tile_index, width)
-            return subtree_root(tiles[at][offset * HASH_SIZE : (offset + (1 << within)) * HASH_SIZE])
+                tiles[at] = complete_levels(self._read(level, tile_index, width))
+            begin = (offset >> within) * HASH_SIZE
+            return tiles[at][within][begin : begin + HASH_SIZE]
 
         return node
 

@@ -5,7 +5,8 @@ A node sees the directory, its own member's consent log, and heads and proofs (h
 
 from __future__ import annotations
 
-from sqlalchemy import Connection
+from typing import Final
+
 from xinqiao.v1 import node_pb2, node_pb2_grpc
 
 from hub.auth import caller
@@ -13,7 +14,8 @@ from hub.errors import HubError
 from hub.interceptors import Context
 from hub.logs import checkpoints, service
 from hub.state import Hub
-from trust.merkle import leaf_hash
+
+MAX_PROOFS: Final = 1000
 
 
 class LogsServicer(node_pb2_grpc.LogsServicer):
@@ -41,18 +43,19 @@ class LogsServicer(node_pb2_grpc.LogsServicer):
         )
         return node_pb2.LogConsistencyReply(path=path)
 
-    async def GetInclusionProof(
+    async def GetInclusionProofs(
         self, request: node_pb2.LogInclusionRequest, context: Context
     ) -> node_pb2.LogInclusionReply:
-        """The path of an entry; of the entry itself its hash only."""
+        """The paths of entries; of the entries themselves their hashes only."""
         origin = visible(request.origin)
-
-        def prove(connection: Connection) -> tuple[bytes, tuple[bytes, ...]]:
-            path = service.inclusion_proof(connection, origin, request.index, request.size)
-            return leaf_hash(service.read_leaf(connection, origin, request.index)), path
-
-        hashed, path = await self._hub.db.read(prove)
-        return node_pb2.LogInclusionReply(leaf_hash=hashed, path=path)
+        if len(request.indexes) > MAX_PROOFS:
+            raise HubError("TOO_LARGE", f"{len(request.indexes)} proofs in one call; ask for at most {MAX_PROOFS}")
+        proofs = await self._hub.db.read(
+            lambda connection: service.inclusion_proofs(connection, origin, request.indexes, request.size)
+        )
+        return node_pb2.LogInclusionReply(
+            proofs=[node_pb2.LogInclusion(leaf_hash=hashed, path=path) for hashed, path in proofs]
+        )
 
 
 def visible(origin: str) -> str:

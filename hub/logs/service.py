@@ -132,8 +132,16 @@ def root(connection: Connection, origin: str, at_size: int | None = None) -> byt
 
 def inclusion_proof(connection: Connection, origin: str, index: int, at_size: int) -> tuple[bytes, ...]:
     """The path of entry `index` in the tree of `at_size` entries. Raises HubError PROOF_OUT_OF_RANGE."""
+    ((_, path),) = inclusion_proofs(connection, origin, (index,), at_size)
+    return path
+
+
+def inclusion_proofs(
+    connection: Connection, origin: str, indexes: Sequence[int], at_size: int
+) -> list[tuple[bytes, tuple[bytes, ...]]]:
+    """Leaf hash and path of each index, in the tree of `at_size` entries. Raises HubError PROOF_OUT_OF_RANGE."""
     log = _open(connection, origin)
-    return _in_range(origin, lambda: log.inclusion_proof(index, at_size))
+    return _in_range(origin, lambda: log.inclusion_proofs(indexes, at_size))
 
 
 def consistency_proof(connection: Connection, origin: str, old_size: int, new_size: int) -> tuple[bytes, ...]:

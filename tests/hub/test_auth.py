@@ -111,8 +111,15 @@ async def test_an_enrolled_node_is_served_and_sees_its_own_logs_only(live_world:
                 document = SignedDocument.decode((await ask(channel, origin)).checkpoint)
                 assert open_checkpoint(document, live_world.hub.keys.public).origin == origin
             stub = node_pb2_grpc.LogsStub(channel)
-            inclusion = await stub.GetInclusionProof(node_pb2.LogInclusionRequest(origin="directory", index=1, size=2))
-            assert len(inclusion.path) == 1
+            inclusion = await stub.GetInclusionProofs(
+                node_pb2.LogInclusionRequest(origin="directory", indexes=[1], size=2)
+            )
+            assert [len(proof.path) for proof in inclusion.proofs] == [1]
+            with pytest.raises(aio.AioRpcError) as caught:
+                await stub.GetInclusionProofs(
+                    node_pb2.LogInclusionRequest(origin="directory", indexes=[1] * 1001, size=2)
+                )
+            assert "1001 proofs" in str(caught.value.details())
         assert await refusal(live_world, port, key, certificate, "consent/bank-b") == "PERMISSION_DENIED"
 
 

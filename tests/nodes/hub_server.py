@@ -184,10 +184,16 @@ class _Logs(node_pb2_grpc.LogsServicer):
         path = self._served.hub.consistency(request.origin, request.old_size, request.new_size)
         return node_pb2.LogConsistencyReply(path=path)
 
-    async def GetInclusionProof(self, request: Any, context: Any) -> node_pb2.LogInclusionReply:
-        hub = self._served.hub
-        path = hub.inclusion(request.origin, request.index, request.size)
-        return node_pb2.LogInclusionReply(leaf_hash=leaf_hash(hub.logs[request.origin][request.index]), path=path)
+    async def GetInclusionProofs(self, request: Any, context: Any) -> node_pb2.LogInclusionReply:
+        hub, origin = self._served.hub, request.origin
+        return node_pb2.LogInclusionReply(
+            proofs=[
+                node_pb2.LogInclusion(
+                    leaf_hash=leaf_hash(hub.logs[origin][index]), path=hub.inclusion(origin, index, request.size)
+                )
+                for index in request.indexes
+            ]
+        )
 
 
 class _Usage(node_pb2_grpc.UsageServicer):

@@ -252,7 +252,7 @@ async def test_receipts_and_proofs_travel_as_they_are(world: World) -> None:
     assert world.served.deletions == [b"d"]
     checkpoint = open_checkpoint(SignedDocument.decode(await log.checkpoint()), world.hub.key.public)
     assert (checkpoint.origin, checkpoint.size) == (USAGE, 2)
-    leaf, path = await log.inclusion(1, 2)
+    ((leaf, path),) = await log.inclusion([1], 2)
     assert (leaf, tuple(path)) == (world.hub.inclusion(USAGE, 0, 2)[0], world.hub.inclusion(USAGE, 1, 2))
     assert tuple(await log.consistency(1, 2)) == world.hub.consistency(USAGE, 1, 2)
 

@@ -35,6 +35,7 @@ class Usage:
     lies: dict[str, Any] = field(default_factory=dict)
     moved: int = 0
     path: Sequence[bytes] | None = None
+    at_most: int | None = None
     asked: list[tuple[str, int, int]] = field(default_factory=list)
     away: NodeError | None = None
 
@@ -59,11 +60,14 @@ class Usage:
         self.asked.append(("consistency", old_size, new_size))
         return self.hub.consistency(USAGE, old_size, new_size)
 
-    async def inclusion(self, index: int, size: int) -> tuple[bytes, Sequence[bytes]]:
-        self.asked.append(("inclusion", index, size))
-        index = (index + self.moved) % size
-        path = self.hub.inclusion(USAGE, index, size) if self.path is None else self.path
-        return leaf_hash(self.hub.logs[USAGE][index]), path
+    async def inclusion(self, indexes: Sequence[int], size: int) -> Sequence[tuple[bytes, Sequence[bytes]]]:
+        self.asked += [("inclusion", index, size) for index in indexes]
+        proofs = []
+        for index in indexes:
+            place = (index + self.moved) % size
+            path = self.hub.inclusion(USAGE, place, size) if self.path is None else self.path
+            proofs.append((leaf_hash(self.hub.logs[USAGE][place]), path))
+        return proofs[: self.at_most]
 
 
 @dataclass
@@ -144,6 +148,16 @@ async def test_the_number_of_proofs_in_a_round_is_bounded(world: World) -> None:
     await world.send(250)
     rounds = [await world.monitor.check_once() for _ in range(3)]
     assert rounds == [100, 100, 50]
+
+
+async def test_fewer_proofs_than_were_asked_for_prove_nothing(world: World) -> None:
+    await world.send(3)
+    world.usage.at_most = 2
+    with pytest.raises(NodeError, match="2 proofs for 3 receipts"):
+        await world.monitor.check_once()
+    assert await world.included() == 0
+    world.usage.at_most = None
+    assert await world.monitor.check_once() == 3
 
 
 async def test_a_receipt_without_a_checkpoint_yet_is_waited_for(world: World) -> None:

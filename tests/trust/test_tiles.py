@@ -227,3 +227,15 @@ def test_a_changed_tile_gives_a_proof_that_does_not_verify() -> None:
 def test_a_question_outside_the_log_is_refused_as_such(question: Callable[[TiledLog], object]) -> None:
     with pytest.raises(OutsideLog):
         question(log_of(LEAVES[:10]))
+
+
+def test_many_proofs_share_what_they_read_and_are_those_of_one_by_one() -> None:
+    store = CountingStore()
+    log = log_of(LEAVES[:66_000], store)
+    indexes = [0, 1, 255, 256, 65_535, 65_536, 65_999]
+    store.read.clear()
+    proofs = log.inclusion_proofs(indexes)
+    assert len(store.read) == len(set(store.read))
+    assert proofs == [(LEAVES[index], log.inclusion_proof(index)) for index in indexes]
+    for index, (leaf, path) in zip(indexes, proofs, strict=True):
+        verify_inclusion(leaf, index, 66_000, path, log.root())

@@ -445,21 +445,22 @@ class LogInclusionRequest(_message.Message):
     DESCRIPTOR: _descriptor.Descriptor
 
     ORIGIN_FIELD_NUMBER: _builtins.int
-    INDEX_FIELD_NUMBER: _builtins.int
+    INDEXES_FIELD_NUMBER: _builtins.int
     SIZE_FIELD_NUMBER: _builtins.int
     origin: _builtins.str
-    index: _builtins.int
     size: _builtins.int
+    @_builtins.property
+    def indexes(self) -> _containers.RepeatedScalarFieldContainer[_builtins.int]: ...
     def __init__(
         self,
         *,
         origin: _builtins.str = ...,
-        index: _builtins.int = ...,
+        indexes: _abc.Iterable[_builtins.int] | None = ...,
         size: _builtins.int = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["index", b"index", "origin", b"origin", "size", b"size"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["indexes", b"indexes", "origin", b"origin", "size", b"size"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -467,6 +468,28 @@ Global___LogInclusionRequest: _TypeAlias = LogInclusionRequest  # noqa: Y015
 
 @_typing.final
 class LogInclusionReply(_message.Message):
+    """In the order of the request."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    PROOFS_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def proofs(self) -> _containers.RepeatedCompositeFieldContainer[Global___LogInclusion]: ...
+    def __init__(
+        self,
+        *,
+        proofs: _abc.Iterable[Global___LogInclusion] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["proofs", b"proofs"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___LogInclusionReply: _TypeAlias = LogInclusionReply  # noqa: Y015
+
+@_typing.final
+class LogInclusion(_message.Message):
     DESCRIPTOR: _descriptor.Descriptor
 
     LEAF_HASH_FIELD_NUMBER: _builtins.int
@@ -486,7 +509,7 @@ class LogInclusionReply(_message.Message):
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
-Global___LogInclusionReply: _TypeAlias = LogInclusionReply  # noqa: Y015
+Global___LogInclusion: _TypeAlias = LogInclusion  # noqa: Y015
 
 @_typing.final
 class ProductDocument(_message.Message):

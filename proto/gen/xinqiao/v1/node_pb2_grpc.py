@@ -254,8 +254,8 @@ class LogsStub:
                 request_serializer=xinqiao_dot_v1_dot_node__pb2.LogConsistencyRequest.SerializeToString,
                 response_deserializer=xinqiao_dot_v1_dot_node__pb2.LogConsistencyReply.FromString,
                 _registered_method=True)
-        self.GetInclusionProof = channel.unary_unary(
-                '/xinqiao.v1.Logs/GetInclusionProof',
+        self.GetInclusionProofs = channel.unary_unary(
+                '/xinqiao.v1.Logs/GetInclusionProofs',
                 request_serializer=xinqiao_dot_v1_dot_node__pb2.LogInclusionRequest.SerializeToString,
                 response_deserializer=xinqiao_dot_v1_dot_node__pb2.LogInclusionReply.FromString,
                 _registered_method=True)
@@ -279,8 +279,8 @@ class LogsServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
-    def GetInclusionProof(self, request, context):
-        """Inclusion of the caller's own receipts or entries. Errors: NOT_FOUND, PROOF_OUT_OF_RANGE.
+    def GetInclusionProofs(self, request, context):
+        """Inclusion of the caller's own receipts or entries, at most 1,000 in a call. Errors: NOT_FOUND, PROOF_OUT_OF_RANGE, TOO_LARGE.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -299,8 +299,8 @@ def add_LogsServicer_to_server(servicer, server):
                     request_deserializer=xinqiao_dot_v1_dot_node__pb2.LogConsistencyRequest.FromString,
                     response_serializer=xinqiao_dot_v1_dot_node__pb2.LogConsistencyReply.SerializeToString,
             ),
-            'GetInclusionProof': grpc.unary_unary_rpc_method_handler(
-                    servicer.GetInclusionProof,
+            'GetInclusionProofs': grpc.unary_unary_rpc_method_handler(
+                    servicer.GetInclusionProofs,
                     request_deserializer=xinqiao_dot_v1_dot_node__pb2.LogInclusionRequest.FromString,
                     response_serializer=xinqiao_dot_v1_dot_node__pb2.LogInclusionReply.SerializeToString,
             ),
@@ -371,7 +371,7 @@ class Logs:
             _registered_method=True)
 
     @staticmethod
-    def GetInclusionProof(request,
+    def GetInclusionProofs(request,
             target,
             options=(),
             channel_credentials=None,
@@ -384,7 +384,7 @@ class Logs:
         return grpc.experimental.unary_unary(
             request,
             target,
-            '/xinqiao.v1.Logs/GetInclusionProof',
+            '/xinqiao.v1.Logs/GetInclusionProofs',
             xinqiao_dot_v1_dot_node__pb2.LogInclusionRequest.SerializeToString,
             xinqiao_dot_v1_dot_node__pb2.LogInclusionReply.FromString,
             options,

@@ -110,8 +110,8 @@ class LogsStub:
     """Errors: NOT_FOUND, PERMISSION_DENIED."""
     GetConsistencyProof: _grpc.UnaryUnaryMultiCallable[_node_pb2.LogConsistencyRequest, _node_pb2.LogConsistencyReply]
     """Errors: PROOF_OUT_OF_RANGE, PERMISSION_DENIED."""
-    GetInclusionProof: _grpc.UnaryUnaryMultiCallable[_node_pb2.LogInclusionRequest, _node_pb2.LogInclusionReply]
-    """Inclusion of the caller's own receipts or entries. Errors: NOT_FOUND, PROOF_OUT_OF_RANGE."""
+    GetInclusionProofs: _grpc.UnaryUnaryMultiCallable[_node_pb2.LogInclusionRequest, _node_pb2.LogInclusionReply]
+    """Inclusion of the caller's own receipts or entries, at most 1,000 in a call. Errors: NOT_FOUND, PROOF_OUT_OF_RANGE, TOO_LARGE."""
 
 @_typing.type_check_only
 class LogsAsyncStub(LogsStub):
@@ -122,8 +122,8 @@ class LogsAsyncStub(LogsStub):
     """Errors: NOT_FOUND, PERMISSION_DENIED."""
     GetConsistencyProof: _aio.UnaryUnaryMultiCallable[_node_pb2.LogConsistencyRequest, _node_pb2.LogConsistencyReply]  # type: ignore[assignment]
     """Errors: PROOF_OUT_OF_RANGE, PERMISSION_DENIED."""
-    GetInclusionProof: _aio.UnaryUnaryMultiCallable[_node_pb2.LogInclusionRequest, _node_pb2.LogInclusionReply]  # type: ignore[assignment]
-    """Inclusion of the caller's own receipts or entries. Errors: NOT_FOUND, PROOF_OUT_OF_RANGE."""
+    GetInclusionProofs: _aio.UnaryUnaryMultiCallable[_node_pb2.LogInclusionRequest, _node_pb2.LogInclusionReply]  # type: ignore[assignment]
+    """Inclusion of the caller's own receipts or entries, at most 1,000 in a call. Errors: NOT_FOUND, PROOF_OUT_OF_RANGE, TOO_LARGE."""
 
 class LogsServicer(metaclass=_abc_1.ABCMeta):
     """Reading logs. A node sees the directory, its own member's consent log, and heads and proofs of the usage log."""
@@ -145,12 +145,12 @@ class LogsServicer(metaclass=_abc_1.ABCMeta):
         """Errors: PROOF_OUT_OF_RANGE, PERMISSION_DENIED."""
 
     @_abc_1.abstractmethod
-    def GetInclusionProof(
+    def GetInclusionProofs(
         self,
         request: _node_pb2.LogInclusionRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_node_pb2.LogInclusionReply, _abc.Awaitable[_node_pb2.LogInclusionReply]]:
-        """Inclusion of the caller's own receipts or entries. Errors: NOT_FOUND, PROOF_OUT_OF_RANGE."""
+        """Inclusion of the caller's own receipts or entries, at most 1,000 in a call. Errors: NOT_FOUND, PROOF_OUT_OF_RANGE, TOO_LARGE."""
 
 def add_LogsServicer_to_server(servicer: LogsServicer, server: _typing.Union[_grpc.Server, _aio.Server]) -> None: ...
 
