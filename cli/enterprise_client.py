@@ -3,10 +3,8 @@
 Rules:
 1. TLS is to the authority that hub.json pins; checkpoints are by the log key that it pins.
 2. A call is signed afresh: for one action, one body, once.
-3. An answer to a consent, refusal or revocation must carry a checkpoint of that provider's log that covers the entry; for a consent the
-   entry itself is read back and proved to be in that log (LOG_INCONSISTENT).
-4. An acknowledgement is a checkpoint that covers the entry, with the node's cosignature; where the node's key is known from an earlier
-   audit the cosignature is verified, else it is told as unverified.
+3. An answer to a consent, refusal or revocation proves that it is in that provider's log, and that each node that is said to have
+   seen it has (`consent.audit_entries`). The keys of nodes that are met are remembered: a hub that later shows another is found out.
 """
 
 from __future__ import annotations
@@ -22,13 +20,13 @@ from xinqiao.v1 import public_pb2, public_pb2_grpc
 from cli import rpc
 from cli.clock import now_ms
 from cli.enterprise_home import Enterprise, Seen
+from consent.audit_entries import EntryProof, verify_acknowledgement, verify_entry
 from consent.audit_uses import ListedUse, UsePage, VerifiedPage, VerifiedUse, verify_listing, verify_uses
 from consent.documents import ConsentDocument, ConsentRequest, encode, parse_consent, parse_request
 from consent.usage import ACCESS_TYPE, AccessRequest
-from trust.checkpoint import Checkpoint, open_checkpoint, verify_witness
+from trust.checkpoint import Checkpoint, open_checkpoint
 from trust.document import SignedDocument, sign_document
 from trust.errors import LogInconsistent
-from trust.merkle import leaf_hash, verify_inclusion
 from trust.suite import sm3
 
 LIST_REQUESTS: Final = "list-consent-requests"
@@ -51,11 +49,10 @@ class Standing:
 
 @dataclass(frozen=True, kw_only=True)
 class Acknowledged:
-    """A node has seen an entry. `verified`: its cosignature was verified; False: its key is not known here yet."""
+    """A node has seen an entry, by its verified cosignature, this long after the entry was durable."""
 
     node_id: str
     after_ms: int
-    verified: bool
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -120,35 +117,34 @@ class EnterpriseClient:
         document = sign_document(payload_type, payload, self._own.key)
         request = public_pb2.SubmitConsentEntryRequest(document=document.encode(), wait_ms=wait_ms)
         reply = rpc.call(self._stub.SubmitConsentEntry, request, whom=self._whom)
-        self._covering(reply.checkpoint, provider, reply.log_index)
-        keys = self._own.seen().nodes
-        acknowledged = []
+        proof = EntryProof(
+            provider=provider,
+            index=reply.log_index,
+            leaf=reply.entry,
+            path=tuple(reply.path),
+            checkpoint=SignedDocument.decode(reply.checkpoint),
+        )
+        hub_key, seen = self._own.hub.hub_key, self._own.seen()
+        verify_entry(document, self._own.key.public, proof, hub_key)
+        nodes = [SignedDocument.decode(encoded) for encoded in reply.nodes]
         for each in reply.acknowledgements:
-            cosigned = self._covering(each.checkpoint, provider, reply.log_index)
-            if len(cosigned.signatures) < 2:
-                raise LogInconsistent(f"node {each.node_id} is said to have seen the entry, but did not cosign")
-            key = keys.get(each.node_id)
-            if key is not None:
-                verify_witness(cosigned, key)
-            acknowledged.append(Acknowledged(node_id=each.node_id, after_ms=each.after_ms, verified=key is not None))
+            cosigned = SignedDocument.decode(each.checkpoint)
+            verify_acknowledgement(each.node_id, cosigned, nodes, proof, hub_key, seen.nodes)
+        if nodes:
+            self._own.remember(seen.having_met(nodes))
         return Submitted(
-            log_index=reply.log_index, acknowledged=tuple(acknowledged), pending=tuple(reply.pending_nodes)
+            log_index=reply.log_index,
+            acknowledged=tuple(
+                Acknowledged(node_id=each.node_id, after_ms=each.after_ms) for each in reply.acknowledgements
+            ),
+            pending=tuple(reply.pending_nodes),
         )
 
     def grant(self, consent: ConsentDocument, payload_type: str, *, wait_ms: int = 0) -> Submitted:
         """Give a consent, and prove that this very consent is in the provider's log."""
         payload = encode(consent)
         parse_consent(payload)  # what everybody would refuse is not sent
-        document = sign_document(payload_type, payload, self._own.key)
-        request = public_pb2.SubmitConsentEntryRequest(document=document.encode(), wait_ms=wait_ms)
-        reply = rpc.call(self._stub.SubmitConsentEntry, request, whom=self._whom)
-        provider = consent.recipients.data_source
-        head = Checkpoint.decode(self._covering(reply.checkpoint, provider, reply.log_index).payload)
-        for standing in self.consents():
-            if standing.log_index == reply.log_index and standing.consent == consent:
-                verify_inclusion(leaf_hash(standing.leaf), reply.log_index, head.size, tuple(reply.path), head.root)
-                return Submitted(log_index=reply.log_index, acknowledged=(), pending=tuple(reply.pending_nodes))
-        raise LogInconsistent("the hub accepted the consent but does not list it; ask the hub's operator")
+        return self.submit(payload_type, payload, consent.recipients.data_source, wait_ms=wait_ms)
 
     def audit(self, page_size: int = PAGE) -> Iterator[Audited]:
         """Verify all recorded uses, page by page; the last value is the whole."""
@@ -179,15 +175,6 @@ class EnterpriseClient:
             request = public_pb2.ConsistencyRequest(old_size=seen.head.size, new_size=head.size)
             path = rpc.call(self._stub.GetUsageConsistency, request, whom=self._whom).path
         return verify_uses(self._own.uscc, page, self._own.hub.hub_key, last_seen=seen.head, path=tuple(path))
-
-    def _covering(self, encoded: bytes, provider: str, index: int) -> SignedDocument:
-        document = SignedDocument.decode(encoded)
-        head = open_checkpoint(document, self._own.hub.hub_key)
-        if head.origin != f"consent/{provider}" or head.size <= index:
-            raise LogInconsistent(
-                f"the hub's checkpoint (log {head.origin}, {head.size} entries) does not cover entry {index} of consent/{provider}"
-            )
-        return document
 
     def _signed(self, action: str, body: bytes = b"") -> public_pb2.SubjectCall:
         request = AccessRequest(

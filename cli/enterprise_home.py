@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Annotated, Final
 
@@ -61,18 +61,23 @@ class Seen:
 
     def after(self, page: VerifiedPage, checkpoint: bytes, nodes: Iterable[SignedDocument]) -> Seen:
         """What is known after a page was verified."""
-        entries = dict(self.node_entries)
-        for document in nodes:
-            entries[parse(document.payload, NodeEnrolled).node_id] = document.encode()
+        met = self.having_met(nodes)
         uses = dict(self.uses) | {use.log_index: use.leaf_sm3 for use in page.uses}
         newer = self.head is None or (page.head.size, page.head.time_ms) >= (self.head.size, self.head.time_ms)
         return Seen(
             head=page.head if newer else self.head,
             checkpoint=checkpoint if newer else self.checkpoint,
             uses=uses,
-            nodes=_keys(entries),
-            node_entries=entries,
+            nodes=met.nodes,
+            node_entries=met.node_entries,
         )
+
+    def having_met(self, nodes: Iterable[SignedDocument]) -> Seen:
+        """What is known after the directory entries of nodes were verified."""
+        entries = dict(self.node_entries)
+        for document in nodes:
+            entries[parse(document.payload, NodeEnrolled).node_id] = document.encode()
+        return replace(self, nodes=_keys(entries), node_entries=entries)
 
 
 @dataclass(frozen=True, kw_only=True)

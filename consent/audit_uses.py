@@ -99,7 +99,7 @@ def verify_uses(
         if last_seen is not None and (last_seen.size, last_seen.root) != (head.size, head.root):
             # The same head signed at another time hides nothing: a hub may show the one that has more witnesses.
             extends(last_seen, head, path)
-        nodes = {node.node_id: node for node in (_verify_node(document, hub_key) for document in page.nodes)}
+        nodes = {node.node_id: node for node in (verify_node(document, hub_key) for document in page.nodes)}
     except (TrustError, ConsentError) as problem:
         raise AuditFailed(str(problem), origin=USAGE) from problem
     keys = {node_id: PublicKey.decode(node.identity_key) for node_id, node in nodes.items()}
@@ -130,7 +130,8 @@ def verify_listing(known: Mapping[int, str], uses: Sequence[VerifiedUse], *, thr
             raise AuditFailed("another use stands where one was listed before", index=index, origin=USAGE)
 
 
-def _verify_node(document: SignedDocument, hub_key: PublicKey) -> NodeEnrolled:
+def verify_node(document: SignedDocument, hub_key: PublicKey) -> NodeEnrolled:
+    """Check a directory entry about a node: signed by itself and by the hub. Raises SignatureInvalid, DocumentMalformed."""
     verify_document(document, NODE_ENROLLED_TYPE, hub_key)
     node = parse(document.payload, NodeEnrolled)
     verify_document(document, NODE_ENROLLED_TYPE, PublicKey.decode(node.identity_key))

@@ -51,6 +51,7 @@ class Recorded:
     log_index: int
     checkpoint: bytes
     path: tuple[bytes, ...]
+    entry: bytes
     fresh: bool = True
 
 
@@ -100,6 +101,7 @@ def proven(hub: Hub, connection: Connection, provider: str, index: int, *, fresh
         log_index=index,
         checkpoint=checkpoint.encode(),
         path=logs.inclusion_proof(connection, origin, index, size),
+        entry=logs.read_leaf(connection, origin, index),
         fresh=fresh,
     )
 

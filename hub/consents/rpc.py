@@ -23,6 +23,7 @@ from hub.errors import HubError
 from hub.interceptors import Context
 from hub.logs import checkpoints
 from hub.logs import service as logs
+from hub.members.entries import node_entries
 from hub.push.wakeups import Wakeups
 from hub.state import Hub
 from hub.subjects.service import authenticate
@@ -108,6 +109,8 @@ class ConsentCalls:
             recorded = await hub.db.write(lambda write: service.submit(hub, write, document))
             log.info("consent entry", extra={"event": "consent_entry", "origin": origin, "index": recorded.log_index})
             acknowledged = await wait_for(hub, recorded, watch, request.wait_ms)
+        names = [one.node_id for one in acknowledged.seen]
+        nodes = await hub.db.read(lambda read: node_entries(hub, read, names)) if names else ()
         return public_pb2.SubmitConsentEntryReply(
             log_index=recorded.log_index,
             checkpoint=recorded.checkpoint,
@@ -117,6 +120,8 @@ class ConsentCalls:
                 for one in acknowledged.seen
             ],
             pending_nodes=acknowledged.pending,
+            entry=recorded.entry,
+            nodes=nodes,
         )
 
 

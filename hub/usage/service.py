@@ -21,6 +21,7 @@ from hub.auth import Caller
 from hub.errors import HubError
 from hub.logs import checkpoints
 from hub.logs import service as logs
+from hub.members.entries import node_entries
 from hub.state import Hub
 from hub.usage import batches
 from hub.usage.tables import batch_subjects, deletions, receipts
@@ -85,7 +86,7 @@ def uses_of(hub: Hub, connection: Connection, uscc: str, after_index: int, limit
                     subject_path=batches.path(connection, row.receipt_id, part.position, row.batch_size),
                 )
             )
-    nodes = _nodes(hub, connection, {row.node_id for row in rows})
+    nodes = node_entries(hub, connection, {row.node_id for row in rows})
     return UsesPage(checkpoint=checkpoint.encode(), uses=tuple(uses), more=more, nodes=nodes)
 
 
@@ -181,8 +182,3 @@ def _twins(connection: Connection, rows: Sequence[Row[*tuple[Any, ...]]]) -> set
     )
     other = {"provider": "requester", "requester": "provider"}
     return {(row.exchange_id, row.request_no, other[row.side]) for row in connection.execute(wanted)}
-
-
-def _nodes(hub: Hub, connection: Connection, node_ids: set[str]) -> tuple[bytes, ...]:
-    known = (hub.directory.current.node(node_id) for node_id in sorted(node_ids))
-    return tuple(logs.read_leaf(connection, logs.DIRECTORY, node.index) for node in known if node is not None)

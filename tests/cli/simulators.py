@@ -198,10 +198,12 @@ class SubjectsSimulator(public_pb2_grpc.SubjectsServicer):
             log_index=index,
             checkpoint=self.hub.checkpoint(CONSENT_LOG).encode(),
             path=self.hub.path(CONSENT_LOG, index),
+            entry=log[index],
         )
         if request.wait_ms and self.hub.connected:
             seen = self.hub.checkpoint(CONSENT_LOG, PROVIDER_NODE).encode()
             reply.acknowledgements.add(node_id=PROVIDER_NODE, after_ms=12, checkpoint=seen)
+            reply.nodes.extend(self.hub.logs["directory"][3:5])
         return self._bent("SubmitConsentEntry", reply)
 
     def _subject_of(self, document: SignedDocument, index: int) -> str:

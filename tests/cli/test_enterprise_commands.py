@@ -6,8 +6,8 @@ from typing import Any
 
 import msgspec
 import pytest
-from xinqiao.v1 import public_pb2
 
+from cli.enterprise_home import open_enterprise
 from consent.documents import CONSENT_TYPE, ItemMode, ItemScope, PurposePart, encode, parse_consent, parse_refusal
 from consent.documents import Purpose as P
 from consent.registration import parse_registration
@@ -16,7 +16,7 @@ from tests.cli.running import failing, run, run_json
 from tests.cli.simulators import BANK_NODE, CONSENT_LOG, PROVIDER_NODE, Refusal
 from tests.consent.builders import BANK, OTHER_USCC, PROVIDER, REQUEST, USCC, consent, key, request, signed
 from trust.checkpoint import cosign
-from trust.document import SignedDocument
+from trust.document import SignedDocument, sign_document
 
 
 def test_init_makes_a_key_that_only_its_owner_reads(made_enterprise: Path) -> None:
@@ -168,8 +168,9 @@ def test_the_highest_level_needs_a_word_of_its_own(subject: SubjectWorld) -> Non
 Bend = Any
 
 
-def without_consents(reply: Any) -> Any:
-    return public_pb2.ListConsentsReply()
+def another_entry(reply: Any) -> Any:
+    reply.entry = sign_document(CONSENT_TYPE, b"{}", key("hub")).encode()
+    return reply
 
 
 def other_path(reply: Any) -> Any:
@@ -184,8 +185,6 @@ def uncovered(reply: Any) -> Any:
 
 def unsigned(reply: Any) -> Any:
     document = SignedDocument.decode(reply.checkpoint)
-    from trust.document import sign_document
-
     reply.checkpoint = sign_document(document.payload_type, document.payload, key("stranger")).encode()
     return reply
 
@@ -193,7 +192,7 @@ def unsigned(reply: Any) -> Any:
 @pytest.mark.parametrize(
     ("method", "bend"),
     [
-        ("ListConsents", without_consents),
+        ("SubmitConsentEntry", another_entry),
         ("SubmitConsentEntry", other_path),
         ("SubmitConsentEntry", uncovered),
         ("SubmitConsentEntry", unsigned),
@@ -229,14 +228,13 @@ def granted(subject: SubjectWorld) -> str:
 def test_a_consent_is_withdrawn_and_its_acknowledgements_told(subject: SubjectWorld) -> None:
     told = run_json("consent", "revoke", granted(subject), "--home", subject.home).data
     assert told["log_index"] == 1
-    assert told["acknowledgements"] == [{"node": PROVIDER_NODE, "after_ms": 12, "cosignature_verified": False}]
+    assert told["acknowledgements"] == [{"node": PROVIDER_NODE, "after_ms": 12}]
 
 
-def test_an_acknowledgement_by_a_node_that_an_audit_has_met_is_verified(subject: SubjectWorld) -> None:
-    consent_id = granted(subject)
-    run("audit", "mine", "--home", subject.home)
-    told = run_json("consent", "revoke", consent_id, "--home", subject.home).data
-    assert told["acknowledgements"][0]["cosignature_verified"] is True
+def test_a_node_is_remembered_by_the_key_that_it_had(subject: SubjectWorld) -> None:
+    run("consent", "revoke", granted(subject), "--home", subject.home)
+    seen = open_enterprise(subject.home, None).seen()
+    assert seen.nodes[PROVIDER_NODE] == key(PROVIDER_NODE).public
 
 
 def test_nodes_that_have_not_seen_it_are_told(subject: SubjectWorld) -> None:
@@ -255,10 +253,14 @@ def by_a_stranger(reply: Any) -> Any:
     return reply
 
 
-@pytest.mark.parametrize("bend", [by_nobody, by_a_stranger])
+def by_nobody_known(reply: Any) -> Any:
+    del reply.nodes[:]
+    return reply
+
+
+@pytest.mark.parametrize("bend", [by_nobody, by_a_stranger, by_nobody_known])
 def test_a_false_acknowledgement_is_caught(subject: SubjectWorld, bend: Bend) -> None:
     consent_id = granted(subject)
-    run("audit", "mine", "--home", subject.home)
     subject.service.bend["SubmitConsentEntry"] = bend
     failing("consent", "revoke", consent_id, "--home", subject.home, code=6)
 

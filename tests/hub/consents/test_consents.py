@@ -7,6 +7,7 @@ import msgspec
 import pytest
 from xinqiao.v1 import node_pb2, public_pb2
 
+from consent.audit_entries import EntryProof, verify_acknowledgement, verify_entry
 from consent.documents import (
     CONSENT_REFUSAL_TYPE,
     ConsentRefusal,
@@ -34,7 +35,7 @@ from tests.hub.live import (
     now_ms,
     refused_with,
 )
-from trust.checkpoint import open_checkpoint, verify_witness
+from trust.checkpoint import open_checkpoint
 from trust.document import SignedDocument, sign_document, verify_document
 from trust.merkle import leaf_hash, verify_inclusion
 from trust.sm2 import PrivateKey
@@ -108,13 +109,23 @@ async def test_a_revocation_is_acknowledged_by_the_providers_nodes_within_tens_o
     await live.provider.connect()
     await live.bank.connect()
     given = await live.give_consent()
-    reply = await live.submit(live.sign_revocation(given), wait_ms=3000)
+    sent = live.sign_revocation(given)
+    reply = await live.submit(sent, wait_ms=3000)
     (acknowledged,) = reply.acknowledgements
     assert (acknowledged.node_id, list(reply.pending_nodes)) == (PROVIDER_NODE, [])
     assert acknowledged.after_ms < 500
     cosigned = SignedDocument.decode(acknowledged.checkpoint)
     assert open_checkpoint(cosigned, live.hub.keys.public).size > reply.log_index
-    verify_witness(cosigned, live.provider.key.public)
+    proof = EntryProof(
+        provider=PROVIDER,
+        index=reply.log_index,
+        leaf=reply.entry,
+        path=tuple(reply.path),
+        checkpoint=SignedDocument.decode(reply.checkpoint),
+    )
+    hub_key, nodes = live.hub.keys.public, [SignedDocument.decode(encoded) for encoded in reply.nodes]
+    verify_entry(sent, live.subject_keys[USCC].public, proof, hub_key)
+    verify_acknowledgement(PROVIDER_NODE, cosigned, nodes, proof, hub_key, {PROVIDER_NODE: live.provider.key.public})
     assert await standing(live) == [(1, "withdrawn")]
 
 

@@ -24,7 +24,7 @@ _sym_db = _symbol_database.Default()
 
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x17xinqiao/v1/public.proto\x12\nxinqiao.v1\"\x13\n\x11GetHubInfoRequest\"\x81\x01\n\x07HubInfo\x12\x16\n\x0epublic_address\x18\x01 \x01(\t\x12\x14\n\x0cnode_address\x18\x02 \x01(\t\x12\x15\n\rauthority_pem\x18\x03 \x01(\x0c\x12\x0f\n\x07hub_key\x18\x04 \x01(\t\x12\x0f\n\x07time_ms\x18\x05 \x01(\x03\x12\x0f\n\x07version\x18\x06 \x01(\t\"]\n\x0c\x45nrolRequest\x12\x14\n\x0ctoken_secret\x18\x01 \x01(\t\x12\x0f\n\x07\x63sr_pem\x18\x02 \x01(\x0c\x12\x15\n\rnode_enrolled\x18\x03 \x01(\x0c\x12\x0f\n\x07time_ms\x18\x04 \x01(\x03\"s\n\nEnrolReply\x12\x17\n\x0f\x63\x65rtificate_pem\x18\x01 \x01(\x0c\x12 \n\x03hub\x18\x02 \x01(\x0b\x32\x13.xinqiao.v1.HubInfo\x12\x11\n\tmember_id\x18\x03 \x01(\t\x12\x17\n\x0f\x64irectory_index\x18\x04 \x01(\x04\"\'\n\x0fRegisterRequest\x12\x14\n\x0cregistration\x18\x01 \x01(\x0c\"&\n\x16GetRegistrationRequest\x12\x0c\n\x04uscc\x18\x01 \x01(\t\"G\n\rRegisterReply\x12\r\n\x05state\x18\x01 \x01(\t\x12\x0e\n\x06reason\x18\x02 \x01(\t\x12\x17\n\x0f\x64irectory_index\x18\x03 \x01(\x04\"%\n\x0bSubjectCall\x12\x16\n\x0e\x61\x63\x63\x65ss_request\x18\x01 \x01(\x0c\",\n\x18ListConsentRequestsReply\x12\x10\n\x08requests\x18\x01 \x03(\x0c\">\n\x11ListConsentsReply\x12)\n\x08\x63onsents\x18\x01 \x03(\x0b\x32\x17.xinqiao.v1.ConsentItem\"S\n\x0b\x43onsentItem\x12\x10\n\x08\x64ocument\x18\x01 \x01(\x0c\x12\r\n\x05state\x18\x02 \x01(\t\x12\x11\n\tlog_index\x18\x03 \x01(\x04\x12\x10\n\x08\x65nded_ms\x18\x04 \x01(\x03\">\n\x19SubmitConsentEntryRequest\x12\x10\n\x08\x64ocument\x18\x01 \x01(\x0c\x12\x0f\n\x07wait_ms\x18\x02 \x01(\r\"\x9c\x01\n\x17SubmitConsentEntryReply\x12\x11\n\tlog_index\x18\x01 \x01(\x04\x12\x12\n\ncheckpoint\x18\x02 \x01(\x0c\x12\x0c\n\x04path\x18\x03 \x03(\x0c\x12\x35\n\x10\x61\x63knowledgements\x18\x04 \x03(\x0b\x32\x1b.xinqiao.v1.Acknowledgement\x12\x15\n\rpending_nodes\x18\x05 \x03(\t\"H\n\x0f\x41\x63knowledgement\x12\x0f\n\x07node_id\x18\x01 \x01(\t\x12\x10\n\x08\x61\x66ter_ms\x18\x02 \x01(\r\x12\x12\n\ncheckpoint\x18\x03 \x01(\x0c\"M\n\x0fListUsesRequest\x12\x16\n\x0e\x61\x63\x63\x65ss_request\x18\x01 \x01(\x0c\x12\x13\n\x0b\x61\x66ter_index\x18\x02 \x01(\x04\x12\r\n\x05limit\x18\x03 \x01(\r\"e\n\rListUsesReply\x12\x12\n\ncheckpoint\x18\x01 \x01(\x0c\x12#\n\x04uses\x18\x02 \x03(\x0b\x32\x15.xinqiao.v1.ProvenUse\x12\x0c\n\x04more\x18\x03 \x01(\x08\x12\r\n\x05nodes\x18\x04 \x03(\x0c\"\x9c\x01\n\tProvenUse\x12\x11\n\tlog_index\x18\x01 \x01(\x04\x12\x16\n\x0esigned_receipt\x18\x02 \x01(\x0c\x12\x0c\n\x04path\x18\x03 \x03(\x0c\x12\x13\n\x0bsubject_use\x18\x04 \x01(\x0c\x12\x15\n\rsubject_index\x18\x05 \x01(\x04\x12\x14\n\x0csubject_path\x18\x06 \x03(\x0c\x12\x14\n\x0ctwin_present\x18\x07 \x01(\x08\"8\n\x12\x43onsistencyRequest\x12\x10\n\x08old_size\x18\x01 \x01(\x04\x12\x10\n\x08new_size\x18\x02 \x01(\x04\" \n\x10\x43onsistencyReply\x12\x0c\n\x04path\x18\x01 \x03(\x0c\"\x1e\n\x1cListPublishedProductsRequest\".\n\x1aListPublishedProductsReply\x12\x10\n\x08products\x18\x01 \x03(\x0c\x32\x88\x01\n\tEnrolment\x12@\n\nGetHubInfo\x12\x1d.xinqiao.v1.GetHubInfoRequest\x1a\x13.xinqiao.v1.HubInfo\x12\x39\n\x05\x45nrol\x12\x18.xinqiao.v1.EnrolRequest\x1a\x16.xinqiao.v1.EnrolReply2\xa4\x05\n\x08Subjects\x12\x42\n\x08Register\x12\x1b.xinqiao.v1.RegisterRequest\x1a\x19.xinqiao.v1.RegisterReply\x12P\n\x0fGetRegistration\x12\".xinqiao.v1.GetRegistrationRequest\x1a\x19.xinqiao.v1.RegisterReply\x12T\n\x13ListConsentRequests\x12\x17.xinqiao.v1.SubjectCall\x1a$.xinqiao.v1.ListConsentRequestsReply\x12\x46\n\x0cListConsents\x12\x17.xinqiao.v1.SubjectCall\x1a\x1d.xinqiao.v1.ListConsentsReply\x12`\n\x12SubmitConsentEntry\x12%.xinqiao.v1.SubmitConsentEntryRequest\x1a#.xinqiao.v1.SubmitConsentEntryReply\x12\x42\n\x08ListUses\x12\x1b.xinqiao.v1.ListUsesRequest\x1a\x19.xinqiao.v1.ListUsesReply\x12S\n\x13GetUsageConsistency\x12\x1e.xinqiao.v1.ConsistencyRequest\x1a\x1c.xinqiao.v1.ConsistencyReply\x12i\n\x15ListPublishedProducts\x12(.xinqiao.v1.ListPublishedProductsRequest\x1a&.xinqiao.v1.ListPublishedProductsReplyb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x17xinqiao/v1/public.proto\x12\nxinqiao.v1\"\x13\n\x11GetHubInfoRequest\"\x81\x01\n\x07HubInfo\x12\x16\n\x0epublic_address\x18\x01 \x01(\t\x12\x14\n\x0cnode_address\x18\x02 \x01(\t\x12\x15\n\rauthority_pem\x18\x03 \x01(\x0c\x12\x0f\n\x07hub_key\x18\x04 \x01(\t\x12\x0f\n\x07time_ms\x18\x05 \x01(\x03\x12\x0f\n\x07version\x18\x06 \x01(\t\"]\n\x0c\x45nrolRequest\x12\x14\n\x0ctoken_secret\x18\x01 \x01(\t\x12\x0f\n\x07\x63sr_pem\x18\x02 \x01(\x0c\x12\x15\n\rnode_enrolled\x18\x03 \x01(\x0c\x12\x0f\n\x07time_ms\x18\x04 \x01(\x03\"s\n\nEnrolReply\x12\x17\n\x0f\x63\x65rtificate_pem\x18\x01 \x01(\x0c\x12 \n\x03hub\x18\x02 \x01(\x0b\x32\x13.xinqiao.v1.HubInfo\x12\x11\n\tmember_id\x18\x03 \x01(\t\x12\x17\n\x0f\x64irectory_index\x18\x04 \x01(\x04\"\'\n\x0fRegisterRequest\x12\x14\n\x0cregistration\x18\x01 \x01(\x0c\"&\n\x16GetRegistrationRequest\x12\x0c\n\x04uscc\x18\x01 \x01(\t\"G\n\rRegisterReply\x12\r\n\x05state\x18\x01 \x01(\t\x12\x0e\n\x06reason\x18\x02 \x01(\t\x12\x17\n\x0f\x64irectory_index\x18\x03 \x01(\x04\"%\n\x0bSubjectCall\x12\x16\n\x0e\x61\x63\x63\x65ss_request\x18\x01 \x01(\x0c\",\n\x18ListConsentRequestsReply\x12\x10\n\x08requests\x18\x01 \x03(\x0c\">\n\x11ListConsentsReply\x12)\n\x08\x63onsents\x18\x01 \x03(\x0b\x32\x17.xinqiao.v1.ConsentItem\"S\n\x0b\x43onsentItem\x12\x10\n\x08\x64ocument\x18\x01 \x01(\x0c\x12\r\n\x05state\x18\x02 \x01(\t\x12\x11\n\tlog_index\x18\x03 \x01(\x04\x12\x10\n\x08\x65nded_ms\x18\x04 \x01(\x03\">\n\x19SubmitConsentEntryRequest\x12\x10\n\x08\x64ocument\x18\x01 \x01(\x0c\x12\x0f\n\x07wait_ms\x18\x02 \x01(\r\"\xba\x01\n\x17SubmitConsentEntryReply\x12\x11\n\tlog_index\x18\x01 \x01(\x04\x12\x12\n\ncheckpoint\x18\x02 \x01(\x0c\x12\x0c\n\x04path\x18\x03 \x03(\x0c\x12\x35\n\x10\x61\x63knowledgements\x18\x04 \x03(\x0b\x32\x1b.xinqiao.v1.Acknowledgement\x12\x15\n\rpending_nodes\x18\x05 \x03(\t\x12\r\n\x05\x65ntry\x18\x06 \x01(\x0c\x12\r\n\x05nodes\x18\x07 \x03(\x0c\"H\n\x0f\x41\x63knowledgement\x12\x0f\n\x07node_id\x18\x01 \x01(\t\x12\x10\n\x08\x61\x66ter_ms\x18\x02 \x01(\r\x12\x12\n\ncheckpoint\x18\x03 \x01(\x0c\"M\n\x0fListUsesRequest\x12\x16\n\x0e\x61\x63\x63\x65ss_request\x18\x01 \x01(\x0c\x12\x13\n\x0b\x61\x66ter_index\x18\x02 \x01(\x04\x12\r\n\x05limit\x18\x03 \x01(\r\"e\n\rListUsesReply\x12\x12\n\ncheckpoint\x18\x01 \x01(\x0c\x12#\n\x04uses\x18\x02 \x03(\x0b\x32\x15.xinqiao.v1.ProvenUse\x12\x0c\n\x04more\x18\x03 \x01(\x08\x12\r\n\x05nodes\x18\x04 \x03(\x0c\"\x9c\x01\n\tProvenUse\x12\x11\n\tlog_index\x18\x01 \x01(\x04\x12\x16\n\x0esigned_receipt\x18\x02 \x01(\x0c\x12\x0c\n\x04path\x18\x03 \x03(\x0c\x12\x13\n\x0bsubject_use\x18\x04 \x01(\x0c\x12\x15\n\rsubject_index\x18\x05 \x01(\x04\x12\x14\n\x0csubject_path\x18\x06 \x03(\x0c\x12\x14\n\x0ctwin_present\x18\x07 \x01(\x08\"8\n\x12\x43onsistencyRequest\x12\x10\n\x08old_size\x18\x01 \x01(\x04\x12\x10\n\x08new_size\x18\x02 \x01(\x04\" \n\x10\x43onsistencyReply\x12\x0c\n\x04path\x18\x01 \x03(\x0c\"\x1e\n\x1cListPublishedProductsRequest\".\n\x1aListPublishedProductsReply\x12\x10\n\x08products\x18\x01 \x03(\x0c\x32\x88\x01\n\tEnrolment\x12@\n\nGetHubInfo\x12\x1d.xinqiao.v1.GetHubInfoRequest\x1a\x13.xinqiao.v1.HubInfo\x12\x39\n\x05\x45nrol\x12\x18.xinqiao.v1.EnrolRequest\x1a\x16.xinqiao.v1.EnrolReply2\xa4\x05\n\x08Subjects\x12\x42\n\x08Register\x12\x1b.xinqiao.v1.RegisterRequest\x1a\x19.xinqiao.v1.RegisterReply\x12P\n\x0fGetRegistration\x12\".xinqiao.v1.GetRegistrationRequest\x1a\x19.xinqiao.v1.RegisterReply\x12T\n\x13ListConsentRequests\x12\x17.xinqiao.v1.SubjectCall\x1a$.xinqiao.v1.ListConsentRequestsReply\x12\x46\n\x0cListConsents\x12\x17.xinqiao.v1.SubjectCall\x1a\x1d.xinqiao.v1.ListConsentsReply\x12`\n\x12SubmitConsentEntry\x12%.xinqiao.v1.SubmitConsentEntryRequest\x1a#.xinqiao.v1.SubmitConsentEntryReply\x12\x42\n\x08ListUses\x12\x1b.xinqiao.v1.ListUsesRequest\x1a\x19.xinqiao.v1.ListUsesReply\x12S\n\x13GetUsageConsistency\x12\x1e.xinqiao.v1.ConsistencyRequest\x1a\x1c.xinqiao.v1.ConsistencyReply\x12i\n\x15ListPublishedProducts\x12(.xinqiao.v1.ListPublishedProductsRequest\x1a&.xinqiao.v1.ListPublishedProductsReplyb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -56,25 +56,25 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_SUBMITCONSENTENTRYREQUEST']._serialized_start=792
   _globals['_SUBMITCONSENTENTRYREQUEST']._serialized_end=854
   _globals['_SUBMITCONSENTENTRYREPLY']._serialized_start=857
-  _globals['_SUBMITCONSENTENTRYREPLY']._serialized_end=1013
-  _globals['_ACKNOWLEDGEMENT']._serialized_start=1015
-  _globals['_ACKNOWLEDGEMENT']._serialized_end=1087
-  _globals['_LISTUSESREQUEST']._serialized_start=1089
-  _globals['_LISTUSESREQUEST']._serialized_end=1166
-  _globals['_LISTUSESREPLY']._serialized_start=1168
-  _globals['_LISTUSESREPLY']._serialized_end=1269
-  _globals['_PROVENUSE']._serialized_start=1272
-  _globals['_PROVENUSE']._serialized_end=1428
-  _globals['_CONSISTENCYREQUEST']._serialized_start=1430
-  _globals['_CONSISTENCYREQUEST']._serialized_end=1486
-  _globals['_CONSISTENCYREPLY']._serialized_start=1488
-  _globals['_CONSISTENCYREPLY']._serialized_end=1520
-  _globals['_LISTPUBLISHEDPRODUCTSREQUEST']._serialized_start=1522
-  _globals['_LISTPUBLISHEDPRODUCTSREQUEST']._serialized_end=1552
-  _globals['_LISTPUBLISHEDPRODUCTSREPLY']._serialized_start=1554
-  _globals['_LISTPUBLISHEDPRODUCTSREPLY']._serialized_end=1600
-  _globals['_ENROLMENT']._serialized_start=1603
-  _globals['_ENROLMENT']._serialized_end=1739
-  _globals['_SUBJECTS']._serialized_start=1742
-  _globals['_SUBJECTS']._serialized_end=2418
+  _globals['_SUBMITCONSENTENTRYREPLY']._serialized_end=1043
+  _globals['_ACKNOWLEDGEMENT']._serialized_start=1045
+  _globals['_ACKNOWLEDGEMENT']._serialized_end=1117
+  _globals['_LISTUSESREQUEST']._serialized_start=1119
+  _globals['_LISTUSESREQUEST']._serialized_end=1196
+  _globals['_LISTUSESREPLY']._serialized_start=1198
+  _globals['_LISTUSESREPLY']._serialized_end=1299
+  _globals['_PROVENUSE']._serialized_start=1302
+  _globals['_PROVENUSE']._serialized_end=1458
+  _globals['_CONSISTENCYREQUEST']._serialized_start=1460
+  _globals['_CONSISTENCYREQUEST']._serialized_end=1516
+  _globals['_CONSISTENCYREPLY']._serialized_start=1518
+  _globals['_CONSISTENCYREPLY']._serialized_end=1550
+  _globals['_LISTPUBLISHEDPRODUCTSREQUEST']._serialized_start=1552
+  _globals['_LISTPUBLISHEDPRODUCTSREQUEST']._serialized_end=1582
+  _globals['_LISTPUBLISHEDPRODUCTSREPLY']._serialized_start=1584
+  _globals['_LISTPUBLISHEDPRODUCTSREPLY']._serialized_end=1630
+  _globals['_ENROLMENT']._serialized_start=1633
+  _globals['_ENROLMENT']._serialized_end=1769
+  _globals['_SUBJECTS']._serialized_start=1772
+  _globals['_SUBJECTS']._serialized_end=2448
 # @@protoc_insertion_point(module_scope)

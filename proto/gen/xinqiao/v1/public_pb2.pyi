@@ -338,10 +338,14 @@ class SubmitConsentEntryReply(_message.Message):
     PATH_FIELD_NUMBER: _builtins.int
     ACKNOWLEDGEMENTS_FIELD_NUMBER: _builtins.int
     PENDING_NODES_FIELD_NUMBER: _builtins.int
+    ENTRY_FIELD_NUMBER: _builtins.int
+    NODES_FIELD_NUMBER: _builtins.int
     log_index: _builtins.int
     """Index in the provider's consent log."""
     checkpoint: _builtins.bytes
     """Signed checkpoint that covers the entry."""
+    entry: _builtins.bytes
+    """The entry as it stands in the log: the author's document with the hub's countersignature."""
     @_builtins.property
     def path(self) -> _containers.RepeatedScalarFieldContainer[_builtins.bytes]:
         """Inclusion path in that checkpoint."""
@@ -354,6 +358,10 @@ class SubmitConsentEntryReply(_message.Message):
     def pending_nodes(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
         """Connected provider nodes that have not done so yet."""
 
+    @_builtins.property
+    def nodes(self) -> _containers.RepeatedScalarFieldContainer[_builtins.bytes]:
+        """The "node-enrolled" directory entries of the nodes that acknowledged."""
+
     def __init__(
         self,
         *,
@@ -362,10 +370,12 @@ class SubmitConsentEntryReply(_message.Message):
         path: _abc.Iterable[_builtins.bytes] | None = ...,
         acknowledgements: _abc.Iterable[Global___Acknowledgement] | None = ...,
         pending_nodes: _abc.Iterable[_builtins.str] | None = ...,
+        entry: _builtins.bytes = ...,
+        nodes: _abc.Iterable[_builtins.bytes] | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["acknowledgements", b"acknowledgements", "checkpoint", b"checkpoint", "log_index", b"log_index", "path", b"path", "pending_nodes", b"pending_nodes"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["acknowledgements", b"acknowledgements", "checkpoint", b"checkpoint", "entry", b"entry", "log_index", b"log_index", "nodes", b"nodes", "path", b"path", "pending_nodes", b"pending_nodes"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
