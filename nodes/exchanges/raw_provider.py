@@ -8,8 +8,8 @@ how many subjects were refused for which reason; P learns that R took them; the 
     P → R   batch …, part end   about 64 MiB; P stores where a part ends and its digest before it tells R
     P → R   end                 the digest over all parts
 
-The digest of a part chains the SM3 of its frames; both sides compute it, and it stands in R's manifest. Before each batch P looks
-whether consents were withdrawn meanwhile: their rows are left out from there on.
+The digest of a part chains the SM3 of its frames; both sides compute it, and it stands in R's manifest. Just before each batch is
+sealed P looks whether consents were withdrawn meanwhile: their rows are left out from there on.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ from consent.catalogue import Catalogue
 from consent.decision import ItemUse
 from consent.masking import mask
 from consent.rules import UsageRules
-from nodes.errors import ExchangeFailed, NodeError
+from nodes.errors import ExchangeFailed
 from nodes.exchanges.frames import (
     PART_TARGET_BYTES,
     FrameType,
@@ -43,6 +43,7 @@ from nodes.exchanges.frames import (
 from nodes.exchanges.raw_plan import Planner, Tables, TransferPlan
 from nodes.exchanges.session import PeerRestarted, Session, SessionClosed
 from nodes.exchanges.terms import ExchangeTerms
+from nodes.exchanges.withdrawn import Withdrawn
 from nodes.policy import in_range
 from nodes.replica import Replica
 from nodes.store import Store
@@ -126,7 +127,7 @@ class RawProvider:
         kept = parts[:held]
         await self._forget_parts(terms.exchange_id, held)
         sender = _Sender(session, self._store, terms.exchange_id, kept)
-        withdrawn = _Withdrawn(self._replica, plan.permitted)
+        withdrawn = Withdrawn(self._replica, plan.permitted)
         ordinal, row = (kept[-1].ordinal, kept[-1].end_row) if kept else (0, 0)
         if kept and kept[-1].table_done:
             ordinal, row = ordinal + 1, 0
@@ -137,7 +138,7 @@ class RawProvider:
         return sender.rows
 
     async def _send_table(
-        self, sender: _Sender, plan: TransferPlan, ordinal: int, first_row: int, withdrawn: _Withdrawn
+        self, sender: _Sender, plan: TransferPlan, ordinal: int, first_row: int, withdrawn: Withdrawn
     ) -> None:
         batches = self._batches(plan, ordinal)
         row = 0
@@ -145,9 +146,12 @@ class RawProvider:
         making = self._making(plan, ordinal, batches, row, first_row, withdrawn)
         try:
             while (made := await making) is not None:
-                row, frames = made
+                row = made.end_row
                 making = self._making(plan, ordinal, batches, row, first_row, withdrawn)
-                await sender.send(ordinal, row, frames)
+                await sender.writable()
+                if ordinal and made.without is not withdrawn.now():  # a consent ended while it was made, or waited
+                    made = await asyncio.to_thread(self._made, plan, ordinal, made.batch, row, withdrawn.now())
+                await sender.send(ordinal, row, made.frames)
         finally:
             making.cancel()
         await sender.end_part(ordinal, row, table_done=True)
@@ -159,23 +163,28 @@ class RawProvider:
         batches: Iterator[pa.RecordBatch],
         row: int,
         first_row: int,
-        withdrawn: _Withdrawn,
-    ) -> asyncio.Task[tuple[int, list[_Frame]] | None]:
+        withdrawn: Withdrawn,
+    ) -> asyncio.Task[_Made | None]:
         gone = withdrawn.now() if ordinal else None
 
-        def make() -> tuple[int, list[_Frame]] | None:
-            """The source row after the next batch, and its frames; None at the end of the table."""
+        def make() -> _Made | None:
+            """The next batch; None at the end of the table."""
             begin = row
             while (batch := next(batches, None)) is not None:
                 end = begin + batch.num_rows
                 if end > first_row:
-                    start = max(begin, first_row)
-                    shown = self._obliged(plan, ordinal, batch.slice(start - begin), gone)
-                    return end, _frames(ordinal, start, end, shown)
+                    return self._made(plan, ordinal, batch.slice(max(begin, first_row) - begin), end, gone)
                 begin = end
             return None
 
         return asyncio.get_running_loop().create_task(asyncio.to_thread(make))
+
+    def _made(
+        self, plan: TransferPlan, ordinal: int, batch: pa.RecordBatch, end_row: int, gone: pa.Array | None
+    ) -> _Made:
+        shown = self._obliged(plan, ordinal, batch, gone)
+        frames = _frames(ordinal, end_row - batch.num_rows, end_row, shown)
+        return _Made(end_row=end_row, batch=batch, without=gone, frames=frames)
 
     def _batches(self, plan: TransferPlan, ordinal: int) -> Iterator[pa.RecordBatch]:
         size = plan.stored.batch_rows[ordinal]
@@ -285,6 +294,10 @@ class _Sender:
         self._part_bytes = 0
         self._part_rows = 0
 
+    async def writable(self) -> None:
+        """Until the session takes more: what is sent then leaves at once."""
+        await self._session.writable()
+
     async def send(self, ordinal: int, end_row: int, frames: list[_Frame]) -> None:
         """The frames of one batch."""
         for frame in frames:
@@ -322,39 +335,6 @@ class _Sender:
         return RawEnd(parts=len(self._digests), rows=self.rows, digest=sm3(b"".join(self._digests)).hex())
 
 
-class _Withdrawn:
-    """The permitted subjects whose consent ended since the plan was made; looked at again only when the log has grown."""
-
-    def __init__(self, replica: Replica, permitted: pa.Table) -> None:
-        self._replica = replica
-        self._permitted = permitted
-        self._positions: object = None
-        self._codes = pa.array([], pa.string())
-
-    def now(self) -> pa.Array:
-        """Codes to leave out."""
-        if self._replica.alarm is not None:
-            raise NodeError(
-                "The node has seen the hub contradict itself and stopped the transfer.", code="LOG_INCONSISTENT"
-            )
-        positions = self._replica.positions()
-        if positions != self._positions:
-            self._positions = positions
-            self._codes = pa.array(self._look(), pa.string())
-        return self._codes
-
-    def _look(self) -> list[str]:
-        book = self._replica.own_book
-        gone = []
-        for code, consent in zip(
-            self._permitted.column("uscc").to_pylist(), self._permitted.column("consent_id").to_pylist(), strict=True
-        ):
-            view = book.view(consent)
-            if view is None or view.revoked_ms is not None:
-                gone.append(code)
-        return gone
-
-
 @dataclass(frozen=True)
 class _Frame:
     """A frame's payload, its SM3 and how many rows it has."""
@@ -362,6 +342,16 @@ class _Frame:
     payload: bytes
     digest: bytes
     rows: int
+
+
+@dataclass(frozen=True)
+class _Made:
+    """A batch of source rows, up to `end_row`, and its frames, made `without` the rows of these subjects."""
+
+    end_row: int
+    batch: pa.RecordBatch
+    without: pa.Array | None
+    frames: list[_Frame]
 
 
 def _frames(ordinal: int, first_row: int, end_row: int, batch: pa.RecordBatch) -> list[_Frame]:

@@ -124,11 +124,8 @@ class Session:
         await self._ready.wait()
         self._check()
 
-    async def send(self, frame_type: FrameType, payload: bytes) -> None:
-        """Seal and send; waits while more than the window is unacknowledged or the connection is away.
-
-        Raises PeerRestarted when the keys were replaced meanwhile, else what ended the session.
-        """
+    async def writable(self) -> SecureChannel:
+        """Until less than the window is unacknowledged; the channel that then takes frames. Raises as `send`."""
         await self._ready.wait()
         self._check()
         channel = self._channel
@@ -136,7 +133,17 @@ class Session:
             self._window.clear()
             await self._window.wait()
             self._check()
-        if channel is None or channel is not self._channel:
+        if channel is None:
+            raise PeerRestarted
+        return channel
+
+    async def send(self, frame_type: FrameType, payload: bytes) -> None:
+        """Seal and send; waits while more than the window is unacknowledged or the connection is away.
+
+        Raises PeerRestarted when the keys were replaced meanwhile, else what ended the session.
+        """
+        channel = await self.writable()
+        if channel is not self._channel:
             raise PeerRestarted
         self._seal(channel, frame_type, payload)
         if self._outgoing is not None:

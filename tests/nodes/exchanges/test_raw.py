@@ -152,6 +152,30 @@ async def test_a_subject_that_withdraws_during_a_transfer_is_left_out_from_there
     assert manifest.rows == 51
 
 
+async def test_a_withdrawal_while_a_batch_waits_to_be_sent_still_counts(
+    parties: Parties, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    codes = await prepare(parties)
+    terms = parties.terms(ExchangeMode.RAW, ASKED)
+    await wanted_by(parties, terms, tmp_path / "out")
+    waited = 0
+
+    async def withdraw_meanwhile(_sender: object) -> None:
+        nonlocal waited
+        waited += 1
+        if waited == 2:  # the first batch of data is made, and waits; the one before was the list of consents
+            row = parties.replica.own_book.rows_of(codes[3])[0]
+            parties.replica.own_book.revoked[row] = parties.now_ms
+            parties.hub.register(99)
+            parties.catch_up()
+
+    monkeypatch.setattr(raw_provider._Sender, "writable", withdraw_meanwhile)
+    async with parties.serving(terms):
+        manifest = await asyncio.wait_for(fetch(parties, terms, tmp_path / "out"), 20)
+    assert codes[3] not in {row["uscc"] for row in received(tmp_path / "out")}
+    assert manifest.rows == 51
+
+
 async def test_a_full_disk_stops_cleanly_and_the_same_fetch_goes_on_when_there_is_space(
     parties: Parties, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
