@@ -112,11 +112,10 @@ def wait_until(what: str, true: Callable[[], bool], seconds: float = START_S) ->
 
 @dataclass
 class Network:
-    """One hub, and nodes by name."""
+    """One hub, and nodes by name. `hub_settings`: settings of the hub, by their names in `hub.settings`."""
 
     home: Path
-    database_url: str = ""
-    relay_capture: Path | None = None
+    hub_settings: Mapping[str, str] = field(default_factory=dict)
     processes: dict[str, Process] = field(default_factory=dict)
 
     @property
@@ -149,12 +148,9 @@ class Network:
         self.home.mkdir(parents=True)
         public, node = free_ports(2)
         addresses = ("--public", f"127.0.0.1:{public}", "--node", f"127.0.0.1:{node}")
-        command("hub", "init", "--home", str(self.hub_home), *addresses, "--operator", "operator")
-        environment = {}
-        if self.database_url:
-            environment["XINQIAO_HUB_DATABASE_URL"] = self.database_url
-        if self.relay_capture is not None:
-            environment["XINQIAO_HUB_RELAY_CAPTURE"] = str(self.relay_capture)
+        environment = {f"XINQIAO_HUB_{name.upper()}": value for name, value in self.hub_settings.items()}
+        init = ("hub", "init", "--home", str(self.hub_home), *addresses, "--operator", "operator")
+        command(*init, environment=environment)
         self._add("hub", ("hub", "serve", "--home", str(self.hub_home)), environment)
         self.start("hub")
         command("hub", "info", "--home", str(self.hub_home), "--out", str(self.hub_file))

@@ -84,7 +84,7 @@ class Scenario:
 
     def __init__(self, home: Path, say: Say) -> None:
         self.home = home
-        self.network = Network(home, relay_capture=home / "relay.capture")
+        self.network = Network(home, hub_settings={"relay_capture": str(home / "relay.capture")})
         self.summary = Summary()
         self._say = say
         self._members: list[Member] = []

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import msgspec
 import pytest
+from sqlalchemy import create_engine, make_url, text
 from xinqiao.v1 import agent_pb2
 
 from cli.demo.cohort import BANK, GOVERNMENT, GOVERNMENT_ITEM
@@ -85,17 +87,18 @@ class Live:
             wait_until(f"{node} is connected", lambda node=node: self.status(node).connected)  # type: ignore[misc]
 
 
-@pytest.fixture(scope="session")
-def live(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Live]:
-    home = tmp_path_factory.mktemp("e2e") / "net"
-    network = Network(home)
+@contextmanager
+def running(home: Path, hub_settings: Mapping[str, str], government_settings: str = "") -> Iterator[Live]:
+    """A hub, the government's node with its data and product, and a bank's node."""
+    network = Network(home, hub_settings=hub_settings)
     try:
         network.start_hub()
         loans = split_loans(home / "data")
-        for member, node, kind in ((GOVERNMENT, "tax-1", "government"), (BANK, "bank-1", "bank")):
-            network.admit(member, kind, member)
-            sources = source_toml(GOVERNMENT_ITEM, loans.files[GOVERNMENT_ITEM]) if member == GOVERNMENT else ""
-            network.add_node(member, node, sources=sources)
+        network.admit(GOVERNMENT, "government", GOVERNMENT)
+        network.admit(BANK, "bank", BANK)
+        sources = source_toml(GOVERNMENT_ITEM, loans.files[GOVERNMENT_ITEM])
+        network.add_node(GOVERNMENT, "tax-1", sources=sources, settings=government_settings)
+        network.add_node(BANK, "bank-1")
         (network.node_home("tax-1") / "products.toml").write_text(
             product_toml(GOVERNMENT_ITEM, "Delinquencies"), encoding="utf-8"
         )
@@ -113,3 +116,23 @@ def live(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Live]:
         registry.close()
     finally:
         network.stop()
+
+
+@pytest.fixture(scope="session")
+def live(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Live]:
+    with running(tmp_path_factory.mktemp("e2e") / "net", {}) as opened:
+        yield opened
+
+
+@pytest.fixture(scope="module")
+def taciturn(tmp_path_factory: pytest.TempPathFactory, postgresql_server: str) -> Iterator[Live]:
+    """A hub on PostgreSQL that signs its checkpoints every six seconds, and a provider that believes one for three."""
+    url = make_url(postgresql_server).set(drivername="postgresql+psycopg")
+    engine = create_engine(url, isolation_level="AUTOCOMMIT")
+    with engine.connect() as server:
+        server.execute(text("CREATE DATABASE e2e"))
+    engine.dispose()
+    url = url.set(database="e2e")
+    settings = {"database_url": url.render_as_string(hide_password=False), "checkpoint_interval_s": "6"}
+    with running(tmp_path_factory.mktemp("e2e-pg") / "net", settings, "max_staleness_s = 3\n") as opened:
+        yield opened
