@@ -40,7 +40,8 @@ bench: $(VENV)/development ## benchmarks, one JSON line each (BENCH=query for so
 	$(BIN)/python -m bench $(BENCH)
 
 docs: $(VENV)/development ## write docs/cli.md and docs/errors.md from the code
-	$(BIN)/python -m cli.reference > docs/cli.md
+	$(BIN)/python -m cli.reference commands > docs/cli.md
+	$(BIN)/python -m cli.reference errors > docs/errors.md
 
 proto: $(VENV)/development ## generate proto/gen from proto/xinqiao/v1
 	$(BIN)/python -m grpc_tools.protoc -Iproto --python_out=proto/gen --grpc_python_out=proto/gen \

@@ -2,23 +2,12 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+import sys
+from importlib import import_module
+from typing import Annotated, Final
 
 import typer
 
-from cli import (
-    audit_commands,
-    bench_commands,
-    consent_commands,
-    demo_commands,
-    doctor_command,
-    enterprise_commands,
-    hub_commands,
-    node_commands,
-    node_work_commands,
-    review_commands,
-    use_commands,
-)
 from cli.commands import Group
 
 HELP = """Xinqiao (信桥): banks use credit information about enterprises, and the data never leaks.
@@ -30,19 +19,41 @@ Exit codes: 0 done, 1 unforeseen, 2 wrong command or value, 3 refused, 4 not rea
 failed, 7 configuration. Every command has --json.
 """
 
-app = typer.Typer(
-    name="xinqiao", cls=Group, help=HELP, no_args_is_help=True, rich_markup_mode=None, pretty_exceptions_enable=False
-)
-app.add_typer(hub_commands.app, name="hub")
-app.add_typer(node_commands.app, name="node")
-app.add_typer(enterprise_commands.app, name="enterprise")
-app.add_typer(consent_commands.app, name="consent")
-use_commands.add_to(app)
-app.add_typer(audit_commands.app, name="audit")
-demo_commands.add_to(app)
-bench_commands.add_to(app)
-# Modules that add their commands to a group when they are imported.
-CONTINUED = (review_commands, node_work_commands, doctor_command)
+PARTS: Final[dict[str, tuple[str, ...]]] = {
+    "hub": ("hub_commands", "review_commands"),
+    "node": ("node_commands", "doctor_command", "node_work_commands"),
+    "enterprise": ("enterprise_commands",),
+    "consent": ("consent_commands",),
+    "query": ("use_commands",),
+    "fetch": ("use_commands",),
+    "audit": ("audit_commands",),
+    "demo": ("demo_commands",),
+    "bench": ("bench_commands",),
+}
+"""The first word of a command, and the modules of `cli` that make it, in the order of the help. The first module of a group has its
+`app`, others add to it; a module of single commands has `add_to`."""
+
+
+def build(first_word: str = "") -> typer.Typer:
+    """The whole command line, or only what one first word needs: a node's command does not wait for the hub's libraries."""
+    app = typer.Typer(
+        name="xinqiao",
+        cls=Group,
+        help=HELP,
+        no_args_is_help=True,
+        rich_markup_mode=None,
+        pretty_exceptions_enable=False,
+    )
+    app.callback()(_options)
+    added = set()
+    for word in (first_word,) if first_word in PARTS else PARTS:
+        modules = [import_module(f"cli.{name}") for name in PARTS[word]]
+        if hasattr(modules[0], "app"):
+            app.add_typer(modules[0].app, name=word)
+        elif modules[0] not in added:
+            modules[0].add_to(app)
+            added.add(modules[0])
+    return app
 
 
 def _version(wanted: bool) -> None:
@@ -53,7 +64,6 @@ def _version(wanted: bool) -> None:
         raise typer.Exit
 
 
-@app.callback()
 def _options(
     version: Annotated[
         bool, typer.Option("--version", callback=_version, is_eager=True, help="Print the version and end.")
@@ -64,7 +74,7 @@ def _options(
 
 def main() -> None:
     """Run the command line and end the process with its exit code."""
-    app()
+    build(next((word for word in sys.argv[1:] if not word.startswith("-")), ""))()
 
 
 if __name__ == "__main__":

@@ -1,15 +1,21 @@
-"""Writes docs/cli.md from the commands themselves: `python -m cli.reference > docs/cli.md`. A test compares the two."""
+"""Writes docs/cli.md and docs/errors.md from the code: `python -m cli.reference commands|errors`. A test compares them."""
 
 from __future__ import annotations
 
 import sys
 from collections.abc import Iterator
+from importlib import import_module
 from typing import Any
 
 from typer.main import get_command
 
-from cli.errors import MEANINGS
-from cli.main import app
+from cli.errors import EXIT_CODES, MEANINGS, UNEXPECTED
+from cli.main import build
+from consent.errors import ConsentError
+from consent.reasons import REASONS
+from hub.error_catalogue import SENTENCES
+from nodes.errors import NodeError
+from trust.errors import TrustError
 
 _LEFT_OUT = {"--help", "--install-completion", "--show-completion"}
 
@@ -26,7 +32,7 @@ def walk(command: Any, name: str = "xinqiao") -> Iterator[tuple[str, Any]]:  # n
 
 def reference() -> str:
     """The whole document."""
-    root = get_command(app)
+    root = get_command(build())
     lines = [
         "# The command",
         "",
@@ -74,5 +80,52 @@ def _cell(parameter: Any) -> str:  # noqa: ANN401
     return " ".join(notes).replace("|", "\\|")
 
 
+def errors() -> str:
+    """Every code that a command, the hub or a node may answer with, and every reason of a refused use."""
+    lines = [
+        "# Errors",
+        "",
+        "Written from the code by `make docs`; do not edit. A message tells the case at hand; here stands what its code means.",
+        "",
+        "## Codes",
+        "",
+        "| code | exit code | what happened, what to do |",
+        "|---|---|---|",
+        *(
+            f"| `{code}` | {EXIT_CODES.get(code, UNEXPECTED)} | {sentence} |"
+            for code, sentence in sorted(_sentences().items())
+        ),
+        "",
+        "## Reasons of `USE_REFUSED`",
+        "",
+        "In the order in which they are checked; the first that holds is told, and stands in the receipt.",
+        "",
+        "| reason | what happened, what to do |",
+        "|---|---|",
+        *(f"| `{reason.value}` | {sentence} |" for reason, sentence in REASONS.items()),
+    ]
+    return "\n".join(lines) + "\n"
+
+
+def _sentences() -> dict[str, str]:
+    """The hub's sentences, and for codes that only our own machine knows the first line of the error's description."""
+    build()  # so that every module with errors of its own is there
+    import_module("nodes.sources.errors")
+    own: dict[str, str] = {}
+    bases: tuple[type, ...] = (TrustError, ConsentError, NodeError)
+    for base in bases:
+        for kind in _kinds(base):
+            code = getattr(kind, "code", "")
+            if code in EXIT_CODES:
+                own.setdefault(code, " ".join((kind.__doc__ or "").split("\n\n")[0].split()))
+    return own | SENTENCES
+
+
+def _kinds(base: type) -> Iterator[type]:
+    for kind in base.__subclasses__():
+        yield kind
+        yield from _kinds(kind)
+
+
 if __name__ == "__main__":
-    sys.stdout.write(reference())
+    sys.stdout.write({"commands": reference, "errors": errors}[sys.argv[1]]())

@@ -9,7 +9,9 @@ from typing import Any
 
 from typer.testing import CliRunner
 
-from cli.main import app
+from cli.main import build
+
+APP = build()
 
 
 @dataclass(frozen=True)
@@ -33,7 +35,7 @@ class Ran:
 
 def run(*arguments: str | Path, code: int = 0) -> Ran:
     """Run a command that must end with this exit code."""
-    result = CliRunner().invoke(app, [str(argument) for argument in arguments])
+    result = CliRunner().invoke(APP, [str(argument) for argument in arguments])
     assert result.exit_code == code, f"exit {result.exit_code}: {result.output}\n{result.exception!r}"
     return Ran(result.exit_code, result.stdout, result.stderr)
 

@@ -1,6 +1,8 @@
 from __future__ import annotations
 
 import re
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -20,12 +22,12 @@ import trust.errors
 import trust.merkle
 from cli.commands import command, group
 from cli.errors import EXIT_CODES, MEANINGS, CliError, to_cli_error
-from cli.main import app
+from cli.main import PARTS, build
 from cli.output import Output, Result, Rows
-from cli.reference import reference, walk
+from cli.reference import errors, reference, walk
 from tests.cli.running import run, run_json
 
-COMMANDS = dict(walk(get_command(app)))
+COMMANDS = dict(walk(get_command(build())))
 CARD = {
     "hub init", "hub serve", "hub info", "hub status", "hub admit", "hub invite", "hub members", "hub revoke-node",
     "hub suspend", "hub registrations", "hub approve-enterprise", "hub reject-enterprise", "hub products",
@@ -155,8 +157,9 @@ def test_an_error_after_the_result_does_not_make_a_second_object(capsys: pytest.
 
 
 def test_the_reference_is_the_one_that_the_code_makes() -> None:
-    path = Path(__file__).parents[2] / "docs" / "cli.md"
-    assert path.read_text(encoding="utf-8") == reference(), "run `make docs`"
+    docs = Path(__file__).parents[2] / "docs"
+    assert (docs / "cli.md").read_text(encoding="utf-8") == reference(), "run `make docs`"
+    assert (docs / "errors.md").read_text(encoding="utf-8") == errors(), "run `make docs`"
 
 
 def test_the_exit_codes_in_the_help_are_those_of_the_table() -> None:
@@ -168,3 +171,15 @@ def test_the_exit_codes_in_the_help_are_those_of_the_table() -> None:
 
 def test_the_version_is_told() -> None:
     assert re.fullmatch(r"\d+\.\d+\.\d+\S*\n", run("--version").out)
+
+
+@pytest.mark.parametrize("word", PARTS)
+def test_the_part_for_one_first_word_is_the_same_as_in_the_whole(word: str) -> None:
+    part = {name: command for name, command in walk(get_command(build(word))) if name.split()[1] == word}
+    assert part
+    assert part.keys() == {name for name in COMMANDS if name.split()[1] == word}
+
+
+def test_a_command_of_a_node_does_not_load_what_only_a_hub_needs() -> None:
+    code = "import sys; from cli.main import build; build('node'); sys.exit('sqlalchemy' in sys.modules)"
+    assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
