@@ -112,17 +112,16 @@ def _sentences() -> dict[str, str]:
     build()  # so that every module with errors of its own is there
     import_module("nodes.sources.errors")
     own: dict[str, str] = {}
-    bases: tuple[type, ...] = (TrustError, ConsentError, NodeError)
-    for base in bases:
-        for kind in _kinds(base):
-            code = getattr(kind, "code", "")
-            if code in EXIT_CODES:
-                own.setdefault(code, " ".join((kind.__doc__ or "").split("\n\n")[0].split()))
+    for kind in (*_kinds(TrustError), *_kinds(ConsentError), *_kinds(NodeError)):
+        code = getattr(kind, "code", "")
+        if code in EXIT_CODES:
+            own.setdefault(code, " ".join((kind.__doc__ or "").split("\n\n")[0].split()))
     return own | SENTENCES
 
 
-def _kinds(base: type) -> Iterator[type]:
-    for kind in base.__subclasses__():
+def _kinds(base: type[Any]) -> Iterator[type[Any]]:
+    subclasses: list[type[Any]] = base.__subclasses__()
+    for kind in subclasses:
         yield kind
         yield from _kinds(kind)
 
