@@ -42,7 +42,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     node_address: _Address = "127.0.0.1:7444"
     public_listen: str = ""
     node_listen: str = ""
-    # Empty: SQLite in the home. postgresql+psycopg://… for several hub processes.
+    # Empty: SQLite in the home. postgresql+psycopg://… for a server; the other processes on it see every commit at once.
     database_url: str = ""
     admin_socket: Path | None = None
     metrics_address: str | None = None
