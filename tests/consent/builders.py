@@ -8,6 +8,7 @@ from typing import Final
 
 import msgspec
 
+from consent.book import Change, ConsentBook
 from consent.directory import (
     Directory,
     MemberAdmitted,
@@ -135,3 +136,20 @@ def subject_key(uscc: str, **changes: object) -> SubjectKey:
         uscc=uscc, ent_name="测试企业", public_key=public(uscc), version=1, time_ms=NOW, operator="op"
     )
     return msgspec.structs.replace(document, **changes)
+
+
+class Log:
+    """A consent log as it grows, and the book that follows it."""
+
+    def __init__(self) -> None:
+        self.world = World()
+        self.book = ConsentBook(PROVIDER)
+        self.size = 0
+
+    def enter(self, name: str, document: msgspec.Struct, signer: str = USCC, *, hub: str | None = "hub") -> Change:
+        return self.apply(signed(name, document, signer, hub=hub))
+
+    def apply(self, entry: SignedDocument) -> Change:
+        change = self.book.apply_entry(self.size, entry, self.world.directory, key("hub").public)
+        self.size += 1
+        return change

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from consent.book import DATING_GRACE_MS, Change, ConsentBook, Status, terms_of
+from consent.book import DATING_GRACE_MS, ConsentBook, Status, terms_of
 from consent.directory import SubjectKeyRevoked
 from consent.documents import (
     ConsentExpiry,
@@ -30,7 +30,7 @@ from tests.consent.builders import (
     RECORD,
     REQUEST,
     USCC,
-    World,
+    Log,
     consent,
     key,
     public,
@@ -48,23 +48,6 @@ HUB = key("hub").public
 REVOCATION = ConsentRevocation(record_id=RECORD, provider=PROVIDER, uscc=USCC, time_ms=NOW + 5)
 EXPIRY = ConsentExpiry(record_id=RECORD, provider=PROVIDER, uscc=USCC, time_ms=NOW + 30 * DAY)
 REFUSAL = ConsentRefusal(request_id=REQUEST, provider=PROVIDER, uscc=USCC, time_ms=NOW)
-
-
-class Log:
-    """A consent log as it grows, and the book that follows it."""
-
-    def __init__(self) -> None:
-        self.world = World()
-        self.book = ConsentBook(PROVIDER)
-        self.size = 0
-
-    def enter(self, name: str, document: msgspec.Struct, signer: str = USCC, *, hub: str | None = "hub") -> Change:
-        return self.apply(signed(name, document, signer, hub=hub))
-
-    def apply(self, entry: SignedDocument) -> Change:
-        change = self.book.apply_entry(self.size, entry, self.world.directory, HUB)
-        self.size += 1
-        return change
 
 
 @pytest.fixture

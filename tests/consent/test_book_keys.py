@@ -5,7 +5,7 @@ from __future__ import annotations
 import msgspec
 import pytest
 
-from consent.book import DATING_GRACE_MS, ConsentBook
+from consent.book import DATING_GRACE_MS
 from consent.directory import NodeRevoked
 from consent.documents import ConsentExpiry, ConsentRefusal, ConsentRevocation, encode, payload_type
 from consent.errors import ConsentConflict
@@ -17,7 +17,7 @@ from tests.consent.builders import (
     RECORD,
     REQUEST,
     USCC,
-    World,
+    Log,
     consent,
     key,
     public,
@@ -38,21 +38,12 @@ EXPIRY = ConsentExpiry(record_id=RECORD, provider=PROVIDER, uscc=USCC, time_ms=E
 REFUSAL = ConsentRefusal(request_id=REQUEST, provider=PROVIDER, uscc=USCC, time_ms=NOW)
 
 
-class Log:
-    """A book that entries are applied to one after the other, with the first enterprise's consent in it."""
-
-    def __init__(self) -> None:
-        self.world = World()
-        self.book = ConsentBook(PROVIDER)
-        self.enter("consent", FIRST, USCC)
-
-    def enter(self, name: str, document: msgspec.Struct, signer: str, *, hub: str | None = "hub") -> None:
-        self.book.apply_entry(0, signed(name, document, signer, hub=hub), self.world.directory, key("hub").public)
-
-
 @pytest.fixture
 def log() -> Log:
-    return Log()
+    """A log with the first enterprise's consent."""
+    made = Log()
+    made.enter("consent", FIRST)
+    return made
 
 
 @pytest.fixture
