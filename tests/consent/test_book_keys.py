@@ -5,7 +5,7 @@ from __future__ import annotations
 import msgspec
 import pytest
 
-from consent.book import DATING_GRACE_MS
+from consent.book import DATING_GRACE_MS, ConsentBook
 from consent.directory import NodeRevoked
 from consent.documents import ConsentExpiry, ConsentRefusal, ConsentRevocation, encode, payload_type
 from consent.errors import ConsentConflict
@@ -18,6 +18,7 @@ from tests.consent.builders import (
     REQUEST,
     USCC,
     Log,
+    World,
     consent,
     key,
     public,
