@@ -4,8 +4,9 @@ The rules of this module:
 1. Entries, what they changed, and the head of their log are stored together: after a crash the positions that the node
    subscribes from are exactly those of what it knows.
 2. What could not be stored (a full disk) is kept in memory and stored with the next event, in its order.
-3. A cold start trusts the node's own database: every signature in it was verified before it was stored. The frontier of
-   each log comes with it, so that the first checkpoint that the hub sends proves the whole copy complete.
+3. A cold start trusts the node's own database: every signature in it was verified before it was stored, and is not computed
+   again (`Directory.restore`). The frontier of each log comes with it, so that the first checkpoint that the hub sends proves
+   the whole copy complete; every entry that comes later is verified in full.
 4. An alarm is stored and outlives a restart; clearing it is stored with the operator's reason.
 """
 
@@ -23,8 +24,8 @@ import msgspec
 from consent.book import Change, ConsentBook, ConsentRow
 from consent.decision import Terms
 from consent.directory import Directory
+from consent.errors import ConsentError
 from nodes.errors import Alarm, AlarmKind, StoreFailed
-from nodes.recorded_directory import RecordedDirectory
 from nodes.replica import CONSENT_PREFIX, DIRECTORY_ORIGIN, Pending, Replica
 from nodes.store import Store
 from nodes.trusted_log import LogHead
@@ -224,7 +225,7 @@ def load_replica(connection: sqlite3.Connection, member_id: str, hub_key: Public
             grantee_seq=seq,
             alarm=load_alarm(connection),
         )
-    except (TrustError, msgspec.MsgspecError) as error:
+    except (TrustError, ConsentError, msgspec.MsgspecError) as error:
         raise StoreFailed(f"the stored replica is damaged ({error}); restore the node's database") from error
 
 
@@ -267,9 +268,9 @@ def _load_heads(connection: sqlite3.Connection) -> list[LogHead]:
 
 
 def _load_directory(connection: sqlite3.Connection, hub_key: PublicKey) -> Directory:
-    directory = RecordedDirectory()
+    directory = Directory()
     leaves = connection.execute("SELECT leaf FROM log_entries WHERE origin = ? ORDER BY idx", (DIRECTORY_ORIGIN,))
-    directory.replay((SignedDocument.decode(leaf) for (leaf,) in leaves), hub_key)
+    directory.restore((SignedDocument.decode(leaf) for (leaf,) in leaves), hub_key)
     return directory
 
 

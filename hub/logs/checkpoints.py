@@ -84,6 +84,12 @@ def checkpoint_topic(origin: str) -> str:
     return f"checkpoint:{origin}"
 
 
+def newest_signed(connection: Connection, origin: str) -> SignedDocument | None:
+    """The newest checkpoint as it was signed, without cosignatures; None for a log that has none yet."""
+    found = connection.execute(_newest(origin)).first()
+    return None if found is None else SignedDocument.decode(found.document)
+
+
 def newest(connection: Connection, origin: str) -> SignedDocument:
     """The newest checkpoint with the cosignatures it has so far. Raises HubError NOT_FOUND."""
     found = connection.execute(_newest(origin)).first()

@@ -1,4 +1,8 @@
-"""Keeps every log's checkpoint fresh: a node that hears none for a minute refuses consented uses."""
+"""Keeps every log's checkpoint fresh: a node that hears none for a minute refuses consented uses.
+
+A head of the directory is signed only if the stored log is what this hub verified (`LiveDirectory.signable`): whoever can
+write to the database but has not the hub's key must not get entries under its signature. Nodes then refuse by themselves.
+"""
 
 from __future__ import annotations
 
@@ -38,6 +42,9 @@ class CheckpointClock:
 
         def refresh(connection: Connection) -> None:
             for origin in service.origins(connection):
+                if origin == service.DIRECTORY and not self._hub.directory.signable(connection):
+                    log.error("the stored directory was altered: no head of it is signed", extra={"event": "directory"})
+                    continue
                 checkpoints.refresh(connection, origin, self._hub.keys.log_key, now_ms=now_ms, max_age_ms=half_ms)
 
         await self._hub.db.write(refresh)

@@ -99,6 +99,7 @@ class World:
     """A directory with an operator, a provider, a bank with a node, and two enterprises: the honest beginning."""
 
     directory: Directory = field(default_factory=Directory)
+    entries: list[SignedDocument] = field(default_factory=list)
 
     def __post_init__(self) -> None:
         self.enter("operator-key", OperatorKey(operator="op", public_key=public("operator"), time_ms=NOW), "hub")
@@ -113,6 +114,7 @@ class World:
         """Apply the next entry of the directory log."""
         entry = signed(name, document, signer, hub=hub)
         self.directory.apply(self.directory.size, entry, key("hub").public)
+        self.entries.append(entry)
 
 
 def public(name: str) -> str:

@@ -318,6 +318,42 @@ def test_two_folds_of_one_log_agree() -> None:
     assert repr(vars(one.directory)) == repr(vars(other.directory))
 
 
+def test_what_was_verified_before_folds_to_the_same_without_a_signature_computed(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    world.enter("subject-key", rotated(), "operator")
+    world.enter("product-published", PRODUCT, "taxoffice-1")
+    monkeypatch.setattr("trust.document.verify_signature", None)  # calling it would fail
+    restored = Directory()
+    restored.restore(world.entries, key("hub").public)
+    assert repr(vars(restored)) == repr(vars(world.directory))
+    monkeypatch.undo()
+    with pytest.raises(SignatureInvalid):  # what comes later is verified in full
+        restored.apply(restored.size, signed("member-admitted", admitted("third", "bank"), "hub"), key("hub").public)
+
+
+@pytest.mark.parametrize(
+    ("name", "document", "signer", "hub", "error"),
+    [row[1:] for row in ATTACKS],
+    ids=[row[0] for row in ATTACKS],
+)
+def test_restoring_keeps_every_rule_and_the_names_of_the_signers(
+    world: World, name: str, document: msgspec.Struct, signer: str, hub: str | None, error: type[Exception]
+) -> None:
+    before = repr(vars(world.directory))
+    with pytest.raises(error):
+        world.directory.restore([signed(name, document, signer, hub=hub)], key("hub").public)
+    assert repr(vars(world.directory)) == before
+
+
+def test_a_copy_and_its_original_go_separate_ways(world: World) -> None:
+    before, copy = repr(vars(world.directory)), world.directory.copy()
+    assert repr(vars(copy)) == before
+    copy.apply(copy.size, signed("subject-key", rotated(), "operator"), key("hub").public)
+    assert repr(vars(world.directory)) == before
+    assert copy.subject_key(USCC) == key("second").public
+
+
 def test_every_refusal_has_a_code_and_says_something() -> None:
     for name, document, signer, hub, _ in (row[1:] for row in ATTACKS):
         with pytest.raises((ConsentError, TrustError)) as refusal:
