@@ -42,7 +42,7 @@ from consent.directory import (
 )
 from consent.documents import encode, parse
 from hub.keys import HubKeys, create_operator_key, load_keys
-from hub.members.setup import add_operator, init_hub
+from hub.members.setup import add_first_operator, init_hub
 from hub.settings import FILE_NAME, Settings, load_settings
 from trust.keyfile import write_protected
 
@@ -82,7 +82,7 @@ def init(
     secret, about_secret = prepare_secret(home, secret_file)
     keys = init_hub(settings, secret)
     operator_key = create_operator_key(operator_file(home, operator), secret)
-    index = add_operator(settings, secret, operator, operator_key.public)
+    index = add_first_operator(settings, secret, operator, operator_key.public)
     return Result(
         data={
             "home": str(home),
@@ -96,25 +96,9 @@ def init(
             f"Made a hub in {home} with log key {keys.public.key_id}.",
             about_secret,
             f"Operator {operator} has a key in {operator_file(home, operator)}. It may be moved to the operator's machine.",
-            f"Next: `xinqiao hub serve --home {home}`, then `xinqiao hub admit`.",
+            f"Next: `xinqiao hub serve --home {home}`, then `xinqiao hub add-operator` for a second person (a single operator "
+            "can never be revoked), and `xinqiao hub admit`.",
         ],
-    )
-
-
-@command(app, "add-operator")
-def new_operator(
-    home: HubHome,
-    operator: Annotated[str, typer.Argument(help="Name of the new operator.")],
-    secret_file: SecretFile = None,
-) -> Result:
-    """Give another person the right to admit, approve and revoke: a key of their own."""
-    settings, secret = hub_settings(home), read_secret(home, secret_file)
-    path = operator_file(home, operator)
-    key = create_operator_key(path, secret)
-    index = add_operator(settings, secret, operator, key.public)
-    return Result(
-        data={"operator": operator, "operator_key_file": str(path), "directory_index": index},
-        text=[f"Operator {operator} has a key in {path}; it is entry {index} of the directory."],
     )
 
 

@@ -1,10 +1,12 @@
 """The directory: who is who, and which key speaks for whom. A fold of the log ``directory``.
 
-Every entry is a signed document with the hub's countersignature. Who may make which entry:
+Every entry is a signed document with the hub's countersignature. Who may make which entry (a known operator is one that
+stands: in the directory, and not revoked):
 
 | entry              | signed by                                             |
 |--------------------|-------------------------------------------------------|
-| OperatorKey        | the hub; a new key for a known name: the old key too  |
+| OperatorKey        | the first: the hub; every further: a known operator   |
+| OperatorRevoked    | a known operator; see `consent.operators`             |
 | MemberAdmitted     | a known operator                                      |
 | MemberSuspended    | a known operator                                      |
 | NodeEnrolled       | the node's own new identity key                       |
@@ -41,6 +43,7 @@ from consent.directory_entries import (
     NODE_ENROLLED_TYPE,
     NODE_REVOKED_TYPE,
     OPERATOR_KEY_TYPE,
+    OPERATOR_REVOKED_TYPE,
     PRODUCT_PUBLISHED_TYPE,
     PRODUCT_WITHDRAWN_TYPE,
     SUBJECT_KEY_REVOKED_TYPE,
@@ -55,6 +58,7 @@ from consent.directory_entries import (
     NodeId,
     NodeRevoked,
     OperatorKey,
+    OperatorRevoked,
     Product,
     ProductItem,
     ProductPublished,
@@ -65,6 +69,7 @@ from consent.directory_entries import (
 )
 from consent.documents import parse
 from consent.errors import DirectoryRule
+from consent.operators import Operator, Operators, Verify
 from trust.document import SignedDocument, verify_document
 from trust.errors import SignatureInvalid
 from trust.sm2 import PublicKey
@@ -75,6 +80,7 @@ __all__ = [
     "NODE_ENROLLED_TYPE",
     "NODE_REVOKED_TYPE",
     "OPERATOR_KEY_TYPE",
+    "OPERATOR_REVOKED_TYPE",
     "PRODUCT_PUBLISHED_TYPE",
     "PRODUCT_WITHDRAWN_TYPE",
     "SUBJECT_KEY_REVOKED_TYPE",
@@ -90,7 +96,9 @@ __all__ = [
     "NodeEnrolled",
     "NodeId",
     "NodeRevoked",
+    "Operator",
     "OperatorKey",
+    "OperatorRevoked",
     "Product",
     "ProductItem",
     "ProductPublished",
@@ -99,10 +107,6 @@ __all__ = [
     "SubjectKeyRevoked",
     "SubjectKeyVersion",
 ]
-
-
-Verify = Callable[[SignedDocument, PublicKey], None]
-"""Raises SignatureInvalid unless this very key signed the document."""
 
 
 def _signed(document: SignedDocument, key: PublicKey) -> None:
@@ -121,7 +125,7 @@ class Directory:
     def __init__(self) -> None:
         self._members: dict[str, Member] = {}
         self._nodes: dict[str, Node] = {}
-        self._operators: dict[str, PublicKey] = {}
+        self._operators = Operators()
         self._subjects: dict[str, tuple[SubjectKeyVersion, ...]] = {}
         self._products: dict[str, Product] = {}
         self.size = 0
@@ -131,7 +135,7 @@ class Directory:
         twin = type(self)()
         twin._members = dict(self._members)
         twin._nodes = dict(self._nodes)
-        twin._operators = dict(self._operators)
+        twin._operators = self._operators.copy()
         twin._subjects = dict(self._subjects)
         twin._products = dict(self._products)
         twin.size = self.size
@@ -156,8 +160,13 @@ class Directory:
         return tuple(node for node in self._nodes.values() if node.member_id == member_id and not node.revoked)
 
     def operator_key(self, operator: str) -> PublicKey | None:
-        """An operator's key."""
-        return self._operators.get(operator)
+        """The key of an operator that stands."""
+        known = self._operators.standing(operator)
+        return known.key if known is not None else None
+
+    def operators_ever(self) -> tuple[Operator, ...]:
+        """Every key that any operator ever had, those that stand and those that were ended."""
+        return self._operators.ever()
 
     def subject_key(self, uscc: str, at_ms: int | None = None) -> PublicKey | None:
         """The enterprise's key now, or the one that was valid at a time."""
@@ -212,12 +221,6 @@ class Directory:
             raise DirectoryRule(f"The directory has no entries of type {document.payload_type}; update this software.")
         return handler(self, document, verify)
 
-    def _operator_signed(self, document: SignedDocument, operator: str, verify: Verify) -> None:
-        key = self._operators.get(operator)
-        if key is None:
-            raise DirectoryRule(f"Operator {operator} is not in the directory; the entry was not approved.")
-        verify(document, key)
-
     def _provider_signed(self, document: SignedDocument, provider: str, verify: Verify) -> None:
         self._require_active(provider)
         keys = [node.identity_key for node in self.nodes_of(provider)]
@@ -234,20 +237,14 @@ class Directory:
             raise DirectoryRule(f"{member_id} is not an active member; an operator must admit it first.")
 
     def _on_operator(self, document: SignedDocument, verify: Verify) -> Callable[[], None]:
-        entry = parse(document.payload, OperatorKey)
-        if entry.operator in self._operators:
-            # Otherwise the hub could take an operator's name, and approve keys of enterprises under it.
-            self._operator_signed(document, entry.operator, verify)
-        key = PublicKey.decode(entry.public_key)
+        return self._operators.on_key(document, verify)
 
-        def change() -> None:
-            self._operators[entry.operator] = key
-
-        return change
+    def _on_operator_revoked(self, document: SignedDocument, verify: Verify) -> Callable[[], None]:
+        return self._operators.on_revoked(document, verify)
 
     def _on_member(self, document: SignedDocument, verify: Verify) -> Callable[[], None]:
         entry = parse(document.payload, MemberAdmitted)
-        self._operator_signed(document, entry.operator, verify)
+        self._operators.verify(document, entry.operator, verify)
         known = self._members.get(entry.member_id)
         if known is not None and known.suspended_ms is None:
             raise DirectoryRule(f"Member {entry.member_id} is admitted already; choose another identifier.")
@@ -260,7 +257,7 @@ class Directory:
 
     def _on_suspension(self, document: SignedDocument, verify: Verify) -> Callable[[], None]:
         entry = parse(document.payload, MemberSuspended)
-        self._operator_signed(document, entry.operator, verify)
+        self._operators.verify(document, entry.operator, verify)
         known = self._members.get(entry.member_id)
         if known is None or known.suspended_ms is not None:
             raise DirectoryRule(f"Member {entry.member_id} is not an active member; nothing to suspend.")
@@ -297,7 +294,7 @@ class Directory:
 
     def _on_node_revoked(self, document: SignedDocument, verify: Verify) -> Callable[[], None]:
         entry = parse(document.payload, NodeRevoked)
-        self._operator_signed(document, entry.operator, verify)
+        self._operators.verify(document, entry.operator, verify)
         known = self._nodes.get(entry.node_id)
         if known is None or known.revoked:
             raise DirectoryRule(f"Node {entry.node_id} is not an active node; nothing to revoke.")
@@ -310,7 +307,7 @@ class Directory:
 
     def _on_subject_key(self, document: SignedDocument, verify: Verify) -> Callable[[], None]:
         entry = parse(document.payload, SubjectKey)
-        self._operator_signed(document, entry.operator, verify)
+        self._operators.verify(document, entry.operator, verify)
         versions = self._subjects.get(entry.uscc, ())
         last = versions[-1] if versions else None
         expected = (last.version + 1, last.key.key_id) if last is not None else (1, None)
@@ -340,7 +337,7 @@ class Directory:
 
     def _on_subject_key_revoked(self, document: SignedDocument, verify: Verify) -> Callable[[], None]:
         entry = parse(document.payload, SubjectKeyRevoked)
-        self._operator_signed(document, entry.operator, verify)
+        self._operators.verify(document, entry.operator, verify)
         versions = self._subjects.get(entry.uscc, ())
         last = versions[-1] if versions else None
         if last is None or last.to_ms is not None or last.key.key_id != entry.key_id:
@@ -385,6 +382,7 @@ class Directory:
 _Handler = Callable[[Directory, SignedDocument, Verify], Callable[[], None]]
 _HANDLERS: Final[dict[str, _Handler]] = {
     OPERATOR_KEY_TYPE: Directory._on_operator,
+    OPERATOR_REVOKED_TYPE: Directory._on_operator_revoked,
     MEMBER_ADMITTED_TYPE: Directory._on_member,
     MEMBER_SUSPENDED_TYPE: Directory._on_suspension,
     NODE_ENROLLED_TYPE: Directory._on_node,

@@ -94,11 +94,22 @@ class SubjectKeyRevoked(Document, frozen=True, kw_only=True, forbid_unknown_fiel
 
 
 class OperatorKey(Document, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """An operator of the hub and the key that approves in the operator's name."""
+    """An operator of the hub and the key that approves in the operator's name; `signer` let it in (None: the hub)."""
 
     operator: ShortText
     public_key: KeyText
     time_ms: TimeMs
+    signer: ShortText | None = None
+
+
+class OperatorRevoked(Document, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """An operator's key approves nothing any more; `signer` says so."""
+
+    operator: ShortText
+    key_id: ShortText
+    reason: FreeText
+    time_ms: TimeMs
+    signer: ShortText
 
 
 class ProductItem(Document, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -137,6 +148,7 @@ NODE_REVOKED_TYPE: Final = payload_type("node-revoked")
 SUBJECT_KEY_TYPE: Final = payload_type("subject-key")
 SUBJECT_KEY_REVOKED_TYPE: Final = payload_type("subject-key-revoked")
 OPERATOR_KEY_TYPE: Final = payload_type("operator-key")
+OPERATOR_REVOKED_TYPE: Final = payload_type("operator-revoked")
 PRODUCT_PUBLISHED_TYPE: Final = payload_type("product-published")
 PRODUCT_WITHDRAWN_TYPE: Final = payload_type("product-withdrawn")
 

@@ -68,6 +68,29 @@ class AdminServicer(admin_pb2_grpc.AdminServicer):
             open_exchanges=await self._backoffice.open_exchanges(),
         )
 
+    async def AddOperator(self, request: admin_pb2.DirectoryDocument, context: Context) -> admin_pb2.DirectoryReply:
+        """Append an "operator-key"."""
+        document = SignedDocument.decode(request.document)
+        return _at(await self._hub.db.write(lambda connection: members.add_operator(self._hub, connection, document)))
+
+    async def ListOperators(
+        self, request: admin_pb2.ListOperatorsRequest, context: Context
+    ) -> admin_pb2.ListOperatorsReply:
+        """Every key that an operator ever had."""
+        found = [
+            admin_pb2.OperatorReply(
+                operator=each.name,
+                key_id=each.key.key_id,
+                state="standing" if each.stands else "ended",
+                from_ms=each.from_ms,
+                signer=each.signer or "",
+                ended_ms=each.ended_ms or 0,
+                ended_by=each.ended_by or "",
+            )
+            for each in self._hub.directory.current.operators_ever()
+        ]
+        return admin_pb2.ListOperatorsReply(operators=found)
+
     async def AdmitMember(self, request: admin_pb2.DirectoryDocument, context: Context) -> admin_pb2.DirectoryReply:
         """Append a "member-admitted"."""
         document = SignedDocument.decode(request.document)
@@ -81,7 +104,7 @@ class AdminServicer(admin_pb2_grpc.AdminServicer):
         return admin_pb2.InviteReply(token=token.encode(), expires_ms=token.expires_ms)
 
     async def Revoke(self, request: admin_pb2.DirectoryDocument, context: Context) -> admin_pb2.DirectoryReply:
-        """Append a "node-revoked", "member-suspended" or "subject-key-revoked"."""
+        """Append a "node-revoked", "member-suspended", "subject-key-revoked" or "operator-revoked"."""
         document = SignedDocument.decode(request.document)
         return _at(await self._hub.db.write(lambda connection: members.revoke(self._hub, connection, document)))
 

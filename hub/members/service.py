@@ -1,4 +1,4 @@
-"""Members and their nodes: admit, invite, enrol, renew, revoke. The directory log is the record; rows only help.
+"""Operators, members and their nodes: add, admit, invite, enrol, renew, revoke. The directory log is the record; rows only help.
 
 Enrolment checks, in this order; the first that fails is the answer and nothing changes:
 1. The node's clock is within a minute of the hub's (CLOCK_SKEW): certificates and freshness depend on it.
@@ -36,6 +36,7 @@ _REVOCATIONS: Final = {
     documents.NODE_REVOKED_TYPE,
     documents.MEMBER_SUSPENDED_TYPE,
     documents.SUBJECT_KEY_REVOKED_TYPE,
+    documents.OPERATOR_REVOKED_TYPE,
 }
 
 
@@ -46,6 +47,16 @@ class Enrolled:
     certificate_pem: bytes
     member_id: str
     directory_index: int
+
+
+def add_operator(hub: Hub, connection: Connection, document: SignedDocument) -> int:
+    """Append an "operator-key" by an operator that stands. Returns the entry's index.
+
+    Dated now, so that nobody can keep one for later. Raises HubError CLOCK_SKEW; SignatureInvalid, DirectoryRule.
+    """
+    _require_type(document, {documents.OPERATOR_KEY_TYPE})
+    check_clock(hub, parse(document.payload, documents.OperatorKey).time_ms, "the operator's entry")
+    return hub.directory.append(connection, document)
 
 
 def admit(hub: Hub, connection: Connection, document: SignedDocument) -> int:
@@ -139,7 +150,7 @@ def renew(hub: Hub, connection: Connection, node_id: str, csr_pem: bytes) -> byt
 
 
 def revoke(hub: Hub, connection: Connection, document: SignedDocument) -> int:
-    """Append an operator's "node-revoked", "member-suspended" or "subject-key-revoked". Returns the entry's index.
+    """Append an operator's "node-revoked", "member-suspended", "subject-key-revoked" or "operator-revoked"; returns its index.
 
     The node's certificates are forgotten; its sessions end when the entry is visible (`cut_off`). Raises HubError
     NOT_FOUND, SignatureInvalid.
@@ -157,6 +168,10 @@ def revoke(hub: Hub, connection: Connection, document: SignedDocument) -> int:
         member = directory.member(member_id)
         if member is None or member.suspended_ms is not None:
             raise HubError("NOT_FOUND", f"there is no active member {member_id}; list the members to see its state")
+    elif document.payload_type == documents.OPERATOR_REVOKED_TYPE:
+        operator = parse(document.payload, documents.OperatorRevoked).operator
+        if directory.operator_key(operator) is None:
+            raise HubError("NOT_FOUND", f"no operator {operator[:60]!r} stands; list the operators to see their state")
     return hub.directory.append(connection, document)
 
 

@@ -40,13 +40,13 @@ def _create_logs(connection: Connection) -> None:
         logs.create(connection, origin)
 
 
-def add_operator(
+def add_first_operator(
     settings: Settings, secret: bytes, name: str, key: PublicKey, *, clock: Callable[[], int] = system_clock
 ) -> int:
-    """Write an operator's public key into the directory, signed by the hub's key; returns the entry's index.
+    """Write the first operator's public key into the directory, signed by the hub's key; returns the entry's index.
 
-    A local act of whoever holds the hub's secret; it works while the hub runs too (another process over the same
-    database).
+    A local act of whoever holds the hub's secret, when the hub is made. Every further operator is let in by one that
+    stands. Raises DirectoryRule if there is an operator already.
     """
     keys = load_keys(settings.keys, secret)
     entry = OperatorKey(operator=name, public_key=key.encode(), time_ms=clock())

@@ -54,8 +54,8 @@ class AdminWorld:
 def admin(made_hub: Path, hub: HubSimulator) -> Iterator[AdminWorld]:
     secret = read_secret(made_hub, None)
     alice = load_private_key(made_hub / "operators" / "alice.pem", secret)
-    entry = OperatorKey(operator="alice", public_key=alice.public.encode(), time_ms=2)
-    hub.enter(signed("operator-key", entry, "hub", hub=None))
+    entry = OperatorKey(operator="alice", public_key=alice.public.encode(), time_ms=2, signer="op")
+    hub.enter(signed("operator-key", entry, "operator", hub=None))
     with serving_admin(hub, made_hub / "admin.sock") as simulator:
         yield AdminWorld(made_hub, hub, simulator)
 

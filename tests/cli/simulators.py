@@ -262,6 +262,27 @@ class AdminSimulator(admin_pb2_grpc.AdminServicer):
         return admin_pb2.DirectoryReply(directory_index=self.hub.enter(SignedDocument.decode(encoded)))
 
     @refusing
+    def AddOperator(self, request: admin_pb2.DirectoryDocument) -> admin_pb2.DirectoryReply:
+        return self._enter(request.document)
+
+    @refusing
+    def ListOperators(self, request: admin_pb2.ListOperatorsRequest) -> admin_pb2.ListOperatorsReply:
+        return admin_pb2.ListOperatorsReply(
+            operators=[
+                admin_pb2.OperatorReply(
+                    operator=each.name,
+                    key_id=each.key.key_id,
+                    state="standing" if each.stands else "ended",
+                    from_ms=each.from_ms,
+                    signer=each.signer or "",
+                    ended_ms=each.ended_ms or 0,
+                    ended_by=each.ended_by or "",
+                )
+                for each in self.hub.directory.operators_ever()
+            ]
+        )
+
+    @refusing
     def AdmitMember(self, request: admin_pb2.DirectoryDocument) -> admin_pb2.DirectoryReply:
         if SignedDocument.decode(request.document).payload_type != MEMBER_ADMITTED_TYPE:
             raise Refusal("INVALID_ARGUMENT")

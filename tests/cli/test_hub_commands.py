@@ -1,6 +1,5 @@
 from __future__ import annotations
 
-import shutil
 import sqlite3
 from pathlib import Path
 
@@ -47,17 +46,6 @@ def test_init_with_a_wrong_address_leaves_nothing_that_stops_the_next_attempt(tm
         failing("hub", "init", "--home", home, "--public", "no address", *options, code=7)["code"] == "SETTINGS_INVALID"
     )
     assert not (home / "hub.toml").exists()
-
-
-def test_a_second_operator_gets_a_key_in_the_directory(made_hub: Path, tmp_path: Path) -> None:
-    home = tmp_path / "h"
-    shutil.copytree(made_hub, home, ignore=shutil.ignore_patterns("*.sock"))
-    made = run_json("hub", "add-operator", "carol", "--home", home).data
-    assert made["directory_index"] == 1
-    assert load_private_key(home / "operators" / "carol.pem", read_secret(home, None))
-    # With two operators, whoever signs has to be named.
-    command = ("hub", "admit", "newbank", "--home", home, "--name", "N", "--kind", "bank")
-    assert "--operator" in failing(*command, code=7)["message"]
 
 
 def test_info_writes_what_enterprises_pin(made_hub: Path, tmp_path: Path) -> None:

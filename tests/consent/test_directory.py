@@ -190,14 +190,6 @@ ATTACKS: list[tuple[str, str, msgspec.Struct, str, str | None, type[Exception]]]
         None,
         SignatureInvalid,
     ),
-    (
-        "a known operator's key swapped",
-        "operator-key",
-        OperatorKey(operator="op", public_key=public("thief"), time_ms=NOW),
-        "hub",
-        "hub",
-        SignatureInvalid,
-    ),
     ("an entry of an unknown type", "coronation", admitted("third", "bank"), "operator", "hub", DirectoryRule),
     ("an entry under another's type", "node-revoked", admitted("third", "bank"), "operator", "hub", DocumentMalformed),
 ]

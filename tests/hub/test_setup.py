@@ -4,11 +4,13 @@ from pathlib import Path
 
 import pytest
 
+from consent.errors import DirectoryRule
 from hub.keys import create_operator_key, load_keys, make_server_certificate, utc
-from hub.members.setup import add_operator, init_hub, open_parts
+from hub.members.setup import add_first_operator, init_hub, open_parts
 from hub.settings import Settings
 from trust.certificates import verify_issued_by
 from trust.errors import KeyFileError, WrongPassphrase
+from trust.sm2 import PrivateKey
 
 SECRET = b"a secret of the hub that is long"
 NOW_MS = 1_900_000_000_000
@@ -18,7 +20,9 @@ def test_a_new_hub_has_keys_of_its_own_and_an_operator_in_its_directory(tmp_path
     settings = Settings(home=tmp_path / "hub")
     made = init_hub(settings, SECRET)
     operator = create_operator_key(tmp_path / "operators" / "alice.pem", b"the operator's own passphrase")
-    assert add_operator(settings, SECRET, "alice", operator.public) == 0
+    assert add_first_operator(settings, SECRET, "alice", operator.public) == 0
+    with pytest.raises(DirectoryRule, match="signed by an operator that stands"):
+        add_first_operator(settings, SECRET, "mallory", PrivateKey.generate().public)
     keys = load_keys(settings.keys, SECRET)
     assert keys.public == made.public
     db, directory = open_parts(settings, keys)

@@ -190,6 +190,81 @@ class InviteReply(_message.Message):
 Global___InviteReply: _TypeAlias = InviteReply  # noqa: Y015
 
 @_typing.final
+class ListOperatorsRequest(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    def __init__(
+        self,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ListOperatorsRequest: _TypeAlias = ListOperatorsRequest  # noqa: Y015
+
+@_typing.final
+class ListOperatorsReply(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    OPERATORS_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def operators(self) -> _containers.RepeatedCompositeFieldContainer[Global___OperatorReply]: ...
+    def __init__(
+        self,
+        *,
+        operators: _abc.Iterable[Global___OperatorReply] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["operators", b"operators"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ListOperatorsReply: _TypeAlias = ListOperatorsReply  # noqa: Y015
+
+@_typing.final
+class OperatorReply(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    OPERATOR_FIELD_NUMBER: _builtins.int
+    KEY_ID_FIELD_NUMBER: _builtins.int
+    STATE_FIELD_NUMBER: _builtins.int
+    FROM_MS_FIELD_NUMBER: _builtins.int
+    SIGNER_FIELD_NUMBER: _builtins.int
+    ENDED_MS_FIELD_NUMBER: _builtins.int
+    ENDED_BY_FIELD_NUMBER: _builtins.int
+    operator: _builtins.str
+    key_id: _builtins.str
+    state: _builtins.str
+    """standing or ended."""
+    from_ms: _builtins.int
+    signer: _builtins.str
+    """Operator who let it in; empty for the first one, whom the hub signed."""
+    ended_ms: _builtins.int
+    """When it ended and by whose signature, where it did."""
+    ended_by: _builtins.str
+    def __init__(
+        self,
+        *,
+        operator: _builtins.str = ...,
+        key_id: _builtins.str = ...,
+        state: _builtins.str = ...,
+        from_ms: _builtins.int = ...,
+        signer: _builtins.str = ...,
+        ended_ms: _builtins.int = ...,
+        ended_by: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["ended_by", b"ended_by", "ended_ms", b"ended_ms", "from_ms", b"from_ms", "key_id", b"key_id", "operator", b"operator", "signer", b"signer", "state", b"state"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___OperatorReply: _TypeAlias = OperatorReply  # noqa: Y015
+
+@_typing.final
 class ListMembersRequest(_message.Message):
     DESCRIPTOR: _descriptor.Descriptor
 

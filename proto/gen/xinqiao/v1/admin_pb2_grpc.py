@@ -50,6 +50,16 @@ class AdminStub:
                 request_serializer=xinqiao_dot_v1_dot_admin__pb2.InviteRequest.SerializeToString,
                 response_deserializer=xinqiao_dot_v1_dot_admin__pb2.InviteReply.FromString,
                 _registered_method=True)
+        self.AddOperator = channel.unary_unary(
+                '/xinqiao.v1.Admin/AddOperator',
+                request_serializer=xinqiao_dot_v1_dot_admin__pb2.DirectoryDocument.SerializeToString,
+                response_deserializer=xinqiao_dot_v1_dot_admin__pb2.DirectoryReply.FromString,
+                _registered_method=True)
+        self.ListOperators = channel.unary_unary(
+                '/xinqiao.v1.Admin/ListOperators',
+                request_serializer=xinqiao_dot_v1_dot_admin__pb2.ListOperatorsRequest.SerializeToString,
+                response_deserializer=xinqiao_dot_v1_dot_admin__pb2.ListOperatorsReply.FromString,
+                _registered_method=True)
         self.Revoke = channel.unary_unary(
                 '/xinqiao.v1.Admin/Revoke',
                 request_serializer=xinqiao_dot_v1_dot_admin__pb2.DirectoryDocument.SerializeToString,
@@ -121,8 +131,23 @@ class AdminServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def AddOperator(self, request, context):
+        """SignedDocument "operator-key" by an operator that stands. Errors: SIGNATURE_INVALID, WRONG_STATE.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def ListOperators(self, request, context):
+        """Every key that an operator ever had.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
     def Revoke(self, request, context):
-        """SignedDocument "node-revoked" or "member-suspended": cut off within a second. Errors: NOT_FOUND.
+        """SignedDocument "node-revoked", "member-suspended", "subject-key-revoked" or "operator-revoked": cut off within a second.
+        Errors: NOT_FOUND, SIGNATURE_INVALID, WRONG_STATE.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -198,6 +223,16 @@ def add_AdminServicer_to_server(servicer, server):
                     servicer.Invite,
                     request_deserializer=xinqiao_dot_v1_dot_admin__pb2.InviteRequest.FromString,
                     response_serializer=xinqiao_dot_v1_dot_admin__pb2.InviteReply.SerializeToString,
+            ),
+            'AddOperator': grpc.unary_unary_rpc_method_handler(
+                    servicer.AddOperator,
+                    request_deserializer=xinqiao_dot_v1_dot_admin__pb2.DirectoryDocument.FromString,
+                    response_serializer=xinqiao_dot_v1_dot_admin__pb2.DirectoryReply.SerializeToString,
+            ),
+            'ListOperators': grpc.unary_unary_rpc_method_handler(
+                    servicer.ListOperators,
+                    request_deserializer=xinqiao_dot_v1_dot_admin__pb2.ListOperatorsRequest.FromString,
+                    response_serializer=xinqiao_dot_v1_dot_admin__pb2.ListOperatorsReply.SerializeToString,
             ),
             'Revoke': grpc.unary_unary_rpc_method_handler(
                     servicer.Revoke,
@@ -327,6 +362,60 @@ class Admin:
             '/xinqiao.v1.Admin/Invite',
             xinqiao_dot_v1_dot_admin__pb2.InviteRequest.SerializeToString,
             xinqiao_dot_v1_dot_admin__pb2.InviteReply.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def AddOperator(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/xinqiao.v1.Admin/AddOperator',
+            xinqiao_dot_v1_dot_admin__pb2.DirectoryDocument.SerializeToString,
+            xinqiao_dot_v1_dot_admin__pb2.DirectoryReply.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ListOperators(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/xinqiao.v1.Admin/ListOperators',
+            xinqiao_dot_v1_dot_admin__pb2.ListOperatorsRequest.SerializeToString,
+            xinqiao_dot_v1_dot_admin__pb2.ListOperatorsReply.FromString,
             options,
             channel_credentials,
             insecure,

@@ -38,8 +38,14 @@ class AdminStub:
     """SignedDocument "member-admitted". Errors: ALREADY_EXISTS, SIGNATURE_INVALID."""
     Invite: _grpc.UnaryUnaryMultiCallable[_admin_pb2.InviteRequest, _admin_pb2.InviteReply]
     """A one-time token for a node of a member, valid an hour. Errors: NOT_FOUND."""
+    AddOperator: _grpc.UnaryUnaryMultiCallable[_admin_pb2.DirectoryDocument, _admin_pb2.DirectoryReply]
+    """SignedDocument "operator-key" by an operator that stands. Errors: SIGNATURE_INVALID, WRONG_STATE."""
+    ListOperators: _grpc.UnaryUnaryMultiCallable[_admin_pb2.ListOperatorsRequest, _admin_pb2.ListOperatorsReply]
+    """Every key that an operator ever had."""
     Revoke: _grpc.UnaryUnaryMultiCallable[_admin_pb2.DirectoryDocument, _admin_pb2.DirectoryReply]
-    """SignedDocument "node-revoked" or "member-suspended": cut off within a second. Errors: NOT_FOUND."""
+    """SignedDocument "node-revoked", "member-suspended", "subject-key-revoked" or "operator-revoked": cut off within a second.
+    Errors: NOT_FOUND, SIGNATURE_INVALID, WRONG_STATE.
+    """
     ListMembers: _grpc.UnaryUnaryMultiCallable[_admin_pb2.ListMembersRequest, _admin_pb2.ListMembersReply]
     ListRegistrations: _grpc.UnaryUnaryMultiCallable[_admin_pb2.ListRegistrationsRequest, _admin_pb2.ListRegistrationsReply]
     """Registrations that wait for an operator."""
@@ -64,8 +70,14 @@ class AdminAsyncStub(AdminStub):
     """SignedDocument "member-admitted". Errors: ALREADY_EXISTS, SIGNATURE_INVALID."""
     Invite: _aio.UnaryUnaryMultiCallable[_admin_pb2.InviteRequest, _admin_pb2.InviteReply]  # type: ignore[assignment]
     """A one-time token for a node of a member, valid an hour. Errors: NOT_FOUND."""
+    AddOperator: _aio.UnaryUnaryMultiCallable[_admin_pb2.DirectoryDocument, _admin_pb2.DirectoryReply]  # type: ignore[assignment]
+    """SignedDocument "operator-key" by an operator that stands. Errors: SIGNATURE_INVALID, WRONG_STATE."""
+    ListOperators: _aio.UnaryUnaryMultiCallable[_admin_pb2.ListOperatorsRequest, _admin_pb2.ListOperatorsReply]  # type: ignore[assignment]
+    """Every key that an operator ever had."""
     Revoke: _aio.UnaryUnaryMultiCallable[_admin_pb2.DirectoryDocument, _admin_pb2.DirectoryReply]  # type: ignore[assignment]
-    """SignedDocument "node-revoked" or "member-suspended": cut off within a second. Errors: NOT_FOUND."""
+    """SignedDocument "node-revoked", "member-suspended", "subject-key-revoked" or "operator-revoked": cut off within a second.
+    Errors: NOT_FOUND, SIGNATURE_INVALID, WRONG_STATE.
+    """
     ListMembers: _aio.UnaryUnaryMultiCallable[_admin_pb2.ListMembersRequest, _admin_pb2.ListMembersReply]  # type: ignore[assignment]
     ListRegistrations: _aio.UnaryUnaryMultiCallable[_admin_pb2.ListRegistrationsRequest, _admin_pb2.ListRegistrationsReply]  # type: ignore[assignment]
     """Registrations that wait for an operator."""
@@ -107,12 +119,30 @@ class AdminServicer(metaclass=_abc_1.ABCMeta):
         """A one-time token for a node of a member, valid an hour. Errors: NOT_FOUND."""
 
     @_abc_1.abstractmethod
+    def AddOperator(
+        self,
+        request: _admin_pb2.DirectoryDocument,
+        context: _ServicerContext,
+    ) -> _typing.Union[_admin_pb2.DirectoryReply, _abc.Awaitable[_admin_pb2.DirectoryReply]]:
+        """SignedDocument "operator-key" by an operator that stands. Errors: SIGNATURE_INVALID, WRONG_STATE."""
+
+    @_abc_1.abstractmethod
+    def ListOperators(
+        self,
+        request: _admin_pb2.ListOperatorsRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_admin_pb2.ListOperatorsReply, _abc.Awaitable[_admin_pb2.ListOperatorsReply]]:
+        """Every key that an operator ever had."""
+
+    @_abc_1.abstractmethod
     def Revoke(
         self,
         request: _admin_pb2.DirectoryDocument,
         context: _ServicerContext,
     ) -> _typing.Union[_admin_pb2.DirectoryReply, _abc.Awaitable[_admin_pb2.DirectoryReply]]:
-        """SignedDocument "node-revoked" or "member-suspended": cut off within a second. Errors: NOT_FOUND."""
+        """SignedDocument "node-revoked", "member-suspended", "subject-key-revoked" or "operator-revoked": cut off within a second.
+        Errors: NOT_FOUND, SIGNATURE_INVALID, WRONG_STATE.
+        """
 
     @_abc_1.abstractmethod
     def ListMembers(
