@@ -49,9 +49,9 @@ proto: $(VENV)/development ## generate proto/gen from proto/xinqiao/v1
 
 lock: $(VENV)/development ## resolve the dependencies anew into the two lock files
 	$(BIN)/pip-compile --quiet --generate-hashes --no-emit-index-url --no-emit-find-links --no-emit-trusted-host --no-header \
-		--strip-extras --allow-unsafe --extra demo --extra postgresql --extra install -o requirements.lock pyproject.toml
+		--strip-extras --allow-unsafe --extra demo --extra postgresql --extra mysql --extra install -o requirements.lock pyproject.toml
 	$(BIN)/pip-compile --quiet --generate-hashes --no-emit-index-url --no-emit-find-links --no-emit-trusted-host --no-header \
-		--strip-extras --allow-unsafe --extra demo --extra postgresql --extra install --extra dev -o requirements-dev.lock pyproject.toml
+		--strip-extras --allow-unsafe --extra demo --extra postgresql --extra mysql --extra install --extra dev -o requirements-dev.lock pyproject.toml
 
 clean: ## remove the virtual environment and what the demo left
 	rm -rf $(VENV) var .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache

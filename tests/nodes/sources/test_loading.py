@@ -132,15 +132,6 @@ def test_parquet_and_sqlite_bring_the_same_as_csv(tmp_path: Path) -> None:
     assert len(digests) == 1
 
 
-def test_a_mysql_source_without_its_driver_says_what_to_install(tmp_path: Path) -> None:
-    declaration = (
-        '[[source]]\nname = "m"\ntype = "mysql"\nitem_id = "hf_contribution"\nurl = "host=127.0.0.1"\ntable = "t"\n'
-    )
-    _, outcome = load(tmp_path, declaration)
-    assert outcome.sources[0].error_code in {"SOURCE_DRIVER_MISSING", "SOURCE_UNREADABLE"}
-    assert not outcome.items[0].switched
-
-
 def test_a_source_that_cannot_be_read_leaves_the_load_before(tmp_path: Path) -> None:
     file = tmp_path / "fund.csv"
     file.write_text(HEADER + line(), encoding="utf-8")

@@ -6,6 +6,7 @@ import sqlite3
 
 import pytest
 
+from nodes.sources import readers
 from tests.nodes.sources.bureau import CODES, HEADER, ITEM, Bureau, line, source
 
 MALFORMED = [
@@ -107,3 +108,14 @@ def test_a_database_whose_name_looks_like_an_address_is_the_one_that_is_read(bur
     report = bureau.load(source(kind="sqlite", path="fund#2?mode=rw.db", more='table = "arrears"'), {}).sources[0]
     assert (report.accepted, report.error) == (1, "")
     assert not (bureau.folder / "fund").exists()
+
+
+def test_a_file_of_which_most_is_no_row_is_not_counted_wrong_but_refused(
+    bureau: Bureau, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    bureau.load_rows(HEADER + line(4))
+    monkeypatch.setattr(readers, "_MALFORMED_LIMIT", 5)
+    report = bureau.load_rows(HEADER + line(0) + f"{CODES[1]},3\n" * 20)
+    assert report.error_code == "SOURCE_UNREADABLE"
+    assert "delimiter" in report.error
+    assert bureau.subjects() == [CODES[4]]
