@@ -98,6 +98,7 @@ _CODES_OF: Final[dict[int, tuple[str, ...]]] = {
         "SOURCES_INVALID",
         "SOURCE_UNREADABLE",
         "SOURCE_DRIVER_MISSING",
+        "LOAD_INTERRUPTED",
         "SNAPSHOT_DAMAGED",
         "CATALOGUE_INVALID",
         "STORE_FAILED",

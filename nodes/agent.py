@@ -40,6 +40,7 @@ from nodes.renewal import Renewal
 from nodes.replica_store import ReplicaKeeper
 from nodes.settings import Settings
 from nodes.sources.snapshot_set import SnapshotSet
+from nodes.sources.worker import load_in_child
 from nodes.store import Store
 
 log = logging.getLogger(__name__)
@@ -104,7 +105,7 @@ async def build(
     store = Store.open(settings.database)
     stack.push_async_callback(store.close)
     keeper = await ReplicaKeeper.load(store, member_id=settings.member_id, hub_key=hub.hub_key, clock=clock)
-    snapshots = SnapshotSet.open(settings.snapshots, catalogue)
+    snapshots = SnapshotSet.open(settings.snapshots, catalogue, load_in_child)
     stack.callback(snapshots.close)
     handler = _Exchanges()
     connection = HubConnection(

@@ -23,6 +23,12 @@ class DriverMissing(SourceUnreadable):
     code = "SOURCE_DRIVER_MISSING"
 
 
+class LoadInterrupted(NodeError):
+    """A load ended without a result: every item keeps the snapshot that it had."""
+
+    code = "LOAD_INTERRUPTED"
+
+
 class ItemNotLoaded(NodeError):
     """The node has no data of an item. Nothing is answered: no data is another thing than no record."""
 

@@ -4,10 +4,12 @@ Three files, named by the item and the digest of the rows:
 
     <item>-<digest>.arrow   the rows, sorted by subject, in batches of a fixed number (Arrow IPC)
     <item>-<digest>.keys    the subjects' codes, 18 bytes a row, for a binary search
-    <item>-<digest>.json    what it is
+    <item>-<digest>.json    what it is, with a checksum of each batch and of the keys
 
 A lookup is a binary search in the mapped keys and one slice of one or two batches: tens of microseconds, a few pages of memory. A scan
-reads batch after batch into memory of its own, so that a transfer of any size stays small.
+reads batch after batch into memory of its own, so that a transfer of any size stays small. A batch is held against its checksum before
+anything of it is used, so that a disk that lies is found out and no wrong value is ever given. Checksums are CRC-32: they are against
+accidents; whoever can write to the node's disk is its operator.
 """
 
 from __future__ import annotations
@@ -16,6 +18,7 @@ import os
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any, Final
+from zlib import crc32
 
 import msgspec
 import numpy as np
@@ -32,7 +35,7 @@ _KEY: Final = f"S{CODE_LENGTH}"
 
 
 class SnapshotFacts(msgspec.Struct, frozen=True, kw_only=True):
-    """What the .json file says. `digest`: SM3 of the rows' file. Times in milliseconds."""
+    """What the .json file says. `digest`: SM3 of the rows' file; `batch_crcs` and `keys_crc`: CRC-32. Times in milliseconds."""
 
     item_id: str
     digest: str
@@ -40,6 +43,8 @@ class SnapshotFacts(msgspec.Struct, frozen=True, kw_only=True):
     subjects: int
     rejected: int
     loaded_ms: int
+    batch_crcs: tuple[int, ...]
+    keys_crc: int
 
 
 class Snapshot:
@@ -57,8 +62,11 @@ class Snapshot:
             raise SnapshotDamaged(
                 f"The snapshot of {facts.item_id} is damaged ({error}). Load the sources again."
             ) from error
-        if len(self._keys) != facts.records:
+        if len(self._keys) != facts.records or self._mapped.num_record_batches != len(facts.batch_crcs):
             raise SnapshotDamaged(f"The snapshot of {facts.item_id} lacks rows. Load the sources again.")
+        if crc32(self._keys.data) != facts.keys_crc:
+            raise self._damaged("its keys")
+        self._verified: set[int] = set()
 
     @property
     def digest(self) -> str:
@@ -84,7 +92,7 @@ class Snapshot:
         while first < last:
             place, offset = divmod(first, BATCH_ROWS)
             count = min(last - first, BATCH_ROWS - offset)
-            rows = self._mapped.get_batch(place).slice(offset, count).to_pylist()
+            rows = self._batch(place).slice(offset, count).to_pylist()
             for row in rows:
                 del row["uscc"]
             found += rows
@@ -103,7 +111,7 @@ class Snapshot:
                 mask = _is_in(keys, wanted)
                 if not mask.any():
                     continue
-                batch = reader.get_batch(place).select(["uscc", *fields])
+                batch = self._intact(reader.get_batch(place), place).select(["uscc", *fields])
                 batch = batch if mask.all() else batch.filter(pa.array(mask))
                 waiting.append(batch)
                 count += batch.num_rows
@@ -115,6 +123,25 @@ class Snapshot:
                     waiting, count = ([whole.slice(done)], count - done) if count > done else ([], 0)
         if waiting:
             yield pa.Table.from_batches(waiting).combine_chunks().to_batches()[0]
+
+    def _batch(self, place: int) -> Any:  # noqa: ANN401 - pyarrow
+        """A mapped batch, held against its checksum when it is read first."""
+        batch = self._mapped.get_batch(place)
+        if place not in self._verified:
+            self._intact(batch, place)
+            self._verified.add(place)
+        return batch
+
+    def _intact(self, batch: Any, place: int) -> Any:  # noqa: ANN401 - pyarrow
+        if _crc_of(batch) != self.facts.batch_crcs[place]:
+            raise self._damaged(f"batch {place} of its rows")
+        return batch
+
+    def _damaged(self, what: str) -> SnapshotDamaged:
+        return SnapshotDamaged(
+            f"The snapshot of {self.facts.item_id} is damaged: {what} changed on disk since it was written. Nothing of it is "
+            "given. Look at the disk, then load the sources again."
+        )
 
     def remove(self) -> None:
         """Delete the files; open maps stay readable until they are closed."""
@@ -147,9 +174,12 @@ def write_snapshot(item: Item, batches: Iterable[Any], folder: Path, *, loaded_m
         for each in (file, keys_file):
             each.flush()
             os.fsync(each.fileno())
+    crcs, keys_crc = _crcs(temporary, keys_temporary)
     facts = SnapshotFacts(
         item_id=item.id,
         digest=_digest(temporary),
+        batch_crcs=crcs,
+        keys_crc=keys_crc,
         records=records,
         subjects=subjects,
         rejected=rejected,
@@ -186,6 +216,27 @@ def _is_in(keys: npt.NDArray[np.bytes_], wanted: npt.NDArray[np.bytes_]) -> npt.
         return np.zeros(len(keys), dtype=np.bool_)
     places = np.minimum(np.searchsorted(near, keys), len(near) - 1)
     found: npt.NDArray[np.bool_] = near[places] == keys
+    return found
+
+
+def _crcs(rows: Path, keys: Path) -> tuple[tuple[int, ...], int]:
+    """Of each batch, and of the keys, as they are read back."""
+    with pa.OSFile(str(rows)) as file:
+        reader = pa.ipc.open_file(file)
+        crcs = tuple(_crc_of(reader.get_batch(place)) for place in range(reader.num_record_batches))
+    found = 0
+    with keys.open("rb") as file:
+        while block := file.read(1 << 20):
+            found = crc32(block, found)
+    return crcs, found
+
+
+def _crc_of(batch: Any) -> int:  # noqa: ANN401 - pyarrow
+    """CRC-32 over the buffers of a batch as a file has them, absent ones included."""
+    found = 0
+    for column in batch.columns:
+        for buffer in column.buffers():
+            found = crc32(b"\0" if buffer is None else memoryview(buffer), found)
     return found
 
 

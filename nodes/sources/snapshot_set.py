@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import shutil
 import threading
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final, Self, TypeVar
@@ -27,6 +27,8 @@ _PINS: Final = "pins.json"
 _DAY_MS: Final = 86_400_000
 
 T = TypeVar("T")
+Loader = Callable[[Path, Catalogue, Path, int], tuple[LoadOutcome, list[Snapshot]]]
+"""What `load.load_items` is; `worker.load_in_child` does the same in a process of its own."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -44,19 +46,20 @@ class ItemStatus:
 class SnapshotSet:
     """All snapshots of a node. Safe for several threads."""
 
-    def __init__(self, folder: Path, catalogue: Catalogue) -> None:
+    def __init__(self, folder: Path, catalogue: Catalogue, loader: Loader = load_items) -> None:
         """Use `open`."""
         self._folder = folder
         self._catalogue = catalogue
+        self._loader = loader
         self._lock = threading.Lock()
         self._current: dict[str, Snapshot] = {}
         self._pins: dict[str, dict[str, str]] = {}
         self._old: dict[str, Snapshot] = {}
 
     @classmethod
-    def open(cls, folder: Path, catalogue: Catalogue) -> Self:
+    def open(cls, folder: Path, catalogue: Catalogue, loader: Loader = load_items) -> Self:
         """Open what was loaded before. A damaged snapshot counts as not loaded."""
-        opened = cls(folder, catalogue)
+        opened = cls(folder, catalogue, loader)
         folder.mkdir(mode=0o700, parents=True, exist_ok=True)
         opened._pins = _read(folder / _PINS, dict[str, dict[str, str]]) or {}
         for item_id, digest in (_read(folder / _CURRENT, dict[str, str]) or {}).items():
@@ -74,8 +77,8 @@ class SnapshotSet:
             self._old.clear()
 
     def load(self, sources_file: Path, now_ms: int) -> LoadOutcome:
-        """Load the declared sources and switch to what they hold. Raises SourcesInvalid."""
-        outcome, made = load_items(sources_file, self._catalogue, self._folder, now_ms)
+        """Load the declared sources and switch to what they hold. Raises SourcesInvalid, LoadInterrupted."""
+        outcome, made = self._loader(sources_file, self._catalogue, self._folder, now_ms)
         with self._lock:
             for snapshot in made:
                 before = self._current.get(snapshot.facts.item_id)
