@@ -10,7 +10,7 @@ import typer
 from cli.clock import now_ms
 from cli.commands import command, group
 from cli.enterprise_client import Standing, connect
-from cli.enterprise_home import create_home, open_enterprise
+from cli.enterprise_home import create_home, new_key_file, open_enterprise
 from cli.options import SubjectHome, UsccOption
 from cli.output import Result, Rows, moment
 from cli.secret import SecretFile
@@ -91,16 +91,23 @@ def status(home: SubjectHome, secret_file: SecretFile = None) -> Result:
     with connect(own) as client:
         reply = client.registration()
     reason = f": {reply.reason}" if reply.reason else ""
+    own_id = own.key.public.key_id
+    waits = new_key_file(home).exists()
     return Result(
         data={
             "uscc": own.uscc,
             "ent_name": own.profile.ent_name,
-            "key_id": own.key.public.key_id,
+            "key_id": own_id,
+            "registered_key_id": reply.key_id or own_id,
             "state": reply.state,
             "reason": reply.reason,
             "directory_index": reply.directory_index if reply.state == "approved" else None,
+            "rotating": waits,
         },
-        text=[f"{own.profile.ent_name} ({own.uscc}), key {own.key.public.key_id}: {reply.state}{reason}."],
+        text=[
+            f"{own.profile.ent_name} ({own.uscc}), key {reply.key_id or own_id}: {reply.state}{reason}.",
+            *([f"A new key waits beside {own_id}; `xinqiao enterprise rotate-key` goes on with it."] if waits else []),
+        ],
     )
 
 

@@ -2,7 +2,7 @@
 
     enterprise.json   code, name, signatory
     hub.json          the hub's address, TLS authority and log key, from `xinqiao hub info`
-    keys/             subject.pem (encrypted SM2 key), secret
+    keys/             subject.pem (encrypted SM2 key), secret; a new key and ended ones: `cli.rotation_command`
     seen.json         the newest verified head of the usage log, the uses that were listed, the nodes that signed them
 
 What was seen is kept so that a hub that later shows something else contradicts itself. It is written whole or not at all.
@@ -134,6 +134,16 @@ def _keys(entries: Mapping[str, bytes]) -> dict[str, PublicKey]:
 def key_file(home: Path) -> Path:
     """Where an enterprise's key lies."""
     return home / "keys" / "subject.pem"
+
+
+def new_key_file(home: Path) -> Path:
+    """Where a new key lies that waits for approval."""
+    return home / "keys" / "subject.new.pem"
+
+
+def ended_key_file(home: Path, key: PublicKey) -> Path:
+    """Where a key is kept that was replaced."""
+    return home / "keys" / f"subject-{key.key_id.removeprefix('sm2:')}.pem"
 
 
 def create_home(

@@ -12,40 +12,61 @@ from cli import rpc
 from cli.clock import now_ms
 from cli.commands import command
 from cli.errors import CliError
-from cli.hub_commands import app
+from cli.hub_commands import Reason, app
 from cli.operator import WHOM, Operator, OperatorKeyFile, OperatorName, hub, message, open_operator
 from cli.options import HubHome
 from cli.output import Output, Result, Rows, Step, moment
+from cli.registrations import Continuity, Waiting, read_keys, read_registrations
 from cli.secret import SecretFile
-from consent.directory import SUBJECT_KEY_TYPE, ProductPublished, SubjectKey
-from consent.documents import parse
-from consent.registration import SUBJECT_REGISTRATION_TYPE, SubjectRegistration, parse_registration
+from consent.directory import (
+    SUBJECT_KEY_REVOKED_TYPE,
+    SUBJECT_KEY_TYPE,
+    ProductPublished,
+    SubjectKey,
+    SubjectKeyRevoked,
+)
+from consent.documents import encode, parse
 from consent.usage import parse_signed_receipt
-from trust.document import SignedDocument, verify_document
-from trust.sm2 import PublicKey
+from trust.document import SignedDocument
 
 EnterpriseCode = Annotated[str, typer.Argument(help="Unified social credit code of the enterprise.")]
 
 
 @command(app, "registrations")
 def registrations(home: HubHome) -> Result:
-    """List the enterprises that wait for approval. Check each against the registry before you approve it."""
+    """List the enterprises that wait for approval. Check each against the registry before you approve it.
+
+    Those that have lost their key come without its signature: somebody else could have made them. Ask the enterprise itself.
+    """
     with hub(home) as stub:
-        waiting = _registrations(stub)
+        waiting = read_registrations(stub)
     found = [
         {
-            "uscc": each.uscc,
-            "ent_name": each.ent_name,
-            "contact": each.contact,
-            "key_id": PublicKey.decode(each.public_key).key_id,
-            "time_ms": each.time_ms,
+            "uscc": each.statement.uscc,
+            "ent_name": each.statement.ent_name,
+            "contact": each.statement.contact,
+            "key_id": each.key_id,
+            "time_ms": each.statement.time_ms,
+            "version": each.version,
+            "prev_key_id": each.prev_key_id,
+            "continuity": each.continuity.value,
         }
         for each in waiting
     ]
-    rows = [(each.uscc, each.ent_name, each.contact, moment(each.time_ms)) for each in waiting]
+    rows = [
+        (
+            each.statement.uscc,
+            each.statement.ent_name,
+            each.statement.contact,
+            moment(each.statement.time_ms),
+            each.continuity.sentence,
+        )
+        for each in waiting
+    ]
+    columns = ("code", "name", "contact", "registered", "key")
     return Result(
         data={"registrations": found},
-        text=[Rows(columns=("code", "name", "contact", "registered"), rows=rows) if rows else "Nobody waits."],
+        text=[Rows(columns=columns, rows=rows) if rows else "Nobody waits."],
     )
 
 
@@ -55,86 +76,75 @@ def approve_enterprise(
     output: Output,
     uscc: Annotated[list[str] | None, typer.Argument(help="Codes of the enterprises; or --all.")] = None,
     every: Annotated[
-        bool, typer.Option("--all", help="Approve all that wait (for demonstrations and drills).")
+        bool,
+        typer.Option(
+            "--all", help="Approve all that wait (for demonstrations and drills), but none without its old key."
+        ),
     ] = False,
     operator: OperatorName = "",
     operator_key: OperatorKeyFile = None,
     secret_file: SecretFile = None,
 ) -> Result:
-    """Bind an enterprise's key to its code, by the operator's signature. From then on it can consent."""
+    """Bind an enterprise's key to its code, by the operator's signature. From then on it can consent, and its key before ends."""
     if bool(uscc) == every:
         raise CliError("INVALID_ARGUMENT", "Name the enterprises to approve, or say --all.")
     who = open_operator(home, operator, operator_key, secret_file)
     with hub(home) as stub, output.progress("Approving") as step:
-        waiting = {each.uscc: each for each in _registrations(stub)}
+        waiting = {each.statement.uscc: each for each in read_registrations(stub)}
         missing = [code for code in uscc or () if code not in waiting]
         if missing:
             raise CliError(
                 "NOT_FOUND",
                 f"No registration waits under {missing[0]}. `xinqiao hub registrations` lists those that do.",
             )
-        approved = _approve(stub, who, [waiting[code] for code in uscc or waiting], step)
+        chosen = [waiting[code] for code in uscc or waiting]
+        left_out = [each for each in chosen if every and each.continuity is Continuity.WITHOUT_OLD_KEY]
+        approved = _approve(stub, who, [each for each in chosen if each not in left_out], step)
     names = ", ".join(f"{each['uscc']} ({each['ent_name']})" for each in approved[:5])
     more = f" and {len(approved) - 5} more" if len(approved) > 5 else ""
     return Result(
-        data={"approved": approved, "operator": who.name},
-        text=[f"Approved {names}{more}, signed by {who.name}." if approved else "Nobody waited; nothing was changed."],
+        data={
+            "approved": approved,
+            "left_out": [each.statement.uscc for each in left_out],
+            "operator": who.name,
+        },
+        text=[
+            f"Approved {names}{more}, signed by {who.name}." if approved else "Nobody waited; nothing was changed.",
+            *(
+                f"Left out {each.statement.uscc}, {each.continuity.sentence}: name it to approve it."
+                for each in left_out
+            ),
+        ],
     )
 
 
 def _approve(
-    stub: admin_pb2_grpc.AdminStub, who: Operator, chosen: Sequence[SubjectRegistration], step: Step
+    stub: admin_pb2_grpc.AdminStub, who: Operator, chosen: Sequence[Waiting], step: Step
 ) -> list[dict[str, object]]:
-    present = _present_keys(stub) if chosen else {}
     approved: list[dict[str, object]] = []
     for done, each in enumerate(chosen, start=1):
-        last = present.get(each.uscc)
         entry = SubjectKey(
-            uscc=each.uscc,
-            ent_name=each.ent_name,
-            public_key=each.public_key,
-            version=1 if last is None else last.version + 1,
-            prev_key_id=None if last is None else PublicKey.decode(last.public_key).key_id,
+            uscc=each.statement.uscc,
+            ent_name=each.statement.ent_name,
+            public_key=each.statement.public_key,
+            version=each.version,
+            prev_key_id=each.prev_key_id,
             time_ms=now_ms(),
             operator=who.name,
         )
         reply = rpc.call(stub.ApproveSubject, message(who.sign(SUBJECT_KEY_TYPE, entry)), whom=WHOM)
         approved.append(
             {
-                "uscc": each.uscc,
-                "ent_name": each.ent_name,
-                "key_id": PublicKey.decode(each.public_key).key_id,
+                "uscc": entry.uscc,
+                "ent_name": entry.ent_name,
+                "key_id": each.key_id,
                 "version": entry.version,
+                "continuity": each.continuity.value,
                 "directory_index": reply.directory_index,
             }
         )
         step(done, len(chosen))
     return approved
-
-
-def _registrations(stub: admin_pb2_grpc.AdminStub) -> list[SubjectRegistration]:
-    """What waits, each proved to be by the holder of the key that it names."""
-    reply = rpc.call(stub.ListRegistrations, admin_pb2.ListRegistrationsRequest(), whom=WHOM)
-    found = []
-    for encoded in reply.registrations:
-        document = SignedDocument.decode(encoded)
-        registration = parse_registration(document.payload)
-        verify_document(document, SUBJECT_REGISTRATION_TYPE, PublicKey.decode(registration.public_key))
-        found.append(registration)
-    return found
-
-
-def _present_keys(stub: admin_pb2_grpc.AdminStub) -> dict[str, SubjectKey]:
-    """The newest key of every enterprise, by the directory log. Nodes check the order again; a false one helps nobody."""
-    request = admin_pb2.ExportLogRequest(origin="directory")
-    newest: dict[str, SubjectKey] = {}
-    for chunk in rpc.stream(lambda: stub.ExportLog(request), whom=WHOM):
-        if chunk.WhichOneof("part") == "leaf":
-            document = SignedDocument.decode(chunk.leaf)
-            if document.payload_type == SUBJECT_KEY_TYPE:
-                entry = parse(document.payload, SubjectKey)
-                newest[entry.uscc] = entry
-    return newest
 
 
 @command(app, "reject-enterprise")
@@ -147,6 +157,38 @@ def reject_enterprise(
     with hub(home) as stub:
         rpc.call(stub.RejectSubject, admin_pb2.RejectSubjectRequest(uscc=uscc, reason=reason), whom=WHOM)
     return Result(data={"uscc": uscc, "rejected": True}, text=[f"Rejected the registration of {uscc}."])
+
+
+@command(app, "revoke-subject-key")
+def revoke_subject_key(
+    home: HubHome,
+    uscc: EnterpriseCode,
+    reason: Reason,
+    operator: OperatorName = "",
+    operator_key: OperatorKeyFile = None,
+    secret_file: SecretFile = None,
+) -> Result:
+    """End an enterprise's key that is lost or stolen. It signs nothing any more; consents that it gave before stay valid."""
+    who = open_operator(home, operator, operator_key, secret_file)
+    with hub(home) as stub:
+        last = read_keys(stub).get(uscc)
+        if last is None or last.revoked:
+            raise CliError("NOT_FOUND", f"No key of {uscc} stands, so there is nothing to revoke. Check the code.")
+        entry = SubjectKeyRevoked(uscc=uscc, key_id=last.key.key_id, reason=reason, time_ms=now_ms(), operator=who.name)
+        parse(encode(entry), SubjectKeyRevoked)
+        reply = rpc.call(stub.Revoke, message(who.sign(SUBJECT_KEY_REVOKED_TYPE, entry)), whom=WHOM)
+    return Result(
+        data={
+            "uscc": uscc,
+            "key_id": last.key.key_id,
+            "operator": who.name,
+            "directory_index": reply.directory_index,
+        },
+        text=[
+            f"Revoked key {last.key.key_id} of {uscc}: entry {reply.directory_index} of the directory.",
+            "The enterprise registers a new key; `xinqiao hub registrations` marks it as without the old one.",
+        ],
+    )
 
 
 @command(app, "products")

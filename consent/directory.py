@@ -21,8 +21,8 @@ Rules, in this order; an entry that breaks one is refused and nothing changes:
 2. It parses as the document that its type names (CONSENT_MALFORMED); an unknown type is refused.
 3. It is signed by whoever may make it (SIGNATURE_INVALID, or DIRECTORY_RULE where that party is unknown).
 4. It fits what is there: a member or node once; a node only of an active member, with a key that no node ever had; a
-   subject's key only as the next version that names the key before it; a product only of an active member and as the
-   next version (DIRECTORY_RULE).
+   subject's key only as the next version that names the key before it, and never one that it had; a product only of an
+   active member and as the next version (DIRECTORY_RULE).
 
 Nothing is ever forgotten: a revoked node or key stays, with its time, so that what it signed before can still be
 verified.
@@ -182,6 +182,10 @@ class Directory:
         versions = self._subjects.get(uscc)
         return versions[-1] if versions else None
 
+    def subject_keys_ever(self, uscc: str) -> tuple[SubjectKeyVersion, ...]:
+        """Every key that an enterprise ever had, oldest first."""
+        return self._subjects.get(uscc, ())
+
     def product(self, product_id: str) -> Product | None:
         """A product, withdrawn or not."""
         return self._products.get(product_id)
@@ -235,12 +239,6 @@ class Directory:
         member = self._members.get(member_id)
         if member is None or member.suspended_ms is not None:
             raise DirectoryRule(f"{member_id} is not an active member; an operator must admit it first.")
-
-    def _on_operator(self, document: SignedDocument, verify: Verify) -> Callable[[], None]:
-        return self._operators.on_key(document, verify)
-
-    def _on_operator_revoked(self, document: SignedDocument, verify: Verify) -> Callable[[], None]:
-        return self._operators.on_revoked(document, verify)
 
     def _on_member(self, document: SignedDocument, verify: Verify) -> Callable[[], None]:
         entry = parse(document.payload, MemberAdmitted)
@@ -318,6 +316,10 @@ class Directory:
             )
         if last is not None and entry.time_ms < last.from_ms:
             raise DirectoryRule("A key cannot begin before the one that it replaces.")
+        if any(each.key.encode() == entry.public_key for each in versions):
+            raise DirectoryRule(
+                "This key of the enterprise was ended, perhaps because it was stolen; it makes a new one."
+            )
         new = SubjectKeyVersion(
             uscc=entry.uscc,
             ent_name=entry.ent_name,
@@ -381,8 +383,8 @@ class Directory:
 
 _Handler = Callable[[Directory, SignedDocument, Verify], Callable[[], None]]
 _HANDLERS: Final[dict[str, _Handler]] = {
-    OPERATOR_KEY_TYPE: Directory._on_operator,
-    OPERATOR_REVOKED_TYPE: Directory._on_operator_revoked,
+    OPERATOR_KEY_TYPE: lambda directory, document, verify: directory._operators.on_key(document, verify),
+    OPERATOR_REVOKED_TYPE: lambda directory, document, verify: directory._operators.on_revoked(document, verify),
     MEMBER_ADMITTED_TYPE: Directory._on_member,
     MEMBER_SUSPENDED_TYPE: Directory._on_suspension,
     NODE_ENROLLED_TYPE: Directory._on_node,

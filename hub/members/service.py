@@ -153,7 +153,7 @@ def revoke(hub: Hub, connection: Connection, document: SignedDocument) -> int:
     """Append an operator's "node-revoked", "member-suspended", "subject-key-revoked" or "operator-revoked"; returns its index.
 
     The node's certificates are forgotten; its sessions end when the entry is visible (`cut_off`). Raises HubError
-    NOT_FOUND, SignatureInvalid.
+    NOT_FOUND, CLOCK_SKEW; SignatureInvalid, DirectoryRule.
     """
     _require_type(document, _REVOCATIONS)
     directory = hub.directory.in_write(connection)
@@ -168,6 +168,12 @@ def revoke(hub: Hub, connection: Connection, document: SignedDocument) -> int:
         member = directory.member(member_id)
         if member is None or member.suspended_ms is not None:
             raise HubError("NOT_FOUND", f"there is no active member {member_id}; list the members to see its state")
+    elif document.payload_type == documents.SUBJECT_KEY_REVOKED_TYPE:
+        lost = parse(document.payload, documents.SubjectKeyRevoked)
+        if directory.subject_key(lost.uscc) is None:
+            raise HubError("NOT_FOUND", "no key of this enterprise stands; there is nothing to revoke")
+        # Consents that the key signed up to now are recorded as valid: they stay so for whoever verifies them later.
+        check_clock(hub, lost.time_ms, "the revocation")
     elif document.payload_type == documents.OPERATOR_REVOKED_TYPE:
         operator = parse(document.payload, documents.OperatorRevoked).operator
         if directory.operator_key(operator) is None:

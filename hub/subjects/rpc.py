@@ -33,4 +33,6 @@ class RegistrationCalls:
 
 
 def _reply(found: service.Registration) -> public_pb2.RegisterReply:
-    return public_pb2.RegisterReply(state=found.state, reason=found.reason, directory_index=found.directory_index or 0)
+    return public_pb2.RegisterReply(
+        state=found.state, reason=found.reason, directory_index=found.directory_index or 0, key_id=found.key_id
+    )

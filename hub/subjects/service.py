@@ -1,5 +1,11 @@
 """Enterprises: they register a key, an operator approves it, and from then on they sign every call.
 
+A registration is taken, and approved, after these checks; the first that fails is the answer:
+1. The key that it states signed it (SIGNATURE_INVALID): whoever registers a key has it.
+2. Where the enterprise has a key that stands, that one signed too (ALREADY_EXISTS, SIGNATURE_INVALID): nobody else puts its
+   registration back to pending. Where its key was revoked, the operator sees that the old key did not sign, and asks.
+3. The key is not one that the enterprise had before (ALREADY_EXISTS): a stolen key never comes back.
+
 A signed call ("access-request") is accepted after these checks, in this order; the first that fails is the answer:
 1. It parses, and is for the action and the very body that came with it (INVALID_ARGUMENT): a request for one thing
    never does another.
@@ -20,7 +26,7 @@ from sqlalchemy.exc import IntegrityError
 from consent.directory import SUBJECT_KEY_TYPE, SubjectKey
 from consent.documents import parse
 from consent.identifiers import Uscc
-from consent.registration import SUBJECT_REGISTRATION_TYPE, SubjectRegistration, parse_registration
+from consent.registration import SUBJECT_REGISTRATION_TYPE, parse_registration
 from consent.usage import ACCESS_TYPE, AccessRequest, parse_access_request
 from hub.errors import HubError
 from hub.members.service import check_clock
@@ -37,18 +43,18 @@ REJECTED: Final = "rejected"
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Registration:
-    """Where an enterprise's registration stands. `directory_index` is that of the approved key's entry."""
+    """Where an enterprise's registration of a key stands. `directory_index` is that of the approved key's entry."""
 
+    key_id: str
     state: str
     reason: str
     directory_index: int | None
 
 
 def register(hub: Hub, connection: Connection, document: SignedDocument) -> Registration:
-    """Leave a registration for an operator to approve. The same one again changes nothing.
+    """Leave a registration for an operator to approve (rules above). The same one again changes nothing.
 
-    One that replaces an approved key also carries the signature of the present key, so that nobody else can put an
-    enterprise's registration back to pending. Raises HubError ALREADY_EXISTS, INVALID_ARGUMENT, CLOCK_SKEW;
+    Raises HubError ALREADY_EXISTS, INVALID_ARGUMENT, CLOCK_SKEW;
     SignatureInvalid, DocumentMalformed.
     """
     if document.payload_type != SUBJECT_REGISTRATION_TYPE:
@@ -58,7 +64,7 @@ def register(hub: Hub, connection: Connection, document: SignedDocument) -> Regi
     verify_document(document, SUBJECT_REGISTRATION_TYPE, key)
     if entry.time_ms > hub.clock() + int(hub.settings.clock_skew_s * 1000):
         check_clock(hub, entry.time_ms, "the registration")
-    _require_successor(hub, connection, entry, key, document)
+    _require_successor(hub, connection, entry.uscc, key, document)
     own = registrations.c.uscc == entry.uscc
     found = connection.execute(select(registrations).where(own)).first()
     if found is not None and found.state == PENDING and found.key_id != key.key_id:
@@ -79,7 +85,7 @@ def register(hub: Hub, connection: Connection, document: SignedDocument) -> Regi
                 "time_ms": hub.clock(),
             },
         )
-    return Registration(state=PENDING, reason="", directory_index=None)
+    return Registration(key_id=key.key_id, state=PENDING, reason="", directory_index=None)
 
 
 def registration(connection: Connection, uscc: str) -> Registration:
@@ -87,7 +93,9 @@ def registration(connection: Connection, uscc: str) -> Registration:
     found = connection.execute(select(registrations).where(registrations.c.uscc == uscc)).first()
     if found is None:
         raise HubError("NOT_FOUND", "no registration was made under this code; register first")
-    return Registration(state=found.state, reason=found.reason, directory_index=found.directory_index)
+    return Registration(
+        key_id=found.key_id, state=found.state, reason=found.reason, directory_index=found.directory_index
+    )
 
 
 def pending(connection: Connection) -> list[SignedDocument]:
@@ -101,18 +109,23 @@ def pending(connection: Connection) -> list[SignedDocument]:
 def approve(hub: Hub, connection: Connection, document: SignedDocument) -> int:
     """Append an operator's "subject-key" for a registration that waits; returns the entry's index.
 
-    Raises HubError NOT_FOUND, INVALID_ARGUMENT; SignatureInvalid, DirectoryRule.
+    It is dated now: a key that ended earlier than the directory knew would make a record of consents that it signed
+    meanwhile unverifiable. Raises HubError NOT_FOUND, INVALID_ARGUMENT, ALREADY_EXISTS, CLOCK_SKEW; SignatureInvalid,
+    DirectoryRule.
     """
     if document.payload_type != SUBJECT_KEY_TYPE:
         raise HubError(
             "INVALID_ARGUMENT", f"a document of type {document.payload_type} approves nothing; send a subject-key"
         )
     entry = parse(document.payload, SubjectKey)
-    waiting = parse_registration(_waiting(connection, entry.uscc).payload)
+    registered = _waiting(connection, entry.uscc)
+    waiting = parse_registration(registered.payload)
     if not hmac.compare_digest(waiting.public_key, entry.public_key) or waiting.ent_name != entry.ent_name:
         raise HubError(
             "INVALID_ARGUMENT", "key or name are not those of the registration; read it again and sign what it says"
         )
+    check_clock(hub, entry.time_ms, "the approval")
+    _require_successor(hub, connection, entry.uscc, PublicKey.decode(waiting.public_key), registered)
     index = hub.directory.append(connection, document)
     own = registrations.c.uscc == entry.uscc
     connection.execute(update(registrations).where(own).values(state=APPROVED, directory_index=index))
@@ -163,14 +176,16 @@ def _use_nonce(hub: Hub, connection: Connection, request: AccessRequest) -> None
         raise HubError("REPLAYED") from problem
 
 
-def _require_successor(
-    hub: Hub, connection: Connection, entry: SubjectRegistration, key: PublicKey, document: SignedDocument
-) -> None:
-    present = hub.directory.in_write(connection).subject_key(entry.uscc)
-    if present is None:
-        return
+def _require_successor(hub: Hub, connection: Connection, uscc: str, key: PublicKey, document: SignedDocument) -> None:
+    """Rules 2 and 3 of a registration."""
+    directory = hub.directory.in_write(connection)
+    present = directory.subject_key(uscc)
     if present == key:
         raise HubError("ALREADY_EXISTS", "this key is approved already; use it")
+    if any(each.key == key for each in directory.subject_keys_ever(uscc)):
+        raise HubError("ALREADY_EXISTS", "this enterprise had this key before, and it was ended; make a new one")
+    if present is None:
+        return
     if not any(signature.key_id == present.key_id for signature in document.signatures):
         raise HubError(
             "ALREADY_EXISTS",

@@ -161,13 +161,21 @@ class SubjectsSimulator(public_pb2_grpc.SubjectsServicer):
         verify_document(document, document.payload_type, PublicKey.decode(entry.public_key))
         self.hub.registrations[entry.uscc] = document
         self.hub.states[entry.uscc] = "pending"
-        return public_pb2.RegisterReply(state="pending")
+        return self._registered(entry.uscc)
 
     @refusing
     def GetRegistration(self, request: public_pb2.GetRegistrationRequest) -> public_pb2.RegisterReply:
         if request.uscc not in self.hub.states:
             raise Refusal("NOT_FOUND")
-        return public_pb2.RegisterReply(state=self.hub.states[request.uscc])
+        return self._registered(request.uscc)
+
+    def _registered(self, uscc: str) -> public_pb2.RegisterReply:
+        entry = parse_registration(self.hub.registrations[uscc].payload)
+        return public_pb2.RegisterReply(
+            state=self.hub.states[uscc],
+            reason="name differs" if self.hub.states[uscc] == "rejected" else "",
+            key_id=PublicKey.decode(entry.public_key).key_id,
+        )
 
     @refusing
     def ListConsentRequests(self, request: public_pb2.SubjectCall) -> public_pb2.ListConsentRequestsReply:

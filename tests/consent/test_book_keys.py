@@ -6,10 +6,22 @@ import msgspec
 import pytest
 
 from consent.book import DATING_GRACE_MS, ConsentBook
-from consent.directory import NodeRevoked
-from consent.documents import ConsentExpiry, ConsentRefusal, ConsentRevocation, encode, payload_type
+from consent.catalogue import load_catalogue
+from consent.decision import Denial, Freshness, ItemUse, Permit, UseRequest, decide
+from consent.directory import NodeRevoked, SubjectKeyRevoked
+from consent.documents import (
+    ConsentExpiry,
+    ConsentRefusal,
+    ConsentRevocation,
+    ItemMode,
+    Purpose,
+    encode,
+    payload_type,
+)
 from consent.errors import ConsentConflict
+from consent.rules import load_rules
 from tests.consent.builders import (
+    BANK,
     DAY,
     NOW,
     OTHER_USCC,
@@ -93,6 +105,67 @@ def test_a_replaced_key_signs_nothing_into_the_past(rotated: Log, name: str, doc
     with pytest.raises(ConsentConflict, match="dated"):
         rotated.enter(name, document, USCC)
     assert repr(vars(rotated.book)) == before
+
+
+@pytest.fixture
+def lost(log: Log) -> Log:
+    """The first enterprise's key was revoked after ten days; a new one was approved a day later."""
+    ended = SubjectKeyRevoked(
+        uscc=USCC, key_id=key(USCC).public.key_id, reason="lost", time_ms=NOW + 10 * DAY, operator="op"
+    )
+    log.world.enter("subject-key-revoked", ended, "operator")
+    changes = {"public_key": public("second"), "version": 2, "prev_key_id": key(USCC).public.key_id}
+    log.world.enter("subject-key", subject_key(USCC, time_ms=NOW + 11 * DAY, **changes), "operator")
+    return log
+
+
+@pytest.mark.parametrize("how", ["rotated", "lost"])
+def test_a_consent_of_the_old_key_stays_in_force_and_is_the_new_keys_to_withdraw(
+    how: str, request: pytest.FixtureRequest
+) -> None:
+    log: Log = request.getfixturevalue(how)
+    use = UseRequest(
+        subject=USCC,
+        requester=BANK,
+        provider=PROVIDER,
+        purpose=Purpose.PRE_LOAN,
+        items=(ItemUse(item_id="tax_registration", mode=ItemMode.Q),),
+        at_ms=NOW + 12 * DAY,
+    )
+
+    def decided() -> Permit | Denial:
+        fresh = Freshness(checkpoint_ms=use.at_ms)
+        return decide(use, log.book.consents_of(USCC), fresh, load_catalogue(), load_rules())
+
+    assert isinstance(decided(), Permit)
+    withdrawal = msgspec.structs.replace(REVOCATION, time_ms=NOW + 12 * DAY)
+    with pytest.raises(SignatureInvalid):
+        log.enter("consent-revocation", withdrawal, USCC)
+    log.enter("consent-revocation", withdrawal, "second")
+    assert log.book.stored(RECORD).revoked_ms == NOW + 12 * DAY
+    assert isinstance(decided(), Denial)
+
+
+@pytest.mark.parametrize(
+    ("signer", "dated_ms", "error"),
+    [
+        (USCC, NOW + 10 * DAY - 1, None),
+        (USCC, NOW + 10 * DAY, ConsentConflict),  # nobody's key stands then
+        (USCC, NOW + 11 * DAY, SignatureInvalid),
+        (USCC, NOW + 20 * DAY, SignatureInvalid),
+        ("second", NOW + 10 * DAY + 1, ConsentConflict),
+        ("second", NOW + 11 * DAY, None),
+    ],
+)
+def test_a_lost_key_gives_no_consent_after_its_end(
+    lost: Log, signer: str, dated_ms: int, error: type[Exception] | None
+) -> None:
+    document = consent(record_id=record_id(2), given_ms=dated_ms)
+    if error is None:
+        lost.enter("consent", document, signer)
+    else:
+        with pytest.raises(error):
+            lost.enter("consent", document, signer)
 
 
 @pytest.mark.parametrize(("late_ms", "accepted"), [(0, True), (DATING_GRACE_MS, True), (DATING_GRACE_MS + 1, False)])

@@ -236,6 +236,20 @@ def test_a_lost_key_speaks_for_nobody_from_then_on(world: World) -> None:
     assert world.directory.subject_key(USCC, NOW + 10) is None
 
 
+@pytest.mark.parametrize("lost", [False, True])
+def test_a_key_that_ended_is_never_the_enterprises_again(world: World, lost: bool) -> None:
+    if lost:
+        entry = SubjectKeyRevoked(uscc=USCC, key_id=key(USCC).public.key_id, reason="", time_ms=NOW + 5, operator="op")
+        world.enter("subject-key-revoked", entry, "operator")
+    else:
+        world.enter("subject-key", rotated(), "operator")
+    last = world.directory.subject(USCC)
+    again = rotated(public_key=public(USCC), version=last.version + 1, prev_key_id=last.key.key_id)
+    with pytest.raises(DirectoryRule, match="was ended"):
+        world.enter("subject-key", again, "operator")
+    assert world.directory.subject_keys_ever(USCC)[0].key == key(USCC).public
+
+
 def test_a_revoked_node_stays_known_and_never_comes_back(world: World) -> None:
     world.enter(
         "node-revoked", NodeRevoked(node_id="firstbank-1", reason="stolen", time_ms=NOW, operator="op"), "operator"

@@ -4,12 +4,13 @@ import secrets
 
 import pytest
 
-from consent.directory import SUBJECT_KEY_TYPE, SubjectKey
+from consent.directory import SUBJECT_KEY_REVOKED_TYPE, SUBJECT_KEY_TYPE, DirectoryRule, SubjectKey, SubjectKeyRevoked
 from consent.documents import encode
 from consent.errors import DocumentMalformed, UsccInvalid
 from consent.registration import SUBJECT_REGISTRATION_TYPE, SubjectRegistration
 from consent.usage import ACCESS_TYPE, AccessRequest
 from hub.errors import HubError
+from hub.members import service as members
 from hub.subjects import service
 from tests.hub.world import World
 from trust.document import SignedDocument, countersign, sign_document
@@ -145,6 +146,109 @@ def test_a_key_is_replaced_only_with_the_signature_of_the_one_before(world: Worl
     assert world.hub.directory.current.subject_key(USCC) == old.public
     world.write(service.approve, approval(world, new, version=2, previous=old))
     assert world.hub.directory.current.subject_key(USCC) == new.public
+
+
+def revocation(world: World, key: PrivateKey, **changes: object) -> SignedDocument:
+    given = {
+        "uscc": USCC,
+        "key_id": key.public.key_id,
+        "reason": "lost",
+        "time_ms": world.clock(),
+        "operator": "alice",
+    }
+    return sign_document(SUBJECT_KEY_REVOKED_TYPE, encode(SubjectKeyRevoked(**(given | changes))), world.operator)
+
+
+def test_a_forged_signature_of_the_key_before_is_refused(world: World) -> None:
+    old, new = approved(world), PrivateKey.generate()
+    stranger = countersign(registration(world, new), PrivateKey.generate())
+    own, other = stranger.signatures
+    named = SignedDocument(
+        stranger.payload_type, stranger.payload, (own, type(other)(old.public.key_id, other.suite, other.value))
+    )
+    with pytest.raises(SignatureInvalid):
+        world.write(service.register, named)
+    with pytest.raises(SignatureInvalid):  # continuity alone does not show that somebody has the new key
+        world.write(service.register, sign_document(stranger.payload_type, stranger.payload, old))
+
+
+def test_a_registration_tells_for_which_key_it_is(world: World) -> None:
+    old, new = approved(world), PrivateKey.generate()
+    document = countersign(registration(world, new), old)
+    for _ in range(2):  # asked again while it waits
+        found = world.write(service.register, document)
+        assert (found.state, found.key_id) == ("pending", new.public.key_id)
+    assert world.hub.db.read_now(lambda c: service.registration(c, USCC)).key_id == new.public.key_id
+
+
+def test_an_enterprise_that_lost_its_key_registers_anew_once_it_is_revoked(world: World) -> None:
+    old, new = approved(world), PrivateKey.generate()
+    with pytest.raises(HubError, match="revoked first"):
+        world.write(service.register, registration(world, new))
+    world.write(members.revoke, revocation(world, old))
+    assert world.hub.directory.current.subject_key(USCC) is None
+    world.write(service.register, registration(world, new))
+    world.write(service.approve, approval(world, new, version=2, previous=old))
+    assert world.hub.directory.current.subject_key(USCC) == new.public
+
+
+def test_a_key_that_ended_is_not_registered_again(world: World) -> None:
+    old, new = approved(world), PrivateKey.generate()
+    world.write(members.revoke, revocation(world, old))
+    with pytest.raises(HubError, match="it was ended") as caught:
+        world.write(service.register, registration(world, old))
+    assert code_of(caught) == "ALREADY_EXISTS"
+    world.write(service.register, registration(world, new))
+    world.write(service.approve, approval(world, new, version=2, previous=old))
+    with pytest.raises(HubError, match="it was ended"):
+        world.write(service.register, countersign(registration(world, old), new))
+
+
+def test_an_approval_checks_the_registration_against_the_directory_of_now(world: World) -> None:
+    first, second = PrivateKey.generate(), PrivateKey.generate()
+    world.write(service.register, registration(world, second))  # the enterprise had no key then
+    world.hub.db.write_now(lambda c: world.hub.directory.append(c, approval(world, first)))
+    with pytest.raises(HubError) as caught:
+        world.write(service.approve, approval(world, second, version=2, previous=first))
+    assert code_of(caught) == "ALREADY_EXISTS"
+    assert world.hub.directory.current.subject_key(USCC) == first.public
+
+
+@pytest.mark.parametrize("off_s", [-61, 61])
+def test_a_key_begins_and_ends_now(world: World, off_s: int) -> None:
+    old, new = approved(world), PrivateKey.generate()
+    then = world.clock() + off_s * 1000
+    with pytest.raises(HubError) as caught:
+        world.write(members.revoke, revocation(world, old, time_ms=then))
+    assert code_of(caught) == "CLOCK_SKEW"
+    world.write(service.register, countersign(registration(world, new), old))
+    with pytest.raises(HubError) as caught:
+        world.write(service.approve, approval(world, new, version=2, previous=old, time_ms=then))
+    assert code_of(caught) == "CLOCK_SKEW"
+    assert world.hub.directory.current.subject_key(USCC) == old.public
+
+
+def test_a_key_that_does_not_stand_cannot_be_revoked(world: World) -> None:
+    old = PrivateKey.generate()
+    with pytest.raises(HubError) as caught:
+        world.write(members.revoke, revocation(world, old))
+    assert code_of(caught) == "NOT_FOUND"
+    old = approved(world)
+    with pytest.raises(DirectoryRule):
+        world.write(members.revoke, revocation(world, PrivateKey.generate()))
+    world.write(members.revoke, revocation(world, old))
+    with pytest.raises(HubError):
+        world.write(members.revoke, revocation(world, old))
+
+
+async def test_calls_are_signed_by_the_new_key_from_its_approval_on(world: World) -> None:
+    old, new = approved(world), PrivateKey.generate()
+    world.write(service.register, countersign(registration(world, new), old))
+    await service.authenticate(world.hub, access(world, old), "list-consents")
+    world.write(service.approve, approval(world, new, version=2, previous=old))
+    with pytest.raises(SignatureInvalid):
+        await service.authenticate(world.hub, access(world, old), "list-consents")
+    await service.authenticate(world.hub, access(world, new), "list-consents")
 
 
 async def test_a_signed_call_names_its_enterprise_once(world: World) -> None:

@@ -147,7 +147,7 @@ class RegisterRequest(_message.Message):
 
     REGISTRATION_FIELD_NUMBER: _builtins.int
     registration: _builtins.bytes
-    """SignedDocument "subject-registration" signed by the enterprise's new key."""
+    """SignedDocument "subject-registration" signed by the enterprise's new key, and by the present one where there is one."""
     def __init__(
         self,
         *,
@@ -188,22 +188,26 @@ class RegisterReply(_message.Message):
     STATE_FIELD_NUMBER: _builtins.int
     REASON_FIELD_NUMBER: _builtins.int
     DIRECTORY_INDEX_FIELD_NUMBER: _builtins.int
+    KEY_ID_FIELD_NUMBER: _builtins.int
     state: _builtins.str
     """pending, approved or rejected."""
     reason: _builtins.str
     """Why it was rejected."""
     directory_index: _builtins.int
     """Index of the key's entry in the directory log, when approved."""
+    key_id: _builtins.str
+    """Id of the key that the registration is for."""
     def __init__(
         self,
         *,
         state: _builtins.str = ...,
         reason: _builtins.str = ...,
         directory_index: _builtins.int = ...,
+        key_id: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["directory_index", b"directory_index", "reason", b"reason", "state", b"state"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["directory_index", b"directory_index", "key_id", b"key_id", "reason", b"reason", "state", b"state"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
