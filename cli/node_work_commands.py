@@ -46,12 +46,21 @@ def _report_text(report: Any) -> Iterable[str | Rows]:  # noqa: ANN401 (JSON)
         )
         for s in sources
     ]
-    kept = [f"{i['item_id']}: still the load before ({i.get('note', '')})." for i in items if not i["switched"]]
     return [
         Rows(columns=("source", "item", "rows", "accepted", "rejected", "by rule", "error"), rows=rows),
-        *kept,
+        *(remark for item in items for remark in _remarks(item)),
         "--json tells examples of what was rejected.",
     ]
+
+
+def _remarks(item: Any) -> Iterable[str]:  # noqa: ANN401 (JSON)
+    name = item["item_id"]
+    if not item["switched"]:
+        yield f"{name}: still the load before ({item.get('note', '')})."
+    if item.get("conflicts"):
+        yield f"{name}: the sources contradict each other in {item['conflicts']} places; {item['conflicts_file']} lists them."
+    if item.get("absent_fields"):
+        yield f"{name}: no source fills {', '.join(item['absent_fields'])}."
 
 
 def _rules(by_rule: Mapping[str, int]) -> str:

@@ -7,8 +7,7 @@ Rules:
 3. A row that stands twice in a source is kept once (duplicate); where the sources state a key, a source has one record a subject and
    key, the first (duplicate-key). A row that several sources have in the same words is kept once
    (corroborated).
-4. Sources whose sets of rows of the same subject and key differ are a conflict: all rows are kept, and the conflict is told, for
-   later investigation (guideline 6.3). The key is the period of the record unless the sources state another.
+4. Sources that tell different things are a conflict (`conflicts`): all rows are kept, and the conflict is recorded.
 """
 
 from __future__ import annotations
@@ -27,13 +26,13 @@ from msgspec.structs import replace
 from consent.catalogue import Catalogue, Item
 from nodes.sources.check import ROW, check_batch
 from nodes.sources.config import Source, load_config
+from nodes.sources.conflicts import find_conflicts
 from nodes.sources.errors import SourceUnreadable
 from nodes.sources.expressions import cell, fast_value, identifier, literal, normalised, sql_type
-from nodes.sources.readers import text_batches
-from nodes.sources.report import Conflict, ItemOutcome, LoadOutcome, LoadReport, Rejection, ReportBuilder, Rule
+from nodes.sources.readers import text_batches, written_ms
+from nodes.sources.report import ItemOutcome, LoadOutcome, LoadReport, Rejection, ReportBuilder, Rule
 from nodes.sources.snapshot import Snapshot, write_snapshot
 
-_CONFLICT_EXAMPLES: Final = 100
 _MEMORY: Final = "1GB"
 
 
@@ -213,47 +212,25 @@ def _keep(
     sources: Sequence[Source], connection: duckdb.DuckDBPyConnection, snapshots: Path, now_ms: int, rejected: int
 ) -> tuple[Snapshot, ItemOutcome]:
     item = sources[0].item
-    conflicts, examples = _conflicts(sources, connection)
     columns = _all_columns(connection)
     reader: Any = connection.sql(f"SELECT DISTINCT {columns} FROM good ORDER BY {columns}").to_arrow_reader(16_384)
-    snapshot = write_snapshot(item, reader, snapshots, loaded_ms=now_ms, rejected=rejected)
+    data_ms = min(written_ms(source, now_ms) for source in sources)
+    snapshot = write_snapshot(item, reader, snapshots, loaded_ms=now_ms, rejected=rejected, data_ms=data_ms)
+    filled = {column.field.name for source in sources for column in source.columns}
+    conflicts = find_conflicts(sources, connection, snapshot.conflicts_file)
     outcome = ItemOutcome(
         item_id=item.id,
         switched=True,
         digest=snapshot.digest,
         rows=snapshot.records,
         subjects=snapshot.subjects,
-        conflicts=conflicts,
-        conflict_examples=examples,
+        conflicts=conflicts.count,
+        conflicts_file=str(snapshot.conflicts_file) if conflicts.count else "",
+        conflict_examples=conflicts.examples,
+        absent_fields=tuple(field.name for field in item.fields if field.name not in filled),
+        data_ms=data_ms,
     )
     return snapshot, outcome
-
-
-def _conflicts(sources: Sequence[Source], connection: duckdb.DuckDBPyConnection) -> tuple[int, tuple[Conflict, ...]]:
-    """Rule 4."""
-    if len(sources) < 2:
-        return 0, ()
-    item = sources[0].item
-    key = sources[0].config.key or ((item.period_field,) if item.period_field is not None else ())
-    by = ", ".join(["uscc", *map(identifier, key)])
-    values = ", ".join(identifier(field.name) for field in item.fields)
-    groups = (
-        f"SELECT {by}, list(DISTINCT _source) AS places FROM good GROUP BY {by} "
-        f"HAVING count(DISTINCT _source) > 1 "
-        # Sources agree if each of them has each of the rows.
-        f"AND count(DISTINCT (_source, {values})) <> count(DISTINCT _source) * count(DISTINCT ({values}))"
-    )
-    total = _one(connection, f"SELECT count(*) FROM ({groups})")
-    rows = connection.execute(f"{groups} ORDER BY {by} LIMIT {_CONFLICT_EXAMPLES}").fetchall()
-    examples = tuple(
-        Conflict(
-            subject=f"{row[0][:2]}…{row[0][-4:]}",
-            key=" ".join(str(part) for part in row[1:-1]),
-            sources=tuple(sources[place].name for place in sorted(row[-1])),
-        )
-        for row in rows
-    )
-    return total, examples
 
 
 def _all_columns(connection: duckdb.DuckDBPyConnection) -> str:

@@ -19,7 +19,7 @@ from typing import Any, Final
 import duckdb
 import pyarrow as pa
 
-from nodes.sources.config import Source
+from nodes.sources.config import FILE_TYPES, Source
 from nodes.sources.errors import SourceUnreadable
 from nodes.sources.expressions import identifier, literal
 from nodes.sources.report import Rejection, Rule, shape
@@ -53,6 +53,14 @@ def text_batches(
         raise SourceUnreadable(
             f"Source {source.name!r} cannot be read: {error}. Check its path, its columns and its rights."
         ) from error
+
+
+def written_ms(source: Source, now_ms: int) -> int:
+    """When the source was last written, as far as it can be known: the newest of its files, or now for a server."""
+    if source.config.type not in FILE_TYPES:
+        return now_ms
+    times = [path.stat().st_mtime_ns // 1_000_000 for path in source.path.parent.glob(source.path.name)]
+    return min(now_ms, max(times, default=now_ms))
 
 
 def _files(

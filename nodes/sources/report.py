@@ -79,7 +79,11 @@ class Conflict(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class ItemOutcome(msgspec.Struct, frozen=True, kw_only=True):
-    """What became of an item. `switched`: queries see this load; if not, `note` says why they still see the one before."""
+    """What became of an item. `switched`: queries see this load; if not, `note` says why they still see the one before.
+
+    `conflicts_file`: where all conflicts between sources stand, with the subjects' codes; empty if there are none.
+    `absent_fields`: fields of the catalogue's item that no source fills. `data_ms`: how old the oldest source is.
+    """
 
     item_id: str
     switched: bool
@@ -88,6 +92,9 @@ class ItemOutcome(msgspec.Struct, frozen=True, kw_only=True):
     rows: int = 0
     subjects: int = 0
     conflicts: int = 0
+    conflicts_file: str = ""
+    absent_fields: tuple[str, ...] = ()
+    data_ms: int = 0
     conflict_examples: tuple[Conflict, ...] = ()
 
 

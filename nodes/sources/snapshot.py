@@ -1,10 +1,12 @@
 """An immutable snapshot of one item: what queries look up and transfers read, unchanged however often the sources are loaded again.
 
-Three files, named by the item and the digest of the rows:
+Files, named by the item and the digest of the rows:
 
     <item>-<digest>.arrow   the rows, sorted by subject, in batches of a fixed number (Arrow IPC)
     <item>-<digest>.keys    the subjects' codes, 18 bytes a row, for a binary search
     <item>-<digest>.json    what it is, with a checksum of each batch and of the keys
+
+and, where several sources contradict each other, <item>-<digest>.conflicts (`conflicts`).
 
 A lookup is a binary search in the mapped keys and one slice of one or two batches: tens of microseconds, a few pages of memory. A scan
 reads batch after batch into memory of its own, so that a transfer of any size stays small. A batch is held against its checksum before
@@ -35,7 +37,10 @@ _KEY: Final = f"S{CODE_LENGTH}"
 
 
 class SnapshotFacts(msgspec.Struct, frozen=True, kw_only=True):
-    """What the .json file says. `digest`: SM3 of the rows' file; `batch_crcs` and `keys_crc`: CRC-32. Times in milliseconds."""
+    """What the .json file says. `digest`: SM3 of the rows' file; `batch_crcs` and `keys_crc`: CRC-32.
+
+    `loaded_ms`: when it was loaded; `data_ms`: when the oldest of its sources was written. Milliseconds since the epoch.
+    """
 
     item_id: str
     digest: str
@@ -43,6 +48,7 @@ class SnapshotFacts(msgspec.Struct, frozen=True, kw_only=True):
     subjects: int
     rejected: int
     loaded_ms: int
+    data_ms: int
     batch_crcs: tuple[int, ...]
     keys_crc: int
 
@@ -82,6 +88,11 @@ class Snapshot:
     def subjects(self) -> int:
         """Distinct subjects."""
         return self.facts.subjects
+
+    @property
+    def conflicts_file(self) -> Path:
+        """Where contradictions between the sources stand, if there are any."""
+        return self._path.with_suffix(".conflicts")
 
     def lookup(self, uscc: str) -> list[dict[str, Any]]:
         """A subject's records in a fixed order."""
@@ -145,11 +156,13 @@ class Snapshot:
 
     def remove(self) -> None:
         """Delete the files; open maps stay readable until they are closed."""
-        for path in (self._path, self._keys_path, self._path.with_suffix(".json")):
+        for path in (self._path, self._keys_path, self._path.with_suffix(".json"), self.conflicts_file):
             path.unlink(missing_ok=True)
 
 
-def write_snapshot(item: Item, batches: Iterable[Any], folder: Path, *, loaded_ms: int, rejected: int) -> Snapshot:
+def write_snapshot(
+    item: Item, batches: Iterable[Any], folder: Path, *, loaded_ms: int, rejected: int, data_ms: int | None = None
+) -> Snapshot:
     """Write sorted rows (`uscc` first) as a snapshot and open it. Raises OSError; then nothing counts."""
     temporary = folder / f".{item.id}.arrow.tmp"
     keys_temporary = folder / f".{item.id}.keys.tmp"
@@ -184,6 +197,7 @@ def write_snapshot(item: Item, batches: Iterable[Any], folder: Path, *, loaded_m
         subjects=subjects,
         rejected=rejected,
         loaded_ms=loaded_ms,
+        data_ms=loaded_ms if data_ms is None else data_ms,
     )
     temporary.replace(_file(folder, item.id, facts.digest, "arrow"))
     keys_temporary.replace(_file(folder, item.id, facts.digest, "keys"))

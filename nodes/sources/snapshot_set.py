@@ -138,7 +138,7 @@ class SnapshotSet:
 
     def _stale(self, facts: SnapshotFacts, now_ms: int) -> bool:
         days = self._catalogue.item(facts.item_id).update_days
-        return days is not None and now_ms - facts.loaded_ms > days * _DAY_MS
+        return days is not None and now_ms - facts.data_ms > days * _DAY_MS
 
     def _now(self, item_id: str) -> Snapshot:
         snapshot = self._current.get(item_id)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sqlite3
 from decimal import Decimal
+from pathlib import Path
 from typing import Any
 
 import duckdb
@@ -184,6 +185,12 @@ def test_sources_that_disagree_about_a_period_are_a_conflict_and_both_rows_stay(
     (conflict,) = item.conflict_examples
     assert (conflict.key, conflict.sources) == ("2024-01", ("a", "b"))
     assert CODES[0] not in conflict.subject
+    listed = Path(item.conflicts_file)
+    assert listed.read_text().splitlines() == ["subject,period,sources", f"{CODES[0]},2024-01,a b"]
+    assert listed.stat().st_mode & 0o077 == 0
+    agreed = bureau.load(declared, {"a.csv": rows, "b.csv": rows}).items[0]
+    assert (agreed.conflicts, agreed.conflicts_file, listed.exists()) == (0, "", False)
+    bureau.load(declared, {"b.csv": rows.replace(f"{CODES[0]},2024-01,5,", f"{CODES[0]},2024-01,6,")})
     assert [row["headcount"] for row in bureau.set.lookup(FUND, CODES[0])] == [5, 6]
 
 

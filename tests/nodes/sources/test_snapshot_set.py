@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+
 import pyarrow as pa
 import pytest
 
@@ -107,3 +109,13 @@ def test_data_older_than_its_declared_frequency_is_stale(bureau: Bureau, days: i
     bureau.load_rows(HEADER + line(0) + line(1, "x"))
     (status,) = bureau.set.status(1_000 + days * 86_400_000)
     assert (status.records, status.subjects, status.rejected, status.stale) == (1, 1, 1, stale)
+
+
+def test_data_is_as_old_as_its_file_and_not_as_its_load(bureau: Bureau) -> None:
+    bureau.load_rows(HEADER + line(0))
+    day = 86_400_000
+    written = 1_700_000_000
+    os.utime(bureau.folder / "fund.csv", (written, written))
+    bureau.set.load(bureau.folder / "sources.toml", written * 1000 + 40 * day)
+    (status,) = bureau.set.status(written * 1000 + 40 * day)
+    assert status.stale
