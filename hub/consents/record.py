@@ -4,7 +4,8 @@ Rules:
 1. An entry is countersigned and then checked by `consent.book.ConsentBook.check_entry` over the record that it touches. What
    a node would refuse (and take for an attack) therefore never reaches a log.
 2. An entry is not dated ahead of the hub's clock by more than the setting allows: the dates of a log go forward only, and one
-   from the future would shut out everybody after it (CLOCK_SKEW).
+   from the future would shut out everybody after it. Nor behind it by more than the grace of the log: otherwise a stolen key could,
+   after its end, still sign into its own time while the log is quiet (CLOCK_SKEW).
 3. Entry, rows and inboxes are one transaction, and a checkpoint over them is signed in it: whoever hears of the entry can
    prove it at once.
 """
@@ -17,7 +18,7 @@ from typing import Any
 
 from sqlalchemy import Connection, Row, select, text
 
-from consent.book import Change, ConsentBook, ConsentRow, Status, terms_of
+from consent.book import DATING_GRACE_MS, Change, ConsentBook, ConsentRow, Status, terms_of
 from consent.documents import parse_consent
 from hub.consents.tables import consent_heads, consents
 from hub.errors import HubError
@@ -64,7 +65,7 @@ def write_entry(
     CLOCK_SKEW.
     """
     index, signed, change = check_entry(hub, connection, provider, document, about=about)
-    if change.dated_ms > hub.clock():
+    if change.dated_ms and not hub.clock() - DATING_GRACE_MS <= change.dated_ms <= hub.clock():
         check_clock(hub, change.dated_ms, "the document")
     newest_ms = _newest(connection, provider)
     if change.dated_ms > newest_ms:

@@ -39,6 +39,7 @@ class ProviderExchanges:
         self._approvals = approvals
         self._servers = servers
         self._running: dict[str, tuple[Session, asyncio.Task[None]]] = {}
+        self._considered: set[str] = set()
         self._tasks: set[asyncio.Task[None]] = set()
 
     @property
@@ -90,14 +91,18 @@ class ProviderExchanges:
             log.warning("invitation_refused", extra={"code": error.code, "detail": error.message})
             return
         context.calls.keep_ticket(terms.exchange_id, ticket)
-        if terms.exchange_id in self._running:
+        # The hub tells of an exchange more than once (it is opened, resumed, told again after a reconnection): it is served once.
+        if terms.exchange_id in self._running or terms.exchange_id in self._considered:
             return
+        self._considered.add(terms.exchange_id)
         try:
             await self._decide_and_join(terms)
         except NodeError as error:
             log.warning("exchange_declined", extra={"exchange": terms.exchange_id, "code": error.code})
             with suppress(NodeError):
                 await context.calls.answer(terms.exchange_id, "decline", f"{error.code}: {error.message}")
+        finally:
+            self._considered.discard(terms.exchange_id)
 
     async def _decide_and_join(self, terms: ExchangeTerms) -> None:
         context = self._context

@@ -8,6 +8,7 @@ import pytest
 from xinqiao.v1 import node_pb2, public_pb2
 
 from consent.audit_entries import EntryProof, verify_acknowledgement, verify_entry
+from consent.book import DATING_GRACE_MS
 from consent.documents import (
     CONSENT_REFUSAL_TYPE,
     ConsentRefusal,
@@ -135,6 +136,16 @@ async def test_a_node_that_does_not_acknowledge_is_named_when_the_wait_is_over(s
     given = await live.give_consent()
     reply = await live.submit(live.sign_revocation(given), wait_ms=100)
     assert (list(reply.acknowledgements), list(reply.pending_nodes)) == ([], [PROVIDER_NODE])
+
+
+async def test_nobody_signs_into_the_past_of_a_quiet_log(sqlite_live: LiveHub, monkeypatch: pytest.MonkeyPatch) -> None:
+    live = sqlite_live
+    clock = live.hub.clock
+    await live.give_consent()
+    object.__setattr__(live.hub, "clock", lambda: clock() + DATING_GRACE_MS + 60_000)  # it is frozen
+    async with refused_with("CLOCK_SKEW"):
+        await live.submit(live.sign_consent(consent()))
+    assert await log_size(live) == 1
 
 
 async def test_a_later_version_supersedes_and_a_withdrawn_record_stays_withdrawn(live: LiveHub) -> None:
