@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).resolve().parent.parent
-PACKAGES = ("trust", "consent", "nodes", "hub", "cli")
+PACKAGES = ("trust", "consent", "modeling", "nodes", "hub", "cli")
 
 
 def python(*arguments: str) -> subprocess.CompletedProcess[str]:

@@ -1,0 +1,1 @@
+"""Joint models: protocols as pure party code over channels, and what a job needs around them."""
