@@ -65,6 +65,10 @@ class Channel(ABC):
             return
 
     @abstractmethod
+    def waiting(self) -> bool:
+        """Whether a message is there already: a party that has other work may do it until then."""
+
+    @abstractmethod
     def _put(self, data: bytes) -> None:
         """Hand over an encoded message. Raises PeerFailed."""
 
@@ -80,6 +84,10 @@ class MemoryChannel(Channel):
         """Made by `memory_pair`."""
         super().__init__(peer)
         self._out, self._into, self._deadline_s = out, into, deadline_s
+
+    def waiting(self) -> bool:
+        """As in Channel."""
+        return not self._into.empty()
 
     def _put(self, data: bytes) -> None:
         self._out.put(data)

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import itertools
 import multiprocessing
+import queue
+import select
 import socket
 import struct
 import threading
@@ -24,7 +26,10 @@ _LENGTH: Final = struct.Struct(">Q")
 
 
 class SocketChannel(Channel):
-    """A channel over a connected stream socket: each message after its length in 8 bytes."""
+    """A channel over a connected stream socket: each message after its length in 8 bytes.
+
+    A thread of its own sends, so that two parties that both send much before they receive do not wait for each other for ever.
+    """
 
     def __init__(self, peer: str, connected: socket.socket, deadline_s: float = DEADLINE_S) -> None:
         """Takes over the socket."""
@@ -32,14 +37,33 @@ class SocketChannel(Channel):
         self._socket = connected
         self._socket.settimeout(deadline_s)
         self._deadline_s = deadline_s
-        self._reader = connected.makefile("rb", buffering=1 << 20)
+        self._out: queue.SimpleQueue[bytes | None] = queue.SimpleQueue()
+        self._lost: OSError | None = None
+        self._sender = threading.Thread(target=self._send_all, name=f"to-{peer}", daemon=True)
+        self._sender.start()
+
+    def close(self) -> None:
+        """Send what was handed in, then say that no more comes."""
+        self._out.put(None)
+        self._sender.join(self._deadline_s)
+        self._socket.close()
+
+    def waiting(self) -> bool:
+        """As in Channel."""
+        return bool(select.select([self._socket], [], [], 0)[0])
 
     def _put(self, data: bytes) -> None:
+        if self._lost is not None:
+            raise PeerFailed(f"{self.peer} is gone ({self._lost})") from self._lost
+        self._out.put(data)
+
+    def _send_all(self) -> None:
         try:
-            self._socket.sendall(_LENGTH.pack(len(data)))
-            self._socket.sendall(data)
+            while (data := self._out.get()) is not None:
+                self._socket.sendall(_LENGTH.pack(len(data)))
+                self._socket.sendall(data)
         except OSError as error:
-            raise PeerFailed(f"{self.peer} is gone ({error})") from error
+            self._lost = error
 
     def _take(self) -> bytes:
         (size,) = _LENGTH.unpack(self._read(_LENGTH.size))
@@ -48,13 +72,19 @@ class SocketChannel(Channel):
         return self._read(size)
 
     def _read(self, size: int) -> bytes:
-        try:
-            data: bytes | None = self._reader.read(size)
-        except OSError as error:
-            raise PeerFailed(f"{self.peer} said nothing for {self._deadline_s:.0f} s ({error})") from error
-        if data is None or len(data) != size:
-            raise PeerFailed(f"{self.peer} closed the connection")
-        return data
+        buffer = bytearray(size)
+        view, got = memoryview(buffer), 0
+        while got < size:
+            try:
+                count = self._socket.recv_into(view[got:])
+            except TimeoutError as error:
+                raise PeerFailed(f"{self.peer} said nothing for {self._deadline_s:.0f} s") from error
+            except OSError as error:
+                raise PeerFailed(f"{self.peer} is gone ({error})") from error
+            if count == 0:
+                raise PeerFailed(f"{self.peer} closed the connection")
+            got += count
+        return bytes(buffer)
 
 
 def run_in_threads(parties: Mapping[str, Party[Any]], *, deadline_s: float = DEADLINE_S) -> dict[str, Any]:
@@ -126,9 +156,12 @@ def _work(
                 end.close()
     channels = {peer: SocketChannel(peer, end, deadline_s) for peer, end in sockets[name].items()}
     try:
-        home.send(_Ended(result=_guarded(party, channels)))
+        ended = _Ended(result=_guarded(party, channels))
     except Exception as error:
-        home.send(_Ended(error=error))
+        ended = _Ended(error=error)
+    for channel in channels.values():
+        channel.close()
+    home.send(ended)
 
 
 def _received(name: str, home: Connection) -> _Ended:

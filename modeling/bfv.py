@@ -1,0 +1,260 @@
+"""BFV over blocks of rows: one ciphertext carries 8,192 numbers modulo a 56-bit prime t.
+
+What the trainers need and nothing else: encrypt a vector under one's own key, multiply another's ciphertexts by plaintext vectors and
+add them up, mask the sum, decrypt. No relinearisation and no rotation, so no evaluation keys exist.
+
+Rules:
+1. Parameters are checked at start: 128-bit security by the library's own table, a plaintext modulus that batches, and a self-test of
+   the whole path against plain arithmetic (ParametersUnsafe).
+2. A vector is encrypted afresh each time, symmetrically, and travels with the seed of its second half (216 KB instead of 432).
+3. A sum of products leaves only through `masked`: a fresh public-key encryption of a mask that is uniform modulo t in every slot is
+   added, so that neither the value nor the second half of the ciphertext says anything of the multipliers; then the modulus is switched
+   down, whose rounding is 2^27 times larger than what is left of the products' noise (49 bits of budget before, 22 after).
+4. What comes from another party is loaded with the library's validity checks (ProtocolViolation).
+
+Vectors are int64[8192] with entries in [0, t). Sources: Brakerski 2012, Fan and Vercauteren 2012 (BFV); Microsoft SEAL by
+`tenseal.sealapi`. Rounding as circuit privacy: Bourse, Del Pino, Minelli, Wee 2016 in spirit; semi-honest parties only.
+"""
+
+from __future__ import annotations
+
+import os
+import secrets
+from collections.abc import Iterable, Sequence
+from functools import cache
+from typing import Any, Final
+
+import numpy as np
+import numpy.typing as npt
+import tenseal.sealapi as seal
+
+from modeling.errors import ParametersUnsafe, ProtocolViolation
+
+SLOTS: Final = 8192
+PLAIN_MODULUS: Final = 72057594037616641
+"""t: the largest prime below 2^56 that is 1 modulo 2 * 8192, so that a plaintext is a vector of 8,192 numbers modulo t."""
+MIN_BUDGET_BITS: Final = 10
+
+Vector = npt.NDArray[np.int64]
+
+
+class _Library:
+    """The library's objects for these parameters, made once in a process."""
+
+    def __init__(self) -> None:
+        parameters = seal.EncryptionParameters(seal.SCHEME_TYPE.BFV)
+        parameters.set_poly_modulus_degree(SLOTS)
+        parameters.set_coeff_modulus(seal.CoeffModulus.BFVDefault(SLOTS, seal.SEC_LEVEL_TYPE.TC128))
+        parameters.set_plain_modulus(PLAIN_MODULUS)
+        self.context = seal.SEALContext(parameters, True, seal.SEC_LEVEL_TYPE.TC128)
+        qualifiers = self.context.key_context_data().qualifiers()
+        if not self.context.parameters_set() or not qualifiers.using_batching:
+            raise ParametersUnsafe("the BFV parameters are not accepted by the library at 128 bits of security")
+        self.evaluator = seal.Evaluator(self.context)
+        self.encoder = seal.BatchEncoder(self.context)
+        self.first = self.context.first_parms_id()
+
+
+@cache
+def _library() -> _Library:
+    return _Library()
+
+
+def uniform(count: int) -> Vector:
+    """`count` numbers uniform modulo t, from the operating system."""
+    found = np.empty(0, np.uint64)
+    while len(found) < count:
+        drawn = np.frombuffer(secrets.token_bytes(8 * (count - len(found) + 16)), np.uint64) >> np.uint64(8)
+        found = np.concatenate([found, drawn[drawn < PLAIN_MODULUS]])
+    return found[:count].astype(np.int64)
+
+
+def blocks_of(values: npt.NDArray[np.int64]) -> list[Vector]:
+    """A column of n rows, reduced modulo t, as ceil(n / 8192) vectors; the last is filled with zeros."""
+    count = -(-len(values) // SLOTS)
+    padded = np.zeros(count * SLOTS, np.int64)
+    padded[: len(values)] = np.mod(values, PLAIN_MODULUS)
+    return list(padded.reshape(count, SLOTS))
+
+
+def encode(vector: Vector) -> Any:  # noqa: ANN401 - the library's classes are not typed
+    """A plaintext that ciphertexts can be multiplied by; encoding is the cost, so keep it where it is used again."""
+    library = _library()
+    plain = seal.Plaintext()
+    library.encoder.encode(vector.tolist(), plain)
+    library.evaluator.transform_to_ntt_inplace(plain, library.first)
+    return plain
+
+
+class SecretKey:
+    """A party's own key; it never leaves the party."""
+
+    def __init__(self) -> None:
+        library = _library()
+        generator = seal.KeyGenerator(library.context)
+        secret = generator.secret_key()
+        public = seal.PublicKey()
+        generator.create_public_key(public)
+        self._encryptor = seal.Encryptor(library.context, public)
+        self._encryptor.set_secret_key(secret)
+        self._decryptor = seal.Decryptor(library.context, secret)
+        self.public = _saved(public)
+
+    def __reduce__(self) -> str:
+        """Refuse to be copied or pickled."""
+        raise TypeError("a secret key stays where it was made")
+
+    def encrypt(self, vector: Vector) -> bytes:
+        """A fresh ciphertext of a vector, in its short form."""
+        plain = seal.Plaintext()
+        _library().encoder.encode(vector.tolist(), plain)
+        return _saved(self._encryptor.encrypt_symmetric(plain))
+
+    def decrypt(self, data: bytes) -> Vector:
+        """The vector in a ciphertext that `masked` made. Raises ProtocolViolation if it is none, or drowned in noise."""
+        library = _library()
+        cipher = _loaded(data)
+        if cipher.is_ntt_form() or self._decryptor.invariant_noise_budget(cipher) < 1:
+            raise ProtocolViolation("a ciphertext came that does not decrypt under this key")
+        plain = seal.Plaintext()
+        self._decryptor.decrypt(cipher, plain)
+        return np.mod(np.array(library.encoder.decode_int64(plain), np.int64), PLAIN_MODULUS)
+
+
+class PublicKey:
+    """Another party's key: masks sums of products of its ciphertexts."""
+
+    def __init__(self, data: bytes) -> None:
+        """Raises ProtocolViolation."""
+        key = seal.PublicKey()
+        _load_into(key, data)
+        self._encryptor = seal.Encryptor(_library().context, key)
+        self._ready: list[tuple[Vector, Any]] = []
+
+    def prepare_one(self, at_most: int) -> bool:
+        """Make one mask in advance, while there is nothing else to do; False if there are so many already."""
+        if len(self._ready) >= at_most:
+            return False
+        self._ready.append(self._fresh())
+        return True
+
+    def masked(self, products: Sum) -> tuple[bytes, Vector]:
+        """The ciphertext of sum + mask in its smallest form, and the mask (rule 3)."""
+        library = _library()
+        mask, total = self._ready.pop() if self._ready else self._fresh()
+        summed = products.finished()
+        if summed is not None:
+            library.evaluator.add_inplace(total, summed)
+        library.evaluator.mod_switch_to_next_inplace(total)
+        library.evaluator.mod_switch_to_next_inplace(total)
+        return _saved(total), mask
+
+    def _fresh(self) -> tuple[Vector, Any]:
+        mask = uniform(SLOTS)
+        plain, cipher = seal.Plaintext(), seal.Ciphertext()
+        _library().encoder.encode(mask.tolist(), plain)
+        self._encryptor.encrypt(plain, cipher)
+        return mask, cipher
+
+
+class Sum:
+    """A running sum of ciphertext times plaintext, slot by slot."""
+
+    def __init__(self) -> None:
+        self._total: Any = None
+
+    def add(self, cipher: Any, plain: Any) -> None:  # noqa: ANN401
+        """Add one product of a `received` ciphertext and an `encode`d vector."""
+        evaluator = _library().evaluator
+        product = seal.Ciphertext()
+        try:
+            evaluator.multiply_plain(cipher, plain, product)
+        except (RuntimeError, ValueError):  # the product with a zero vector would be transparent: it adds nothing
+            return
+        if self._total is None:
+            self._total = product
+        else:
+            evaluator.add_inplace(self._total, product)
+
+    def finished(self) -> Any:  # noqa: ANN401
+        """The sum out of its working form; None for a sum without a term that is not zero."""
+        if self._total is None:
+            return None
+        total = seal.Ciphertext()
+        _library().evaluator.transform_from_ntt(self._total, total)
+        return total
+
+
+def received(data: bytes) -> Any:  # noqa: ANN401
+    """Another party's ciphertext, ready to be multiplied. Raises ProtocolViolation."""
+    library = _library()
+    cipher = _loaded(data)
+    if cipher.is_ntt_form() or cipher.parms_id() != library.first:
+        raise ProtocolViolation("a ciphertext came at another level than was agreed")
+    library.evaluator.transform_to_ntt_inplace(cipher)
+    return cipher
+
+
+def total_mod_t(vector: Vector) -> int:
+    """The sum of the entries modulo t; exact."""
+    low, high = vector & ((1 << 28) - 1), vector >> 28
+    return (int(low.sum()) + (int(high.sum()) << 28)) % PLAIN_MODULUS
+
+
+def centred(value: int) -> int:
+    """The representative of a residue between -t/2 and t/2."""
+    value %= PLAIN_MODULUS
+    return value - PLAIN_MODULUS if value > PLAIN_MODULUS // 2 else value
+
+
+def self_test() -> None:
+    """The whole path on random numbers. Raises ParametersUnsafe if anything comes out wrong, or the noise leaves too little room."""
+    owner = SecretKey()
+    helper = PublicKey(owner.public)
+    ours, theirs = [uniform(SLOTS) for _ in range(3)], [uniform(SLOTS) for _ in range(3)]
+    products = Sum()
+    for mine, yours in zip(ours, theirs, strict=True):
+        products.add(received(owner.encrypt(mine)), encode(yours))
+    cipher, mask = helper.masked(products)
+    found = np.mod(owner.decrypt(cipher) - mask, PLAIN_MODULUS)
+    wanted = sum(mine.astype(object) * yours.astype(object) for mine, yours in zip(ours, theirs, strict=True))
+    budget = owner._decryptor.invariant_noise_budget(_loaded(cipher))
+    if budget < MIN_BUDGET_BITS or (found.astype(object) != wanted % PLAIN_MODULUS).any():
+        raise ParametersUnsafe(f"BFV computes wrongly on this machine, or has only {budget} bits of noise left")
+
+
+def products_of(ciphers: Iterable[Any], plains: Sequence[Any]) -> Sum:
+    """The sum over blocks of ciphertext times plaintext."""
+    found = Sum()
+    for cipher, plain in zip(ciphers, plains, strict=True):
+        found.add(cipher, plain)
+    return found
+
+
+def _saved(thing: Any) -> bytes:  # noqa: ANN401
+    """The library writes to a path only: an anonymous file in memory is one."""
+    file = os.memfd_create("xinqiao-bfv")
+    try:
+        thing.save(f"/proc/self/fd/{file}")
+        return os.pread(file, os.lseek(file, 0, os.SEEK_END), 0)
+    finally:
+        os.close(file)
+
+
+def _loaded(data: bytes) -> Any:  # noqa: ANN401
+    cipher = seal.Ciphertext()
+    _load_into(cipher, data)
+    if cipher.size() != 2 or cipher.is_transparent():
+        raise ProtocolViolation("a ciphertext came that encrypts nothing, or has another size than was agreed")
+    return cipher
+
+
+def _load_into(thing: Any, data: bytes) -> None:  # noqa: ANN401
+    file = os.memfd_create("xinqiao-bfv")
+    try:
+        os.write(file, data)
+        thing.load(_library().context, f"/proc/self/fd/{file}")
+    except (RuntimeError, ValueError) as error:
+        raise ProtocolViolation(f"what should be a BFV object of the agreed parameters is none: {error}") from None
+    finally:
+        os.close(file)

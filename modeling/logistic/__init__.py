@@ -1,0 +1,1 @@
+"""Vertical logistic regression without a coordinator and without a dealer (protocols.md 5)."""

@@ -1,0 +1,134 @@
+"""What a party does with its own columns: its share of the predictor, its part of the gradient, its steps. No messages."""
+
+from __future__ import annotations
+
+import secrets
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Any, Final
+
+import numpy as np
+import numpy.typing as npt
+
+from modeling import bfv
+from modeling.errors import DataUnusable
+from modeling.logistic.settings import PREDICTOR_BITS, Ring, Settings
+
+Floats = npt.NDArray[np.float64]
+Ints = npt.NDArray[np.int64]
+
+_LIMB_BITS: Final = 19
+_LIMBS: Final = 3
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Columns:
+    """A party's side of the cohort: features float64[n, p], standardised; weights float64[n] in [0, 1], 0 for a row that it lacks."""
+
+    features: Floats
+    weights: Floats
+    intercept: bool = False
+
+    def __post_init__(self) -> None:
+        """Raises DataUnusable."""
+        if self.features.ndim != 2 or self.weights.shape != self.features.shape[:1]:
+            raise DataUnusable(
+                f"features {self.features.shape} and weights {self.weights.shape} are not of the same rows"
+            )
+        if not (np.isfinite(self.features).all() and np.isfinite(self.weights).all()):
+            raise DataUnusable("a feature or weight is missing or infinite; prepare the columns first")
+        if self.weights.min(initial=0) < 0 or self.weights.max(initial=0) > 1:
+            raise DataUnusable("weights lie between 0 and 1")
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class LogisticPart:
+    """A party's own part of a trained model: coefficients of its standardised columns, for the active party the intercept first.
+
+    `clipped_rows`: rows whose own predictor was cut to its share of the period in the last step.
+    """
+
+    coefficients: Floats
+    steps: int
+    settled: bool
+    clipped_rows: int
+
+
+@dataclass
+class OwnPart:
+    """A party's coefficients and what it needs to improve them."""
+
+    columns: Columns
+    settings: Settings
+    ring: Ring
+    parties: int
+    coefficients: Floats = field(init=False)
+    _velocity: Floats = field(init=False)
+    clipped_rows: int = 0
+
+    def __post_init__(self) -> None:
+        settings, given = self.settings, self.columns
+        clipped = np.clip(given.features, -settings.clip, settings.clip) * (given.weights > 0)[:, None]
+        self._x = np.hstack([np.ones((len(clipped), 1)), clipped]) if given.intercept else clipped
+        self._integers: Ints = np.round(self._x * (1 << self.ring.feature_bits)).astype(np.int64)
+        self._encoded = [[bfv.encode(block) for block in bfv.blocks_of(column)] for column in self._integers.T]
+        rows, width = self._x.shape
+        self._l2 = np.full(width, settings.l2)
+        if given.intercept:
+            self._l2[0] = 0.0
+        curvature = 0.25 * (self._x * given.weights[:, None]).T @ self._x / rows
+        # The ridge keeps nearly collinear columns from exploding; the intercept's stays small.
+        self._preconditioner = np.linalg.inv(curvature + max(settings.l2, 1e-6) * np.eye(width))
+        self.coefficients = np.zeros(width)
+        self._velocity = np.zeros(width)
+
+    @property
+    def width(self) -> int:
+        """Columns, the intercept included."""
+        return int(self._x.shape[1])
+
+    @property
+    def rows(self) -> int:
+        """Rows of the cohort."""
+        return int(self._x.shape[0])
+
+    def predictor_shares(self) -> tuple[Ints, Ints]:
+        """The party's linear predictor in fixed point, as two shares, each alone uniform modulo the period."""
+        bound = self.settings.period / (2 * self.parties)
+        z = self._x @ self.coefficients
+        self.clipped_rows = int((np.abs(z) > bound).sum())
+        fixed = np.round(np.clip(z, -bound, bound) * (1 << PREDICTOR_BITS)).astype(np.int64)
+        modulus = self.settings.period << PREDICTOR_BITS
+        # 64 uniform bits modulo 2^25: a bias below 2^-38.
+        drawn = np.frombuffer(secrets.token_bytes(8 * self.rows), np.uint64) % np.uint64(modulus)
+        share = drawn.astype(np.int64)
+        return np.mod(fixed - share, modulus), share
+
+    def gradient_of_own_share(self, residuals: Ints) -> list[int]:
+        """Sum over rows of column times residual share, modulo t, exact: by limbs that doubles carry without rounding."""
+        mask = (1 << _LIMB_BITS) - 1
+        limbs = np.stack([(residuals[: self.rows] >> (_LIMB_BITS * place)) & mask for place in range(_LIMBS)], axis=1)
+        sums = self._integers.T.astype(np.float64) @ limbs.astype(np.float64)
+        return [
+            sum(int(value) << (_LIMB_BITS * place) for place, value in enumerate(row)) % bfv.PLAIN_MODULUS
+            for row in sums
+        ]
+
+    def gradient_of_foreign_share(self, ciphers: Sequence[Any], owner: bfv.PublicKey) -> tuple[list[bytes], list[int]]:
+        """For each column the masked ciphertext for the key's owner, and what to take away from its answer."""
+        answers, masks = [], []
+        for column in self._encoded:
+            cipher, mask = owner.masked(bfv.products_of(ciphers, column))
+            answers.append(cipher)
+            masks.append(bfv.total_mod_t(mask))
+        return answers, masks
+
+    def step(self, sums: Sequence[int]) -> bool:
+        """One preconditioned heavy-ball step by the gradient's sums modulo t; whether the party has settled."""
+        gradient = np.array([bfv.centred(value) for value in sums], np.float64) / self.ring.gradient_scale / self.rows
+        gradient += self._l2 * self.coefficients
+        self._velocity = self.settings.momentum * self._velocity + self.settings.rate * (
+            self._preconditioner @ gradient
+        )
+        self.coefficients = self.coefficients - self._velocity
+        return bool(np.abs(self._velocity).max() <= self.settings.tolerance)

@@ -1,0 +1,162 @@
+"""A passive party of a vertical logistic regression; the first of them holds the second share. The protocol stands in `active`."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+import numpy as np
+
+from modeling import bfv
+from modeling.channel import Channel
+from modeling.errors import DataUnusable, ProtocolViolation
+from modeling.logistic import sigmoid, wire
+from modeling.logistic.own import Columns, Floats, Ints, LogisticPart, OwnPart
+from modeling.logistic.settings import check_budget, ring_for
+from modeling.messages import Message
+
+
+def train(columns: Columns, active: str, own_name: str, channels: Mapping[str, Channel]) -> LogisticPart:
+    """Take part in the training that `active` leads; `channels` reach it and the other passives. Raises ModelingError."""
+    if columns.intercept or columns.features.shape[1] == 0:
+        raise DataUnusable("a passive party brings at least one feature, and no intercept")
+    start = wire.read_start(channels[active].receive(wire.START))
+    if start.rows != len(columns.weights) or not 1 <= start.features <= start.rows:
+        raise ProtocolViolation(f"{active} has a cohort of {start.rows} rows, here it has {len(columns.weights)}")
+    if start.computing != own_name and start.computing not in channels:
+        raise ProtocolViolation(f"{active} names {start.computing[:60]!r} as computing party, who does not take part")
+    check_budget(start.settings, start.rows, columns.features.shape[1])
+    part = OwnPart(columns, start.settings, ring_for(start.settings, start.rows), parties=1 + len(channels))
+    kind = _Computing if start.computing == own_name else _Other
+    return kind(part, start, active, channels).train()
+
+
+class _Passive(ABC):
+    """What both kinds of passive parties do."""
+
+    def __init__(self, part: OwnPart, start: wire.Start, active: str, channels: Mapping[str, Channel]) -> None:
+        self._part = part
+        self._start = start
+        self._weights = part.columns.weights
+        self._settings = part.settings
+        self._active = channels[active]
+        self._others = {name: channel for name, channel in channels.items() if name != active}
+        self._blocks = wire.blocks(part.rows)
+
+    def train(self) -> LogisticPart:
+        self._active_key = wire.receive_key(self._active)
+        self._active.send(Message(kind=wire.READY, fields={"rows": self._part.rows, "features": self._part.width}))
+        self._prepare()
+        done, more, settled = 0, True, False
+        while more:
+            settled = self._part.step(self._gradient())
+            self._active.send(Message(kind=wire.SETTLED, fields={"settled": settled}))
+            done += 1
+            more = wire.flag(self._active.receive(wire.GO_ON).fields, "more")
+            if done >= self._settings.steps and more:
+                raise ProtocolViolation("the active party goes on after the last step that was agreed")
+        return LogisticPart(
+            coefficients=self._part.coefficients,
+            steps=done,
+            settled=settled,
+            clipped_rows=self._part.clipped_rows,
+        )
+
+    @abstractmethod
+    def _prepare(self) -> None:
+        """Exchange keys with the other parties."""
+
+    @abstractmethod
+    def _gradient(self) -> list[int]:
+        """The party's part in one step: its own gradient, modulo t."""
+
+
+class _Computing(_Passive):
+    """P_1: multiplies A's encrypted waves by its own, and keeps the mask as its share of the residual."""
+
+    def _prepare(self) -> None:
+        self._key = bfv.SecretKey()
+        for channel in (self._active, *self._others.values()):
+            wire.send_blobs(channel, wire.KEY, [self._key.public])
+        self._widths = {}
+        for name, channel in self._others.items():
+            self._widths[name] = channel.receive(wire.READY).number("features")
+        self._offset = wire.receive_ciphers(self._active, wire.WAVE, self._blocks)
+        self._offset_weights = [bfv.encode(block) for block in bfv.blocks_of(self._sines(self._weights))]
+
+    def _gradient(self) -> list[int]:
+        residuals = self._residual_share(self._predictor_share())
+        encrypted = [self._key.encrypt(block) for block in residuals.reshape(-1, bfv.SLOTS)]
+        for channel in (self._active, *self._others.values()):
+            wire.send_blobs(channel, wire.SHARES, encrypted)
+        sums = self._part.gradient_of_own_share(residuals)
+        theirs = wire.receive_ciphers(self._active, wire.SHARES, self._blocks)
+        masked, masks = self._part.gradient_of_foreign_share(theirs, self._active_key)
+        wire.send_blobs(self._active, wire.GRADIENT, masked)
+        for name, channel in self._others.items():
+            wire.answer_sums(channel, self._key, self._widths[name])
+        wire.answer_sums(self._active, self._key, self._start.features)
+        foreign = wire.receive_sums(self._active, masks)
+        return [(one + other) % bfv.PLAIN_MODULUS for one, other in zip(sums, foreign, strict=True)]
+
+    def _predictor_share(self) -> Ints:
+        given, kept = self._part.predictor_shares()
+        wire.send_predictor(self._active, given)
+        for channel in (self._active, *self._others.values()):
+            kept = kept + wire.receive_predictor(channel, self._part.rows, self._settings)
+        return kept
+
+    def _residual_share(self, predictor: Ints) -> Ints:
+        sums = [bfv.Sum() for _ in range(self._blocks)]
+        for total, cipher, plain in zip(sums, self._offset, self._offset_weights, strict=True):
+            total.add(cipher, plain)
+        for wave in self._waves(predictor):
+            for total, block in zip(sums, bfv.blocks_of(self._sines(wave * self._weights)), strict=True):
+                plain = bfv.encode(block)
+                (cipher,) = self._next_wave()
+                total.add(cipher, plain)
+        masked = [self._active_key.masked(total) for total in sums]
+        wire.send_blobs(self._active, wire.RESIDUALS, [cipher for cipher, _ in masked])
+        share: Ints = np.mod(-np.concatenate([mask for _, mask in masked]), bfv.PLAIN_MODULUS)
+        return share
+
+    def _next_wave(self) -> list[Any]:
+        """The next of A's ciphertexts; while none is there, masks are made that will be needed later."""
+        wanted = self._blocks + self._part.width
+        while not self._active.waiting() and self._active_key.prepare_one(wanted):
+            continue
+        return wire.receive_ciphers(self._active, wire.WAVE, 1)
+
+    def _waves(self, predictor: Ints) -> Iterable[Floats]:
+        """In A's order: what multiplies its sines, then what multiplies its cosines."""
+        sines, cosines = sigmoid.waves(predictor, self._settings)
+        b = sigmoid.coefficients(self._settings)
+        return (*(cosines * b).T, *(sines * b).T)
+
+    def _sines(self, values: Floats) -> Ints:
+        found: Ints = np.round(values * (1 << self._part.ring.sine_bits)).astype(np.int64)
+        return found
+
+
+class _Other(_Passive):
+    """P_2 … P_k: shares its predictor, and has its gradient from both computing parties."""
+
+    def _prepare(self) -> None:
+        self._computing = self._others[self._start.computing]
+        self._computing_key = wire.receive_key(self._computing)
+        self._computing.send(Message(kind=wire.READY, fields={"rows": self._part.rows, "features": self._part.width}))
+
+    def _gradient(self) -> list[int]:
+        to_active, to_computing = self._part.predictor_shares()
+        wire.send_predictor(self._active, to_active)
+        wire.send_predictor(self._computing, to_computing)
+        holders = ((self._active, self._active_key), (self._computing, self._computing_key))
+        masks = []
+        for channel, key in holders:
+            ciphers = wire.receive_ciphers(channel, wire.SHARES, self._blocks)
+            masked, taken = self._part.gradient_of_foreign_share(ciphers, key)
+            wire.send_blobs(channel, wire.GRADIENT, masked)
+            masks.append(taken)
+        ours, theirs = (wire.receive_sums(holder[0], taken) for holder, taken in zip(holders, masks, strict=True))
+        return [(one + other) % bfv.PLAIN_MODULUS for one, other in zip(ours, theirs, strict=True)]
