@@ -18,6 +18,7 @@ MODULES: dict[str, tuple[str, ...]] = {
     "bench.query": ("query.throughput", "query.p50"),
     "bench.raw": ("raw.throughput", "raw.memory"),
     "bench.revocation": ("revocation.p99",),
+    "bench.logistic": ("lr.train",),
 }
 
 

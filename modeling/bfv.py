@@ -20,6 +20,7 @@ from __future__ import annotations
 
 import os
 import secrets
+import threading
 from collections.abc import Iterable, Sequence
 from functools import cache
 from typing import Any, Final
@@ -110,15 +111,21 @@ class SecretKey:
         _library().encoder.encode(vector.tolist(), plain)
         return _saved(self._encryptor.encrypt_symmetric(plain))
 
-    def decrypt(self, data: bytes) -> Vector:
-        """The vector in a ciphertext that `masked` made. Raises ProtocolViolation if it is none, or drowned in noise."""
-        library = _library()
-        cipher = _loaded(data)
-        if cipher.is_ntt_form() or self._decryptor.invariant_noise_budget(cipher) < 1:
-            raise ProtocolViolation("a ciphertext came that does not decrypt under this key")
-        plain = seal.Plaintext()
-        self._decryptor.decrypt(cipher, plain)
-        return np.mod(np.array(library.encoder.decode_int64(plain), np.int64), PLAIN_MODULUS)
+    def decrypt(self, ciphertexts: Sequence[bytes]) -> list[Vector]:
+        """The vectors in ciphertexts that `masked` made. Raises ProtocolViolation if one is none.
+
+        Whether they are under this key at all shows in the noise of the first: the check costs twice a decryption.
+        """
+        found: list[Vector] = []
+        for data in ciphertexts:
+            cipher = _loaded(data)
+            if cipher.is_ntt_form() or (not found and self._decryptor.invariant_noise_budget(cipher) < 1):
+                raise ProtocolViolation("a ciphertext came that does not decrypt under this key")
+            plain = seal.Plaintext()
+            self._decryptor.decrypt(cipher, plain)
+            decoded = np.array(_library().encoder.decode_int64(plain), np.int64)
+            found.append(np.mod(decoded, PLAIN_MODULUS))
+        return found
 
 
 class PublicKey:
@@ -216,7 +223,7 @@ def self_test() -> None:
     for mine, yours in zip(ours, theirs, strict=True):
         products.add(received(owner.encrypt(mine)), encode(yours))
     cipher, mask = helper.masked(products)
-    found = np.mod(owner.decrypt(cipher) - mask, PLAIN_MODULUS)
+    found = np.mod(owner.decrypt([cipher])[0] - mask, PLAIN_MODULUS)
     wanted = sum(mine.astype(object) * yours.astype(object) for mine, yours in zip(ours, theirs, strict=True))
     budget = owner._decryptor.invariant_noise_budget(_loaded(cipher))
     if budget < MIN_BUDGET_BITS or (found.astype(object) != wanted % PLAIN_MODULUS).any():
@@ -233,12 +240,9 @@ def products_of(ciphers: Iterable[Any], plains: Sequence[Any]) -> Sum:
 
 def _saved(thing: Any) -> bytes:  # noqa: ANN401
     """The library writes to a path only: an anonymous file in memory is one."""
-    file = os.memfd_create("xinqiao-bfv")
-    try:
-        thing.save(f"/proc/self/fd/{file}")
-        return os.pread(file, os.lseek(file, 0, os.SEEK_END), 0)
-    finally:
-        os.close(file)
+    file = _memory_file()
+    thing.save(f"/proc/self/fd/{file}")
+    return os.pread(file, os.fstat(file).st_size, 0)
 
 
 def _loaded(data: bytes) -> Any:  # noqa: ANN401
@@ -250,11 +254,30 @@ def _loaded(data: bytes) -> Any:  # noqa: ANN401
 
 
 def _load_into(thing: Any, data: bytes) -> None:  # noqa: ANN401
-    file = os.memfd_create("xinqiao-bfv")
+    file = _memory_file()
+    os.pwrite(file, data, 0)
     try:
-        os.write(file, data)
         thing.load(_library().context, f"/proc/self/fd/{file}")
     except (RuntimeError, ValueError) as error:
         raise ProtocolViolation(f"what should be a BFV object of the agreed parameters is none: {error}") from None
-    finally:
-        os.close(file)
+
+
+_files = threading.local()
+
+
+def _memory_file() -> int:
+    """An anonymous file of the calling thread, emptied; closed with the thread."""
+    held = getattr(_files, "held", None)
+    if held is None or held.owner != os.getpid():
+        held = _files.held = _MemoryFile()
+    os.ftruncate(held.number, 0)
+    return held.number
+
+
+class _MemoryFile:
+    def __init__(self) -> None:
+        self.number = os.memfd_create("xinqiao-bfv")
+        self.owner = os.getpid()
+
+    def __del__(self) -> None:
+        os.close(self.number)

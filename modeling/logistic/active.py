@@ -139,7 +139,7 @@ class _Active:
         while not self._computing.waiting() and self._computing_key.prepare_one(self._part.width):
             continue
         masked = wire.receive_blobs(self._computing, wire.RESIDUALS, self._blocks)
-        return np.concatenate([self._key.decrypt(blob) for blob in masked])
+        return np.concatenate(self._key.decrypt(masked))
 
     def _sines(self, values: Floats) -> Ints:
         found: Ints = np.round(values * (1 << self._ring.sine_bits)).astype(np.int64)

@@ -127,8 +127,8 @@ class OwnPart:
         """One preconditioned heavy-ball step by the gradient's sums modulo t; whether the party has settled."""
         gradient = np.array([bfv.centred(value) for value in sums], np.float64) / self.ring.gradient_scale / self.rows
         gradient += self._l2 * self.coefficients
-        self._velocity = self.settings.momentum * self._velocity + self.settings.rate * (
-            self._preconditioner @ gradient
-        )
+        # With m blocks at once the curvature may be m times that of a block: the rate is for two.
+        rate = self.settings.rate * 2 / self.parties
+        self._velocity = self.settings.momentum * self._velocity + rate * (self._preconditioner @ gradient)
         self.coefficients = self.coefficients - self._velocity
         return bool(np.abs(self._velocity).max() <= self.settings.tolerance)

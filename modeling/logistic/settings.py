@@ -1,7 +1,7 @@
 """What a training is told, and what follows from it for the fixed-point ring.
 
 Every party computes with integers modulo t (`modeling.bfv`). A sum of products of a sine, another sine and a feature must not wrap
-around, whatever the data: the bits of each follow from the number of rows and the clipping bound, before anything is sent; where too few
+around, whatever the data: the bits of each follow from rows and clipping bound before anything is sent, or RangeExceeded where too few
 are left, RangeExceeded.
 """
 
@@ -30,14 +30,15 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     """One training, the same at all parties.
 
     `period`, `terms`, `reach`: of the sine series that stands for the sigmoid. `l2`: ridge per row, on all coefficients but the
-    intercept. `clip`: features are standardised and clipped to +-clip. `momentum`, `rate`: of the preconditioned step. Training ends
-    after `steps`, or when no party's step moves its coefficients by more than `tolerance`.
+    intercept. `clip`: features are standardised and clipped to +-clip. `momentum`, `rate`: of the preconditioned step (heavy ball;
+    stable for any data while rate < 1 + momentum). Training ends after `steps`, or when no party's step moves a coefficient by more
+    than `tolerance`.
     """
 
     steps: Annotated[int, msgspec.Meta(ge=1, le=200)] = 20
     l2: Annotated[float, msgspec.Meta(ge=0)] = 1e-3
-    rate: _Positive = 1.0
-    momentum: _Share = 0.5
+    rate: _Positive = 1.2
+    momentum: _Share = 0.3
     tolerance: Annotated[float, msgspec.Meta(ge=0)] = 0.01
     clip: _Positive = 5.0
     period: Annotated[int, msgspec.Meta(ge=8, le=128)] = 24

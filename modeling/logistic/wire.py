@@ -72,7 +72,7 @@ def receive_key(channel: Channel) -> bfv.PublicKey:
 
 def answer_sums(channel: Channel, key: bfv.SecretKey, width: int) -> None:
     """Decrypt another party's masked gradient and return the sum of each; every value is uniform to this party."""
-    sums = [bfv.total_mod_t(key.decrypt(blob)) for blob in receive_blobs(channel, GRADIENT, width)]
+    sums = [bfv.total_mod_t(vector) for vector in key.decrypt(receive_blobs(channel, GRADIENT, width))]
     channel.send(Message(kind=SUMS, arrays={"sums": np.array(sums, np.int64)}))
 
 

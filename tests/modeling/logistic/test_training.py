@@ -70,7 +70,9 @@ class Cohort:
             residual = weight * (approximate(np.asarray(z), settings) - self.label)
             for place, x in enumerate(own):
                 gradient = x.T @ residual / rows + ridge[place] * coefficients[place]
-                velocity[place] = settings.momentum * velocity[place] + settings.rate * (inverse[place] @ gradient)
+                velocity[place] = settings.momentum * velocity[place] + settings.rate * 2 / count * (
+                    inverse[place] @ gradient
+                )
                 coefficients[place] = coefficients[place] - velocity[place]
         return np.concatenate(coefficients)
 
