@@ -1,7 +1,7 @@
 """lr.train: vertical logistic regression on default of credit (30,000 rows, 13 + 10 features) against the plain trial beside it.
 
-Two parties as processes of their own. Data and trial lie beside the project (`../shared`); where they are absent that is said and nothing
-is measured, for a figure without its reference would say nothing.
+Two parties as processes of their own. Data and trial lie beside the project (`../shared`); where they are absent that is said and
+nothing is measured, for a figure without its reference would say nothing.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""What leaves a party, and what a key holder decrypts: uniform or fresh, whatever the data; and each check fails on a weakened protocol."""
+"""What leaves a party and what a key holder decrypts is uniform or fresh, whatever the data; a weakened protocol fails here."""
 
 from __future__ import annotations
 
