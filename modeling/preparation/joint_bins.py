@@ -1,0 +1,187 @@
+"""WOE and IV of a passive party's bins against the active party's label (protocols.md, 7). Semi-honest.
+
+Parties: the active party A (labels, row weights) and one passive party P (bins of its own columns), on the same n rows.
+Inputs: A's label in {0, 1}[n] and weight[n]; P's bin of each row for each of its columns, negative where it has no record.
+Outputs: to P, positives and negatives of each of its bins, so WOE and IV by `woe.evidence`. To A: nothing that it is meant to use.
+Leak: A sees for each column-and-bin slot, in an order that P drew at random, how many rows with weight and how many positives it
+has; it sees no edges, no columns, and no bin's place. P sees the label counts of its bins, and hence what A's rows with weight and
+positives are in all. Rows whose weight is zero, or that P has no record of, count nowhere; P does not learn which rows have weight
+zero.
+
+    A -> P  public key; Enc(weight is not 0 ? 2^32 + y : 0) for each row, a chunk of rows in a message
+    P -> A  for each slot the sum over its rows, with a fresh Enc(0) in it, in a random order of slots
+    A -> P  counts of each slot, if each covers enough rows; else a refusal, at both
+
+A bin of few rows would tell labels, and so would as many sums as there are rows (each is a linear equation): A refuses a bin that
+holds fewer than `minimum` rows with weight, and more slots than a quarter of its rows. P leaves out bins in which it has no rows,
+so that a refusal is about rows that are there. Runs over slightly different bins can be subtracted from one another: how often P
+may ask is decided elsewhere.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, Final
+
+import numpy as np
+import numpy.typing as npt
+
+from modeling.channel import Channel
+from modeling.errors import BudgetExceeded, CohortTooSmall, DataUnusable, ProtocolViolation
+from modeling.messages import Message
+from modeling.preparation.label_cipher import LabelKey, PublicKey
+from modeling.preparation.woe import Evidence, evidence
+from modeling.psi.store import shuffled_order
+
+MINIMUM: Final = 20
+"""The fewest rows with weight in a bin that is answered for."""
+CHUNK: Final = 8192
+"""Rows in a message: 3 MiB of ciphertexts."""
+MAX_ROWS: Final = 1 << 31
+_ONE_ROW: Final = 1 << 32
+"""A row is this, plus 1 if its label is 1: both counts in one plaintext. Sums of up to 2^31 rows do not run into one another."""
+
+Places = npt.NDArray[np.int32]
+
+
+def count_for_passive(
+    channel: Channel,
+    key: LabelKey,
+    label: npt.NDArray[Any],
+    weight: npt.NDArray[Any] | None = None,
+    *,
+    minimum: int = MINIMUM,
+) -> None:
+    """The active party's part. `label`: {0, 1}[n]; `weight`: number[n], all 1 if None.
+
+    Raises DataUnusable (before anything is sent), CohortTooSmall, BudgetExceeded, ProtocolViolation, PeerFailed.
+    """
+    rows = _encoded(label, weight)
+    channel.send(Message(kind="bins.key", fields={"rows": len(rows), "chunk": CHUNK}, blobs=(key.public,)))
+    for at in range(0, len(rows), CHUNK):
+        channel.send(Message(kind="bins.labels", blobs=(key.encrypt(rows[at : at + CHUNK]),)))
+    told = channel.receive("bins.sums")
+    slots = told.number("slots")
+    if slots < 1 or len(told.blobs) != 1:
+        raise ProtocolViolation(f"{channel.peer} sent no sums")
+    if 4 * slots > len(rows):
+        raise BudgetExceeded(
+            f"{channel.peer} asks for {slots} bins over {len(rows)} rows; at most a quarter as many are told"
+        )
+    most = len(rows) * (_ONE_ROW + 1)
+    sums = np.array(key.counts(told.blobs[0], slots, most), np.int64)
+    totals, positives = sums // _ONE_ROW, sums % _ONE_ROW
+    if (totals > len(rows)).any() or (positives > totals).any():
+        raise ProtocolViolation(f"{channel.peer} sent a sum that counts no rows")
+    enough = bool(totals.min() >= minimum)
+    counts = {"positives": positives, "totals": totals} if enough else {}
+    channel.send(Message(kind="bins.counts", fields={"enough": int(enough)}, arrays=counts))
+    if not enough:
+        raise CohortTooSmall(f"a bin of {channel.peer} holds fewer than {minimum} rows; nothing was told about any")
+
+
+def count_bins(
+    channel: Channel, places: Mapping[str, Places], bins: Mapping[str, int], *, smoothing: float = 0.5
+) -> dict[str, Evidence]:
+    """The passive party's part: WOE and IV of each column.
+
+    `places`: for each column the bin of each row, int32[n] in 0 .. bins[column]-1 (as `binning.assign` gives), negative where there
+    is no record. Raises DataUnusable, CohortTooSmall, ProtocolViolation, PeerFailed.
+    """
+    table = _slots(places, bins)
+    key = _key(channel, table.rows)
+    sums = key.zeros(len(table.order))
+    for at in range(0, table.rows, CHUNK):
+        due = min(CHUNK, table.rows - at)
+        blobs = channel.receive("bins.labels").blobs
+        if len(blobs) != 1:
+            raise ProtocolViolation(f"{channel.peer} sent {len(blobs)} parts of encrypted labels where one was due")
+        sums = key.add_sums(sums, blobs[0], due, table.groups(at, at + due))
+    channel.send(Message(kind="bins.sums", fields={"slots": len(table.order)}, blobs=(key.text(sums),)))
+    positives, totals = _counts(channel, table)
+    return {name: evidence(*table.of(name, positives, totals), smoothing) for name in places}
+
+
+@dataclass(frozen=True, eq=False)
+class _Slots:
+    """Which rows are in which slot: a slot is one bin of one column that holds rows."""
+
+    places: Mapping[str, Places]
+    bins: Mapping[str, int]
+    rows: int
+    order: tuple[tuple[str, int], ...]
+    """(column, bin) of each slot, in the order in which the active party sees them."""
+    own: npt.NDArray[np.int64]
+    """How many rows each slot has here."""
+
+    def groups(self, first: int, last: int) -> list[list[int]]:
+        """The rows of each slot among rows first .. last-1, counted from `first`."""
+        found: dict[tuple[str, int], list[int]] = {}
+        for name, places in self.places.items():
+            part = places[first:last]
+            ranked = np.argsort(part, kind="stable")
+            values, starts = np.unique(part[ranked], return_index=True)
+            for value, members in zip(values.tolist(), np.split(ranked, starts[1:]), strict=True):
+                found[name, value] = members.tolist()
+        return [found.get(slot, []) for slot in self.order]
+
+    def of(
+        self, column: str, positives: npt.NDArray[np.int64], totals: npt.NDArray[np.int64]
+    ) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]]:
+        """Positives and negatives of a column's bins, int64[bins]; 0 where it has no rows."""
+        counts = np.zeros((2, self.bins[column]), np.int64)
+        for at, (name, place) in enumerate(self.order):
+            if name == column:
+                counts[:, place] = positives[at], totals[at] - positives[at]
+        return counts[0], counts[1]
+
+
+def _encoded(label: npt.NDArray[Any], weight: npt.NDArray[Any] | None) -> npt.NDArray[np.int64]:
+    if label.ndim != 1 or not 0 < len(label) <= MAX_ROWS:
+        raise DataUnusable("a label is a column with at least one row")
+    counted = np.ones(len(label), bool) if weight is None else weight != 0
+    if counted.shape != label.shape or not np.isin(label[counted], (0, 1)).all():
+        raise DataUnusable("a label is 0 or 1 in each row with weight, and each row has a weight")
+    if len(np.unique(label[counted])) != 2:
+        raise DataUnusable("a label needs rows of both classes")
+    return np.where(counted, _ONE_ROW + (label == 1), 0).astype(np.int64)
+
+
+def _slots(places: Mapping[str, Places], bins: Mapping[str, int]) -> _Slots:
+    if not places or len({each.shape for each in places.values()}) != 1:
+        raise DataUnusable("bins need at least one column, and the same rows for each")
+    named: list[tuple[str, int]] = []
+    own: list[int] = []
+    for name, column in places.items():
+        if column.ndim != 1 or not len(column) or not np.issubdtype(column.dtype, np.integer):
+            raise DataUnusable(f"column {name!r} should be the bin of each row, as whole numbers")
+        if name not in bins or column.max() >= bins[name]:
+            raise DataUnusable(f"column {name!r} has rows in a bin that it does not have")
+        counts = np.bincount(column[column >= 0], minlength=bins[name])
+        named += [(name, int(place)) for place in np.flatnonzero(counts)]
+        own += counts[counts > 0].tolist()
+    if not named:
+        raise DataUnusable("no row has a record")
+    order = shuffled_order(len(named))
+    rows = len(next(iter(places.values())))
+    return _Slots(places, bins, rows, tuple(named[at] for at in order), np.array(own, np.int64)[order])
+
+
+def _key(channel: Channel, rows: int) -> PublicKey:
+    told = channel.receive("bins.key")
+    if told.number("rows") != rows or told.number("chunk") != CHUNK or len(told.blobs) != 1:
+        raise ProtocolViolation(f"{channel.peer} counts labels of other rows than the {rows} that were agreed")
+    return PublicKey.read(told.blobs[0])
+
+
+def _counts(channel: Channel, table: _Slots) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]]:
+    told = channel.receive("bins.counts")
+    if told.number("enough") != 1:
+        raise CohortTooSmall(
+            f"a bin holds too few rows for {channel.peer} to tell their labels: use fewer, larger bins"
+        )
+    positives, totals = (told.array(name, "int64", (len(table.order),)) for name in ("positives", "totals"))
+    if positives.min() < 0 or (positives > totals).any() or (totals > table.own).any():
+        raise ProtocolViolation(f"{channel.peer} counts labels of rows that a bin does not hold")
+    return positives, totals
