@@ -20,11 +20,11 @@ import numpy.typing as npt
 from heu import numpy as hnp
 from heu import phe
 
-from modeling.errors import ProtocolViolation
+from modeling.errors import ParametersUnsafe, ProtocolViolation
 
 BITS: Final = 3072
 LEAST_BITS: Final = 2048
-"""The smallest modulus that is accepted from another party."""
+"""The smallest modulus that is made, or accepted from another party."""
 _SCHEMA: Final = phe.SchemaType.OU
 _ENCODER: Final = phe.BigintEncoder(_SCHEMA)
 _READING: Final = (RuntimeError, IndexError, MemoryError, ValueError, phe.PheRuntimeError)
@@ -35,10 +35,12 @@ Ciphertexts = Any
 
 
 class LabelKey:
-    """The active party's key pair. Making one takes 10 to 40 seconds of a core: make it once for a job."""
+    """The active party's key pair. Making one takes 1 to 40 seconds of a core: make it once for a job."""
 
     def __init__(self, bits: int = BITS) -> None:
-        """A fresh key; heu takes randomness from the system."""
+        """A fresh key; heu takes randomness from the system. Raises ParametersUnsafe for a short one."""
+        if bits < LEAST_BITS:
+            raise ParametersUnsafe(f"a key of {bits} bits is too short; {LEAST_BITS} at least, {BITS} by default")
         self._kit = hnp.setup(_SCHEMA, bits)
 
     @property

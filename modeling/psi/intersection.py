@@ -86,7 +86,7 @@ class _Session:
 def intersect(
     channel: Channel, identifiers: Iterable[str], terms: Terms, *, leads: bool, folder: Path, executor: Executor
 ) -> Intersection:
-    """One party's part. Reads `identifiers` once; temporary files (about 120 B an element) lie in `folder` and are removed.
+    """One party's part. Reads `identifiers` once; temporary files (at most 80 B an element) lie in `folder` and are removed.
 
     Raises DataUnusable (malformed or repeated identifiers: before anything is sent), CohortTooSmall, ProtocolViolation, PeerFailed,
     WorkersFailed.
@@ -109,7 +109,11 @@ def intersect(
 
 
 def _agree(channel: Channel, own: int, terms: Terms, leads: bool) -> int:
-    """Tell count and terms, and return the peer's count. Raises ProtocolViolation where the terms differ."""
+    """Tell count and terms, and return the peer's count.
+
+    Raises ProtocolViolation where the terms differ, CohortTooSmall where even a whole input would be too small: nothing else is
+    sent then.
+    """
     told = {
         "protocol": PROTOCOL.decode(),
         "exchange": terms.exchange,
@@ -126,6 +130,8 @@ def _agree(channel: Channel, own: int, terms: Terms, leads: bool) -> int:
     count = answer.number("count")
     if not 0 < count <= MAX_ROWS:
         raise ProtocolViolation(f"{channel.peer} announced {count} identifiers; 1 to {MAX_ROWS} can be compared")
+    if min(own, count) < terms.minimum:
+        raise _too_small(channel, terms.minimum)
     return count
 
 
@@ -142,11 +148,11 @@ def _exchange_tags(session: _Session, home: Path) -> None:
     """Step 3: the peer's tags go back sorted; this party's come into file "returned"."""
     sort_tags(home / "tags", session.peers, home / "sorted", home / "places")
     own, peers = read_all(home / "sorted", TAG * CHUNK), (session.peers, session.own)
-    _refuse_unsorted_pairs(home / "sorted", session.channel.peer)
+    _refuse_repeated(home / "sorted", session.channel.peer)
     write_all(home / "returned", _ascending(_swap(session, "psi.tags", own, peers, TAG), session.channel.peer))
 
 
-def _refuse_unsorted_pairs(path: Path, peer: str) -> None:
+def _refuse_repeated(path: Path, peer: str) -> None:
     """Equal tags mean that the peer sent an element twice. Raises ProtocolViolation."""
     for _ in _ascending(read_all(path, TAG * CHUNK), peer):
         pass
@@ -166,10 +172,14 @@ def _ascending(parts: Iterable[bytes], peer: str) -> Iterator[bytes]:
 def _check_size(session: _Session, size: int, minimum: int) -> None:
     """Step 4. Raises CohortTooSmall, which does not tell the number, at both parties: both have counted the same tags."""
     if size < max(minimum, 1):
-        raise CohortTooSmall(f"fewer than {max(minimum, 1)} identifiers are common with {session.channel.peer}")
+        raise _too_small(session.channel, minimum)
     session.channel.send(Message(kind="psi.size", fields={"size": size}))
     if session.channel.receive("psi.size").number("size") != size:
         raise ProtocolViolation(f"{session.channel.peer} counts another number of common identifiers")
+
+
+def _too_small(channel: Channel, minimum: int) -> CohortTooSmall:
+    return CohortTooSmall(f"fewer than {max(minimum, 1)} identifiers are common with {channel.peer}")
 
 
 def _exchange_places(session: _Session, places: Places) -> Places:

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from modeling.channel import Channel
-from modeling.errors import BudgetExceeded, CohortTooSmall, DataUnusable, ProtocolViolation
+from modeling.errors import BudgetExceeded, CohortTooSmall, DataUnusable, ParametersUnsafe, ProtocolViolation
 from modeling.local import Party, run_in_threads
 from modeling.messages import Message
 from modeling.preparation import joint_bins, label_cipher
@@ -31,7 +31,11 @@ COUNT = {name: bins.count for name, bins in BINS.items()}
 @pytest.fixture(scope="module")
 def key() -> LabelKey:
     """A small key, since a key of the real size takes many seconds to find."""
-    return LabelKey(1024)
+    with pytest.raises(ParametersUnsafe, match="too short"):
+        LabelKey(1024)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(label_cipher, "LEAST_BITS", 1024)
+        return LabelKey(1024)
 
 
 @pytest.fixture(autouse=True)

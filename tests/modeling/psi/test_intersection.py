@@ -109,6 +109,13 @@ def test_a_small_cohort_is_refused_at_both_sides_before_anyone_knows_who_or_how_
     assert met(people(0, 200), people(100, 300), tmp_path, terms)[0].size == 100
 
 
+def test_an_input_below_the_minimum_is_not_even_compared(tmp_path: Path) -> None:
+    seen: Seen = []
+    with pytest.raises(CohortTooSmall):
+        met(people(0, 99), people(0, 300), tmp_path, Terms(exchange="e"), seen)
+    assert {message.kind for _, message in seen} == {"psi.hello"}
+
+
 def test_what_passes_by_is_fresh_shuffled_and_says_only_sizes(tmp_path: Path) -> None:
     """Two runs over the same input: no element or tag comes back, orders differ, sizes are those that the counts give."""
     runs: list[Seen] = [[], []]
