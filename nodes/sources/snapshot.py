@@ -4,25 +4,24 @@ Files, named by the item and the digest of the rows:
 
     <item>-<digest>.arrow   the rows, sorted by subject, in batches of a fixed number (Arrow IPC)
     <item>-<digest>.keys    the subjects' codes, 18 bytes a row, for a binary search
-    <item>-<digest>.json    what it is, with a checksum of each batch and of the keys
+    <item>-<digest>.json    what it is, with a digest of every part of the other two (`facts`)
 
 and, where several sources contradict each other, <item>-<digest>.conflicts (`conflicts`).
 
 A lookup is a binary search in the mapped keys and one slice of one or two batches: tens of microseconds, a few pages of memory. A scan
-reads batch after batch into memory of its own, so that a transfer of any size stays small. A batch is held against its checksum before
-anything of it is used, so that a disk that lies is found out and no wrong value is ever given. Checksums are CRC-32: they are against
-accidents; whoever can write to the node's disk is its operator.
+reads batch after batch into memory of its own, so that a transfer of any size stays small. The keys and the rows' frame, which says how
+bytes become values, are held against their digests on opening; a batch when it is read first. So a disk that lies is found out and no
+wrong value is ever given.
 """
 
 from __future__ import annotations
 
+import io
 import os
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
-from typing import Any, Final
-from zlib import crc32
+from typing import Any, BinaryIO, Final
 
-import msgspec
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
@@ -30,27 +29,11 @@ import pyarrow as pa
 from consent.catalogue import Item
 from nodes.sources.codes import CODE_LENGTH, code_keys
 from nodes.sources.errors import SnapshotDamaged
-from trust.suite import Sm3
+from nodes.sources.facts import Part, SnapshotFacts, damaged, digest_of, file_sm3, write_facts
+from trust.suite import Sm3, sm3
 
 BATCH_ROWS: Final = 16_384
 _KEY: Final = f"S{CODE_LENGTH}"
-
-
-class SnapshotFacts(msgspec.Struct, frozen=True, kw_only=True):
-    """What the .json file says. `digest`: SM3 of the rows' file; `batch_crcs` and `keys_crc`: CRC-32.
-
-    `loaded_ms`: when it was loaded; `data_ms`: when the oldest of its sources was written. Milliseconds since the epoch.
-    """
-
-    item_id: str
-    digest: str
-    records: int
-    subjects: int
-    rejected: int
-    loaded_ms: int
-    data_ms: int
-    batch_crcs: tuple[int, ...]
-    keys_crc: int
 
 
 class Snapshot:
@@ -61,22 +44,27 @@ class Snapshot:
         self.facts = facts
         self._path = _file(folder, facts.item_id, facts.digest, "arrow")
         self._keys_path = _file(folder, facts.item_id, facts.digest, "keys")
+        self._intact: set[int] = set()
+        if digest_of(facts.parts, facts.keys_sm3) != facts.digest:
+            raise damaged(facts.item_id, "its digest")
         try:
+            # Kept open: what was deleted meanwhile can be read to its end.
+            self._file = pa.OSFile(str(self._path))
+            if self._file.size() != facts.parts[-1].end:
+                raise damaged(facts.item_id, "the length of its rows")
+            self._verify(len(facts.parts) - 1, "the frame of its rows")
+            if file_sm3(self._keys_path) != facts.keys_sm3:
+                raise damaged(facts.item_id, "its keys")
             self._mapped = pa.ipc.open_file(pa.memory_map(str(self._path)))
             self._keys = np.memmap(self._keys_path, dtype=_KEY, mode="r") if facts.records else np.empty(0, dtype=_KEY)
         except (OSError, ValueError, pa.ArrowInvalid) as error:
             raise SnapshotDamaged(
-                f"The snapshot of {facts.item_id} is damaged ({error}). Load the sources again."
+                f"The snapshot of {facts.item_id} cannot be read ({type(error).__name__}). Load the sources again."
             ) from error
-        if len(self._keys) != facts.records or self._mapped.num_record_batches != len(facts.batch_crcs):
-            raise SnapshotDamaged(f"The snapshot of {facts.item_id} lacks rows. Load the sources again.")
-        if crc32(self._keys.data) != facts.keys_crc:
-            raise self._damaged("its keys")
-        self._verified: set[int] = set()
 
     @property
     def digest(self) -> str:
-        """SM3 of the rows' file, hex."""
+        """What names its rows, hex (`facts`)."""
         return self.facts.digest
 
     @property
@@ -103,7 +91,8 @@ class Snapshot:
         while first < last:
             place, offset = divmod(first, BATCH_ROWS)
             count = min(last - first, BATCH_ROWS - offset)
-            rows = self._batch(place).slice(offset, count).to_pylist()
+            self._verify(place, f"batch {place} of its rows")
+            rows = self._mapped.get_batch(place).slice(offset, count).to_pylist()
             for row in rows:
                 del row["uscc"]
             found += rows
@@ -115,44 +104,34 @@ class Snapshot:
         wanted = code_keys(subjects)
         waiting: list[Any] = []
         count = 0
-        with pa.OSFile(str(self._path)) as file:
-            reader = pa.ipc.open_file(file)
-            for place in range(reader.num_record_batches):
-                keys = self._keys[place * BATCH_ROWS : (place + 1) * BATCH_ROWS]
-                mask = _is_in(keys, wanted)
-                if not mask.any():
-                    continue
-                batch = self._intact(reader.get_batch(place), place).select(["uscc", *fields])
-                batch = batch if mask.all() else batch.filter(pa.array(mask))
-                waiting.append(batch)
-                count += batch.num_rows
-                if count >= batch_rows:
-                    whole = pa.Table.from_batches(waiting).combine_chunks().to_batches()[0]
-                    done = count - count % batch_rows
-                    for start in range(0, done, batch_rows):
-                        yield whole.slice(start, batch_rows)
-                    waiting, count = ([whole.slice(done)], count - done) if count > done else ([], 0)
+        reader = pa.ipc.open_file(self._file)
+        for place in range(reader.num_record_batches):
+            mask = _is_in(self._keys[place * BATCH_ROWS : (place + 1) * BATCH_ROWS], wanted)
+            if not mask.any():
+                continue
+            self._verify(place, f"batch {place} of its rows")
+            batch = reader.get_batch(place).select(["uscc", *fields])
+            batch = batch if mask.all() else batch.filter(pa.array(mask))
+            waiting.append(batch)
+            count += batch.num_rows
+            if count >= batch_rows:
+                whole = pa.Table.from_batches(waiting).combine_chunks().to_batches()[0]
+                done = count - count % batch_rows
+                for start in range(0, done, batch_rows):
+                    yield whole.slice(start, batch_rows)
+                waiting, count = ([whole.slice(done)], count - done) if count > done else ([], 0)
         if waiting:
             yield pa.Table.from_batches(waiting).combine_chunks().to_batches()[0]
 
-    def _batch(self, place: int) -> Any:  # noqa: ANN401 - pyarrow
-        """A mapped batch, held against its checksum when it is read first."""
-        batch = self._mapped.get_batch(place)
-        if place not in self._verified:
-            self._intact(batch, place)
-            self._verified.add(place)
-        return batch
-
-    def _intact(self, batch: Any, place: int) -> Any:  # noqa: ANN401 - pyarrow
-        if _crc_of(batch) != self.facts.batch_crcs[place]:
-            raise self._damaged(f"batch {place} of its rows")
-        return batch
-
-    def _damaged(self, what: str) -> SnapshotDamaged:
-        return SnapshotDamaged(
-            f"The snapshot of {self.facts.item_id} is damaged: {what} changed on disk since it was written. Nothing of it is "
-            "given. Look at the disk, then load the sources again."
-        )
+    def _verify(self, place: int, what: str) -> None:
+        """Hold a part of the rows' file against its digest, once. Raises SnapshotDamaged."""
+        if place in self._intact:
+            return
+        start = self.facts.parts[place - 1].end if place else 0
+        part = self.facts.parts[place]
+        if sm3(self._file.read_at(part.end - start, start)).hex() != part.sm3:
+            raise damaged(self.facts.item_id, what)
+        self._intact.add(place)
 
     def remove(self) -> None:
         """Delete the files; open maps stay readable until they are closed."""
@@ -168,31 +147,33 @@ def write_snapshot(
     keys_temporary = folder / f".{item.id}.keys.tmp"
     records = subjects = 0
     last = b""
-    schema = None
     with temporary.open("wb") as file, keys_temporary.open("wb") as keys_file:
+        rows_file, keys_digest = _Parts(file), Sm3()
         writer = None
         for batch in _fixed(batches):
             if writer is None:
-                schema = batch.schema
-                writer = pa.ipc.new_file(file, schema)
+                writer = pa.ipc.new_file(rows_file, batch.schema)
             writer.write_batch(batch)
+            rows_file.end()
             keys = code_keys(batch.column(0))
             keys_file.write(keys.tobytes())
+            keys_digest.update(keys.tobytes())
             changes = int((keys[1:] != keys[:-1]).sum()) + int(bytes(keys[0]) != last)
             records, subjects, last = records + batch.num_rows, subjects + changes, bytes(keys[-1])
         if writer is None:
             names = ["uscc", *(field.name for field in item.fields)]
-            writer = pa.ipc.new_file(file, pa.schema([(name, pa.string()) for name in names]))
+            writer = pa.ipc.new_file(rows_file, pa.schema([(name, pa.string()) for name in names]))
         writer.close()
+        rows_file.end()
         for each in (file, keys_file):
             each.flush()
             os.fsync(each.fileno())
-    crcs, keys_crc = _crcs(temporary, keys_temporary)
+    parts, keys_sm3 = tuple(rows_file.parts), keys_digest.digest().hex()
     facts = SnapshotFacts(
         item_id=item.id,
-        digest=_digest(temporary),
-        batch_crcs=crcs,
-        keys_crc=keys_crc,
+        digest=digest_of(parts, keys_sm3),
+        parts=parts,
+        keys_sm3=keys_sm3,
         records=records,
         subjects=subjects,
         rejected=rejected,
@@ -201,8 +182,36 @@ def write_snapshot(
     )
     temporary.replace(_file(folder, item.id, facts.digest, "arrow"))
     keys_temporary.replace(_file(folder, item.id, facts.digest, "keys"))
-    _file(folder, item.id, facts.digest, "json").write_bytes(msgspec.json.encode(facts))
+    write_facts(_file(folder, item.id, facts.digest, "json"), facts)
     return Snapshot(folder, facts)
+
+
+class _Parts(io.RawIOBase):
+    """A file that digests what is written to it, part by part: the digests are of what was meant, not of what a disk kept."""
+
+    def __init__(self, file: BinaryIO) -> None:
+        self.parts: list[Part] = []
+        self._file = file
+        self._digest = Sm3()
+        self._written = 0
+
+    def writable(self) -> bool:
+        return True
+
+    def tell(self) -> int:
+        return self._written
+
+    def write(self, content: Any) -> int:  # noqa: ANN401 - any buffer
+        view = memoryview(content).cast("B")
+        self._digest.update(view)
+        self._file.write(view)
+        self._written += view.nbytes
+        return view.nbytes
+
+    def end(self) -> None:
+        """The next byte belongs to another part."""
+        self.parts.append(Part(self._written, self._digest.digest().hex()))
+        self._digest = Sm3()
 
 
 def _fixed(batches: Iterable[Any]) -> Iterator[Any]:
@@ -231,35 +240,6 @@ def _is_in(keys: npt.NDArray[np.bytes_], wanted: npt.NDArray[np.bytes_]) -> npt.
     places = np.minimum(np.searchsorted(near, keys), len(near) - 1)
     found: npt.NDArray[np.bool_] = near[places] == keys
     return found
-
-
-def _crcs(rows: Path, keys: Path) -> tuple[tuple[int, ...], int]:
-    """Of each batch, and of the keys, as they are read back."""
-    with pa.OSFile(str(rows)) as file:
-        reader = pa.ipc.open_file(file)
-        crcs = tuple(_crc_of(reader.get_batch(place)) for place in range(reader.num_record_batches))
-    found = 0
-    with keys.open("rb") as file:
-        while block := file.read(1 << 20):
-            found = crc32(block, found)
-    return crcs, found
-
-
-def _crc_of(batch: Any) -> int:  # noqa: ANN401 - pyarrow
-    """CRC-32 over the buffers of a batch as a file has them, absent ones included."""
-    found = 0
-    for column in batch.columns:
-        for buffer in column.buffers():
-            found = crc32(b"\0" if buffer is None else memoryview(buffer), found)
-    return found
-
-
-def _digest(path: Path) -> str:
-    digest = Sm3()
-    with path.open("rb") as file:
-        while block := file.read(1 << 20):
-            digest.update(block)
-    return digest.digest().hex()
 
 
 def _file(folder: Path, item_id: str, digest: str, kind: str) -> Path:

@@ -18,9 +18,10 @@ import msgspec
 
 from consent.catalogue import Catalogue
 from nodes.sources.errors import ItemNotLoaded, SnapshotDamaged
+from nodes.sources.facts import SnapshotFacts, read_facts
 from nodes.sources.load import load_items
 from nodes.sources.report import LoadOutcome
-from nodes.sources.snapshot import Snapshot, SnapshotFacts
+from nodes.sources.snapshot import Snapshot
 
 _CURRENT: Final = "current.json"
 _PINS: Final = "pins.json"
@@ -149,12 +150,7 @@ class SnapshotSet:
         return snapshot
 
     def _open(self, item_id: str, digest: str) -> Snapshot:
-        facts = _read(self._folder / f"{item_id}-{digest}.json", SnapshotFacts)
-        if facts is None:
-            raise SnapshotDamaged(
-                f"The snapshot of {item_id} is missing. Load the sources again; a transfer of it begins anew."
-            )
-        return Snapshot(self._folder, facts)
+        return Snapshot(self._folder, read_facts(self._folder / f"{item_id}-{digest}.json", item_id, digest))
 
     def _sweep(self) -> None:
         """Delete what an interrupted load or an earlier process left behind."""

@@ -19,9 +19,10 @@ import msgspec
 from consent.catalogue import Catalogue, load_catalogue
 from nodes.errors import NodeError
 from nodes.sources.errors import LoadInterrupted, SourcesInvalid
+from nodes.sources.facts import SnapshotFacts
 from nodes.sources.load import load_items
 from nodes.sources.report import LoadOutcome
-from nodes.sources.snapshot import Snapshot, SnapshotFacts
+from nodes.sources.snapshot import Snapshot
 
 COMMAND: Final = (sys.executable, "-m", "nodes.sources.worker")
 
