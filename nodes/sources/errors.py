@@ -39,3 +39,11 @@ class SnapshotDamaged(NodeError):
     """A snapshot is missing or does not have its form."""
 
     code = "SNAPSHOT_DAMAGED"
+
+
+def without_result(why: str) -> LoadInterrupted:
+    """A load that ended because of `why`, which completes "ended without a result (…)"."""
+    return LoadInterrupted(
+        f"The load ended without a result ({why}); queries see the data from before. If memory or disk is short, give the "
+        "machine more or load smaller sources one by one; the node's log may say more."
+    )

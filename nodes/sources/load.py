@@ -27,7 +27,7 @@ from consent.catalogue import Catalogue, Item
 from nodes.sources.check import ROW, check_batch
 from nodes.sources.config import Source, load_config
 from nodes.sources.conflicts import find_conflicts
-from nodes.sources.errors import SourceUnreadable
+from nodes.sources.errors import SourceUnreadable, without_result
 from nodes.sources.expressions import cell, fast_value, identifier, literal, normalised, sql_type
 from nodes.sources.readers import text_batches, written_ms
 from nodes.sources.report import ItemOutcome, LoadOutcome, LoadReport, Rejection, ReportBuilder, Rule
@@ -39,7 +39,7 @@ _MEMORY: Final = "1GB"
 def load_items(
     sources_file: Path, catalogue: Catalogue, snapshots: Path, now_ms: int
 ) -> tuple[LoadOutcome, list[Snapshot]]:
-    """Load every declared source; the outcome, and the new snapshots. Raises SourcesInvalid if the declaration cannot be used."""
+    """Load every declared source; the outcome, and the new snapshots. Raises SourcesInvalid, LoadInterrupted."""
     sources = load_config(sources_file, catalogue)
     reports: list[LoadReport] = []
     outcomes: list[ItemOutcome] = []
@@ -82,6 +82,8 @@ def _workspace(snapshots: Path) -> Iterator[tuple[duckdb.DuckDBPyConnection, Pat
             connection.execute(f"SET temp_directory = {literal(folder)}")
             connection.execute("SET preserve_insertion_order = true")
             yield connection, Path(folder)
+        except duckdb.OutOfMemoryException:
+            raise without_result("out of memory") from None
         finally:
             connection.close()
 

@@ -49,6 +49,8 @@ def text_batches(
         else:
             for rows in _rows(source, columns):
                 yield "", _as_text(rows, len(columns))
+    except duckdb.OutOfMemoryException:
+        raise  # nothing is wrong with the source
     except (duckdb.Error, sqlite3.Error, OSError, UnicodeError, LookupError) as error:
         raise SourceUnreadable(
             f"Source {source.name!r} cannot be read: {error}. Check its path, its columns and its rights."

@@ -21,6 +21,7 @@ import os
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any, BinaryIO, Final
+from zlib import crc32
 
 import numpy as np
 import numpy.typing as npt
@@ -30,7 +31,7 @@ from consent.catalogue import Item
 from nodes.sources.codes import CODE_LENGTH, code_keys
 from nodes.sources.errors import SnapshotDamaged
 from nodes.sources.facts import Part, SnapshotFacts, damaged, digest_of, file_sm3, write_facts
-from trust.suite import Sm3, sm3
+from trust.suite import Sm3
 
 BATCH_ROWS: Final = 16_384
 _KEY: Final = f"S{CODE_LENGTH}"
@@ -129,7 +130,7 @@ class Snapshot:
             return
         start = self.facts.parts[place - 1].end if place else 0
         part = self.facts.parts[place]
-        if sm3(self._file.read_at(part.end - start, start)).hex() != part.sm3:
+        if crc32(self._file.read_at(part.end - start, start)) != part.crc:
             raise damaged(self.facts.item_id, what)
         self._intact.add(place)
 
@@ -193,6 +194,7 @@ class _Parts(io.RawIOBase):
         self.parts: list[Part] = []
         self._file = file
         self._digest = Sm3()
+        self._crc = 0
         self._written = 0
 
     def writable(self) -> bool:
@@ -204,14 +206,15 @@ class _Parts(io.RawIOBase):
     def write(self, content: Any) -> int:  # noqa: ANN401 - any buffer
         view = memoryview(content).cast("B")
         self._digest.update(view)
+        self._crc = crc32(view, self._crc)
         self._file.write(view)
         self._written += view.nbytes
         return view.nbytes
 
     def end(self) -> None:
         """The next byte belongs to another part."""
-        self.parts.append(Part(self._written, self._digest.digest().hex()))
-        self._digest = Sm3()
+        self.parts.append(Part(self._written, self._digest.digest().hex(), self._crc))
+        self._digest, self._crc = Sm3(), 0
 
 
 def _fixed(batches: Iterable[Any]) -> Iterator[Any]:

@@ -53,6 +53,7 @@ class SnapshotSet:
         self._catalogue = catalogue
         self._loader = loader
         self._lock = threading.Lock()
+        self._loading = threading.Lock()
         self._current: dict[str, Snapshot] = {}
         self._pins: dict[str, dict[str, str]] = {}
         self._old: dict[str, Snapshot] = {}
@@ -78,8 +79,19 @@ class SnapshotSet:
             self._old.clear()
 
     def load(self, sources_file: Path, now_ms: int) -> LoadOutcome:
-        """Load the declared sources and switch to what they hold. Raises SourcesInvalid, LoadInterrupted."""
-        outcome, made = self._loader(sources_file, self._catalogue, self._folder, now_ms)
+        """Load the declared sources and switch to what they hold, one load after another. Raises SourcesInvalid, LoadInterrupted."""
+        with self._loading:
+            try:
+                outcome, made = self._loader(sources_file, self._catalogue, self._folder, now_ms)
+            except BaseException:
+                # What was begun is plain data; a loader that was killed could not delete it.
+                with self._lock:
+                    self._sweep()
+                raise
+            self._switch(made)
+        return outcome
+
+    def _switch(self, made: Sequence[Snapshot]) -> None:
         with self._lock:
             for snapshot in made:
                 before = self._current.get(snapshot.facts.item_id)
@@ -90,7 +102,6 @@ class SnapshotSet:
                     self._old[before.digest] = before
             _write(self._folder / _CURRENT, {item_id: each.digest for item_id, each in self._current.items()})
             self._drop_unpinned()
-        return outcome
 
     def lookup(self, item_id: str, uscc: str) -> Sequence[dict[str, Any]]:
         """A subject's records. Raises ItemNotLoaded: no data is another thing than no record."""

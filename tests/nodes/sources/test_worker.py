@@ -6,6 +6,7 @@ import os
 import subprocess
 import sys
 import time
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import msgspec
@@ -49,6 +50,57 @@ def test_a_child_that_is_killed_changes_nothing(apart: Bureau, monkeypatch: pyte
     monkeypatch.undo()
     apart.load_rows(HEADER + line(3))
     assert apart.subjects() == [CODES[3]]
+
+
+def test_what_a_killed_child_left_behind_is_deleted_at_once(apart: Bureau, monkeypatch: pytest.MonkeyPatch) -> None:
+    apart.load_rows(HEADER + line(4))
+    before = {path.name for path in apart.snapshots.iterdir()}
+    folder = apart.snapshots / ".load-begun"
+    code = f"import os; os.mkdir({str(folder)!r}); open({str(folder / 'work.duckdb')!r}, 'w').write('x'); os.abort()"
+    monkeypatch.setattr(worker, "COMMAND", (sys.executable, "-c", code))
+    with pytest.raises(LoadInterrupted, match="killed by signal 6"):
+        apart.load_rows(HEADER + line(3))
+    assert {path.name for path in apart.snapshots.iterdir()} == before
+
+
+def test_a_child_that_runs_out_of_memory_says_so_and_changes_nothing(
+    apart: Bureau, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    apart.load_rows(HEADER + line(4))
+    code = "from nodes.sources import load, worker; load._MEMORY = '1MB'; worker.main()"
+    monkeypatch.setattr(worker, "COMMAND", (sys.executable, "-c", code))
+    rows = "".join(line(place % 5, months, f"{months}.50") for place in range(5) for months in range(9_999))
+    with pytest.raises(LoadInterrupted, match="out of memory"):
+        apart.load_rows(HEADER + rows)
+    assert apart.subjects() == [CODES[4]]
+
+
+def test_an_error_that_nobody_expected_is_told_without_its_words(
+    apart: Bureau, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    code = (
+        "from nodes.sources import worker\n"
+        "def fail(*_): raise ValueError('cell of ' + 'somebody')\n"
+        "worker.load_items = fail\n"
+        "worker.main()"
+    )
+    monkeypatch.setattr(worker, "COMMAND", (sys.executable, "-c", code))
+    with pytest.raises(LoadInterrupted, match="ValueError") as told:
+        apart.load_rows(HEADER + line(3))
+    logged = capfd.readouterr().err
+    assert "worker.py" in logged
+    assert "somebody" not in told.value.message + logged
+
+
+def test_loads_follow_each_other(apart: Bureau) -> None:
+    for place in range(4):
+        (apart.folder / f"{place}.csv").write_text(HEADER + line(place), encoding="utf-8")
+        (apart.folder / f"{place}.toml").write_text(source(path=f"{place}.csv"), encoding="utf-8")
+    with ThreadPoolExecutor() as pool:
+        outcomes = list(pool.map(lambda place: apart.set.load(apart.folder / f"{place}.toml", 1_000), range(4)))
+    assert all(outcome.complete for outcome in outcomes)
+    assert len(apart.subjects()) == 1
+    assert len(list(apart.snapshots.glob(f"{ITEM}-*"))) == 3
 
 
 def test_a_child_that_never_starts_is_told(apart: Bureau, monkeypatch: pytest.MonkeyPatch) -> None:
