@@ -1,0 +1,1 @@
+"""Vertical gradient boosting, SecureBoost (protocols.md 6)."""

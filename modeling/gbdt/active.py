@@ -1,0 +1,329 @@
+"""The active party A of vertical gradient boosting: it has the label, features of its own, and the key.
+
+Parties: A; passives P_1 … P_k (k from 1 to 4). Inputs: each its features over one row order, A the label and weights.
+Outputs: A the trees' shapes, gains, leaf weights and its own thresholds (`ActivePart`); each passive its own thresholds. After
+SecureBoost (Cheng et al., IEEE Intelligent Systems 2021), protocols.md 6; for each tree:
+
+    A → P          an encryption of g and h of each row that the tree sees, packed into one plaintext
+    level by level, for each node that is worth a look:
+    P → A          gradient sums left of each of P's candidates, shuffled, packed, refreshed; A decrypts and takes the best of all
+    A → P → A      the chosen candidate of P; which rows of the node it sends left (checked against the sums that P had claimed)
+    A → all P      which rows went left in nodes whose children are worth a look, whoever parted them
+
+Leak to A: for each node the gradient sums left of each candidate of P, anonymous and in an order of this node only;
+the rows left of each chosen split. Leak to P: which rows are together in a node, the number of trees, with sampling the
+rows of each tree, with `top` those of large gradients. Rows of weight zero travel as encryptions of zero: P does not
+learn which these are.
+Secure against parties that follow the protocol; what a P claims falsely ends the training or changes its own splits only.
+"""
+
+from __future__ import annotations
+
+import secrets
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Final
+
+import msgspec
+import numpy as np
+
+from modeling.channel import Channel
+from modeling.errors import DataUnusable, ProtocolViolation
+from modeling.gbdt import wire
+from modeling.gbdt.additive import SecretKey
+from modeling.gbdt.features import Binned, Flags, Floats, Ints, binned
+from modeling.gbdt.gradients import Seen, Target, seen, unpacked
+from modeling.gbdt.settings import Settings, layout_for
+from modeling.gbdt.stock import Stock
+from modeling.gbdt.trees import SCALE, ActivePart, Leaf, Node, OwnNode, PassiveNode, Tree, gains, leaf_weight
+from modeling.messages import Message
+
+MAX_PASSIVES: Final = 4
+
+
+class ActiveCheckpoint(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Where A's side of a training stands. `margin`: float64[n], little-endian; `losses`: of the validation rows after each tree."""
+
+    part: ActivePart
+    seed: int
+    margin: bytes
+    losses: tuple[float, ...]
+    splits: dict[str, int]
+    """How many splits each passive has."""
+
+
+Keep = Callable[[ActiveCheckpoint], None]
+
+
+def train(
+    features: Floats,
+    target: Target,
+    channels: Mapping[str, Channel],
+    settings: Settings,
+    *,
+    key: SecretKey | None = None,
+    resume: ActiveCheckpoint | None = None,
+    keep: Keep = lambda _checkpoint: None,
+) -> ActivePart:
+    """Lead a training with all passives in `channels`.
+
+    `features`: float64[n, p], NaN where missing. `key`: made beforehand, and used for this training only. `keep` is given a checkpoint
+    after each tree; with one as `resume` (and the passives' own) the training goes on to the same model. Raises ModelingError.
+    """
+    if not 1 <= len(channels) <= MAX_PASSIVES:
+        raise DataUnusable(f"a training has 1 to {MAX_PASSIVES} passive parties, not {len(channels)}")
+    if features.shape[:1] != target.label.shape:
+        raise DataUnusable(f"features {features.shape} and label {target.label.shape} are not of the same rows")
+    layout_for(settings, len(features))  # its errors come before anything is sent
+    checkpoint = _begun(target, features.shape[1], tuple(channels), settings) if resume is None else resume
+    _check_resumed(checkpoint, features, channels, settings)
+    if settings.patience:
+        target.loss(np.zeros(len(features)))
+    pair = SecretKey(settings.scheme, settings.key_bits) if key is None else key
+    return _Active(features, target, channels, pair, checkpoint).train(keep)
+
+
+def _begun(target: Target, width: int, passives: tuple[str, ...], settings: Settings) -> ActiveCheckpoint:
+    run, base = secrets.token_hex(16), target.base
+    part = ActivePart(run=run, settings=settings, base=base, features=width, passives=passives, trees=())
+    margin = np.full(len(target.label), base).astype("<f8").tobytes()
+    return ActiveCheckpoint(
+        part=part, seed=secrets.randbits(63), margin=margin, losses=(), splits=dict.fromkeys(passives, 0)
+    )
+
+
+def _check_resumed(
+    given: ActiveCheckpoint, features: Floats, channels: Mapping[str, Channel], settings: Settings
+) -> None:
+    part = given.part
+    same = part.settings == settings and part.passives == tuple(channels) and part.features == features.shape[1]
+    if not same or len(given.margin) != 8 * len(features):
+        raise DataUnusable("the checkpoint is of a training with other settings, parties, columns or rows")
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class _Offer:
+    """What a party (None: A itself) could do at a node: left sums of its candidates."""
+
+    party: str | None
+    g: Floats
+    h: Floats
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class _Choice:
+    """The best candidate of a node, as shown by its party."""
+
+    party: str | None
+    candidate: int
+    gain: float
+    g: float
+    h: float
+
+
+@dataclass(eq=False)
+class _Growing:
+    """One tree while it grows: its nodes, each row's place, and the splits that passives have by now."""
+
+    rows: Seen
+    at: Ints
+    splits: dict[str, int]
+    nodes: dict[int, Node] = field(default_factory=dict)
+
+    def totals(self, members: Ints) -> tuple[float, float]:
+        """Sums of a node's gradients."""
+        return float(self.rows.g[members].sum()), float(self.rows.h[members].sum())
+
+
+class _Active:
+    def __init__(
+        self,
+        features: Floats,
+        target: Target,
+        channels: Mapping[str, Channel],
+        key: SecretKey,
+        checkpoint: ActiveCheckpoint,
+    ) -> None:
+        self._settings = checkpoint.part.settings
+        if (key.public.scheme, key.public.bits) != (self._settings.scheme, self._settings.key_bits):
+            raise DataUnusable("the key is not of the scheme and size that the settings name")
+        self._binned: Binned = binned(features, self._settings.bins)
+        self._target, self._channels, self._key = target, channels, key
+        self._layout = layout_for(self._settings, len(features))
+        self._stock = Stock(key.public, len(features))
+        self._checkpoint = checkpoint
+        self._candidates: dict[str, int] = {}
+
+    def train(self, keep: Keep) -> ActivePart:
+        """All trees."""
+        self._start()
+        while (done := len(self._checkpoint.part.trees)) < self._settings.trees and not self._stopped():
+            self._checkpoint = self._with_tree(done)
+            keep(self._checkpoint)
+        kept = self._best() if self._settings.patience else done
+        for channel in self._channels.values():
+            channel.send(Message(kind=wire.NEXT, fields={"tree": -1, "keep": kept}))
+        part = self._checkpoint.part
+        return msgspec.structs.replace(part, trees=part.trees[:kept])
+
+    def _start(self) -> None:
+        part, rows = self._checkpoint.part, len(self._target.label)
+        start = wire.Start(run=part.run, settings=self._settings, rows=rows, done=len(part.trees))
+        for channel in self._channels.values():
+            wire.send_start(channel, start, self._key.public.data)
+        for name, channel in self._channels.items():
+            self._stock.fill(channel.waiting)
+            ready = channel.receive(wire.READY)
+            self._candidates[name] = ready.number("candidates")
+            if ready.number("rows") != rows or not 1 <= self._candidates[name] <= wire.MAX_CANDIDATES:
+                raise ProtocolViolation(
+                    f"{name} has {ready.number('rows')} rows and {self._candidates[name]} candidates"
+                )
+
+    def _best(self) -> int:
+        return int(np.argmin(self._checkpoint.losses)) + 1
+
+    def _stopped(self) -> bool:
+        losses, patience = self._checkpoint.losses, self._settings.patience
+        return bool(patience and losses) and len(losses) - self._best() >= patience
+
+    def _with_tree(self, number: int) -> ActiveCheckpoint:
+        before = self._checkpoint
+        margin = np.frombuffer(before.margin, "<f8").astype(np.float64)
+        rows = seen(self._settings, before.seed, number, *self._target.gradients(margin))
+        grown = _Growing(rows, np.zeros(len(margin), np.int64), dict(before.splits))
+        self._grow(grown, number)
+        for node, leaf in grown.nodes.items():
+            if isinstance(leaf, Leaf):
+                margin[grown.at == node] += leaf.weight
+        tree: Tree = dict(sorted(grown.nodes.items()))
+        return ActiveCheckpoint(
+            part=msgspec.structs.replace(before.part, trees=(*before.part.trees, tree)),
+            seed=before.seed,
+            margin=margin.astype("<f8").tobytes(),
+            losses=(*before.losses, self._target.loss(margin)) if self._settings.patience else (),
+            splits=grown.splits,
+        )
+
+    def _grow(self, grown: _Growing, number: int) -> None:
+        alone = number < self._settings.own_trees
+        channels = {} if alone or not grown.rows.rows.any() else self._channels
+        self._send_rows(grown.rows, number, channels)
+        open_nodes = [0]
+        for level in range(self._settings.depth):
+            chosen = {node: found for node in open_nodes if (found := self._choose(grown, node, channels)) is not None}
+            members = {node: np.flatnonzero(grown.at == node) for node in chosen}
+            for name, channel in channels.items():
+                theirs = [node for node, choice in chosen.items() if choice.party == name]
+                picked = wire.int32([chosen[node].candidate for node in theirs])
+                channel.send(Message(kind=wire.CHOSEN, arrays={"nodes": wire.int32(theirs), "candidates": picked}))
+            lefts = self._lefts(grown, chosen, members, channels)
+            for node, left in lefts.items():
+                grown.at[members[node]] = np.where(left, 2 * node + 1, 2 * node + 2)
+            last = level + 1 == self._settings.depth
+            open_nodes = [] if last else self._worth_a_look(grown, list(chosen))
+            self._tell_parted(members, lefts, open_nodes, channels)
+            if not open_nodes:
+                break
+        for node in np.unique(grown.at).tolist():
+            totals = grown.totals(np.flatnonzero(grown.at == node))
+            grown.nodes[node] = Leaf(weight=leaf_weight(*totals, self._settings))
+        for node in list(grown.nodes):  # a child that only unseen or no rows reach is a leaf all the same
+            if not isinstance(grown.nodes[node], Leaf):
+                for child in (2 * node + 1, 2 * node + 2):
+                    grown.nodes.setdefault(child, Leaf(weight=0.0))
+
+    def _send_rows(self, rows: Seen, number: int, channels: Mapping[str, Channel]) -> None:
+        if not channels:
+            return
+        told = Message(kind=wire.NEXT, fields={"tree": number}, arrays={"seen": wire.pack_flags(rows.rows)})
+        for channel in channels.values():
+            channel.send(told)
+        for piece in self._stock.encrypted(rows.packed(self._layout)):
+            for channel in channels.values():
+                channel.send(Message(kind=wire.ROWS, arrays={"ciphers": piece}))
+
+    def _choose(self, grown: _Growing, node: int, channels: Mapping[str, Channel]) -> _Choice | None:
+        """The best candidate of a node; among equals A's own, then the first passive's, then the first shown."""
+        members = np.flatnonzero((grown.at == node) & grown.rows.rows)
+        g, h = grown.totals(members)
+        offers = [self._own_offer(grown, members)]
+        for name, channel in channels.items():
+            offers.append(self._passive_offer(name, channel, node, h))
+        best: _Choice | None = None
+        for offer in offers:
+            found = gains(offer.g, offer.h, g, h, self._settings)
+            at = int(found.argmax()) if len(found) else -1
+            if at >= 0 and found[at] > (best.gain if best is not None else -np.inf):
+                best = _Choice(
+                    party=offer.party, candidate=at, gain=float(found[at]), g=float(offer.g[at]), h=float(offer.h[at])
+                )
+        return best
+
+    def _own_offer(self, grown: _Growing, members: Ints) -> _Offer:
+        count = self._binned.left_sums(members, np.ones(len(grown.at)))
+        enough = np.minimum(count, len(members) - count) >= self._settings.min_rows
+        g, h = (self._binned.left_sums(members, values) for values in (grown.rows.g, grown.rows.h))
+        return _Offer(party=None, g=np.where(enough, g, 0.0), h=np.where(enough, h, 0.0))
+
+    def _passive_offer(self, name: str, channel: Channel, node: int, h_total: float) -> _Offer:
+        self._stock.fill(channel.waiting)
+        message, count, public = channel.receive(wire.SUMS), self._candidates[name], self._key.public
+        if message.number("node") != node:
+            raise ProtocolViolation(f"{name} sent sums of another node than {node}")
+        came = message.array("sums", "uint8", (self._layout.ciphers(count), public.width))
+        g, h = unpacked(self._key.decrypt(public.from_wire(came)), count, self._layout, h_total)
+        return _Offer(party=name, g=g, h=h)
+
+    def _lefts(
+        self,
+        grown: _Growing,
+        chosen: Mapping[int, _Choice],
+        members: Mapping[int, Ints],
+        channels: Mapping[str, Channel],
+    ) -> dict[int, Flags]:
+        """Record the splits; which of each node's rows go left."""
+        found: dict[int, Flags] = {}
+        for node, choice in chosen.items():
+            if choice.party is None:
+                split, found[node] = self._binned.split(choice.candidate, members[node])
+                grown.nodes[node] = OwnNode(split=split, gain=choice.gain)
+        for name, channel in channels.items():
+            theirs = {node: choice for node, choice in chosen.items() if choice.party == name}
+            if not theirs:
+                continue
+            self._stock.fill(channel.waiting)
+            sides = wire.flags(channel.receive(wire.SIDES), "left", sum(len(members[node]) for node in theirs))
+            at = 0
+            for node, choice in theirs.items():
+                found[node] = sides[at : at + len(members[node])]
+                at += len(members[node])
+                if grown.totals(members[node][found[node]]) != (choice.g, choice.h):
+                    raise ProtocolViolation(f"{name} parted a node otherwise than the sums that it sent")
+                grown.nodes[node] = PassiveNode(party=name, number=grown.splits[name], gain=choice.gain)
+                grown.splits[name] += 1
+        return found
+
+    def _worth_a_look(self, grown: _Growing, parents: list[int]) -> list[int]:
+        """Children that could be parted again at all."""
+        children = [child for node in parents for child in (2 * node + 1, 2 * node + 2)]
+        least = 2 * self._settings.min_child_weight * SCALE
+        found = []
+        for child in sorted(children):
+            members = np.flatnonzero((grown.at == child) & grown.rows.rows)
+            if len(members) >= 2 * self._settings.min_rows and grown.totals(members)[1] >= least:
+                found.append(child)
+        return found
+
+    def _tell_parted(
+        self,
+        members: Mapping[int, Ints],
+        lefts: Mapping[int, Flags],
+        opened: list[int],
+        channels: Mapping[str, Channel],
+    ) -> None:
+        nodes = sorted({(child - 1) // 2 for child in opened})
+        left = np.concatenate([np.zeros(0, np.bool_), *(lefts[node] for node in nodes)])
+        arrays = {"nodes": wire.int32(nodes), "open": wire.int32(opened), "left": wire.pack_flags(left)}
+        for channel in channels.values():
+            channel.send(Message(kind=wire.PARTED, arrays=arrays))

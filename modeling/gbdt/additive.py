@@ -1,0 +1,276 @@
+"""Additively homomorphic encryption of integer vectors: one interface, two schemes, both by sf-heu.
+
+    okamoto-uchiyama   n = p²q, plaintexts below p (a third of the bits); fast. Okamoto, Uchiyama, EUROCRYPT 1998.
+    paillier           plaintexts below n; HEU's variant with short randomness. Paillier, EUROCRYPT 1999; Damgård, Jurik, Nielsen 2010.
+
+Okamoto-Uchiyama gives its key away to whoever sees what a chosen ciphertext decrypts to: it is for protocols in which decryptions
+never leave the key's holder, who checks their range before acting on them.
+
+A vector of ciphertexts (`Ciphers`) is HEU's array of shape (n, 1). On the wire it is uint8[n, width], little-endian, each below the
+modulus: HEU's own reader takes numbers of any size and of any key, so what came is checked here first. HEU keeps ciphertexts in
+Montgomery form, which changes neither range nor whether a number is a unit.
+"""
+
+from __future__ import annotations
+
+import functools
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, Final, Literal
+
+import msgspec
+import numpy as np
+import numpy.typing as npt
+from heu import numpy as heu_arrays
+from heu import phe
+
+from modeling.errors import ParametersUnsafe, ProtocolViolation
+
+SchemeName = Literal["okamoto-uchiyama", "paillier"]
+Ciphers = Any
+"""A heu.numpy.CiphertextArray of shape (n, 1), n > 0, under one public key."""
+_Plaintexts = Any
+Bytes2 = npt.NDArray[np.uint8]
+
+MAX_BUCKETS: Final = 127
+"""HEU's bucket numbers are int8."""
+_TAG: Final = 8
+"""Bytes after each number in HEU's form that name the scheme."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Scheme:
+    schema: Any
+    power: int
+    """Ciphertexts are numbers modulo n to this power."""
+    key_fields: int
+    capacity: int
+    """The plaintext's share of the key's bits: one in so many."""
+
+
+_SCHEMES: Final[dict[str, _Scheme]] = {
+    "okamoto-uchiyama": _Scheme(schema=phe.SchemaType.OU, power=1, key_fields=4, capacity=3),
+    "paillier": _Scheme(schema=phe.SchemaType.ZPaillier, power=2, key_fields=2, capacity=1),
+}
+_STRING: Final = 0xDA
+_BRIEF: Final = 0xD9
+_SHORT: Final = 0xCD
+KEY_BITS: Final = (2048, 3072)
+
+
+def capacity_bits(scheme: SchemeName, bits: int) -> int:
+    """Plaintexts v with |v| < 2^capacity are never reduced. Raises ParametersUnsafe."""
+    if scheme not in _SCHEMES or bits not in KEY_BITS:
+        raise ParametersUnsafe(f"{scheme!r} with {bits} bits is not offered; okamoto-uchiyama or paillier, {KEY_BITS}")
+    return bits // _SCHEMES[scheme].capacity - 8
+
+
+class PublicKey:
+    """Encrypts, and computes with ciphertexts. HEU draws the randomness from the operating system's generator."""
+
+    def __init__(self, scheme: SchemeName, bits: int, data: bytes) -> None:
+        """`data`: HEU's form of a key, perhaps another party's. Raises ProtocolViolation unless it is such a key."""
+        self.scheme, self.bits, self.data = scheme, bits, data
+        self._modulus = _checked_modulus(scheme, bits, data)
+        self.width = -(-self._modulus.bit_length() // 8)
+        try:
+            key = phe.PublicKey.load_from(data)
+            kit = heu_arrays.setup(key)
+            self._kit, self._encryptor, self._evaluator = kit, kit.encryptor(), kit.evaluator()
+            self._plain_zeros = functools.lru_cache(lambda count: self._plain(np.zeros(count, np.int64)))
+            fits = key.serialize() == data and kit.get_schema() == _SCHEMES[scheme].schema
+            bound = int(str(key.plaintext_bound()))
+            self._tag = bytes(self.zeros(1).serialize()[-_TAG:])
+        except Exception as error:  # whatever a hostile key makes HEU raise
+            raise ProtocolViolation(f"a public key cannot be read: {str(error)[:80]}") from None
+        if not fits or bound.bit_length() <= capacity_bits(scheme, bits):
+            raise ProtocolViolation(f"a public key is not one of {scheme} with {bits} bits")
+
+    def encrypt(self, values: npt.NDArray[np.int64]) -> Ciphers:
+        """int64[n] → ciphertexts."""
+        return self._encryptor.encrypt(self._plain(values))
+
+    def zeros(self, count: int) -> Ciphers:
+        """So many fresh encryptions of zero."""
+        return self._encryptor.encrypt(self._plain_zeros(count))
+
+    def add_plain(self, ciphers: Ciphers, values: npt.NDArray[np.int64]) -> Ciphers:
+        """Ciphertexts of the sums. On fresh encryptions of zero this is encryption, with the costly half done before."""
+        return self._evaluator.add(ciphers, self._plain(values))
+
+    def add(self, one: Ciphers, other: Ciphers) -> Ciphers:
+        """Element by element."""
+        return self._evaluator.add(one, other)
+
+    def subtract(self, one: Ciphers, other: Ciphers) -> Ciphers:
+        """Element by element."""
+        return self._evaluator.add(one, self.negate(other))
+
+    def negate(self, ciphers: Ciphers) -> Ciphers:
+        """Inverses of all at the price of one and three products each (Montgomery's trick, by halves)."""
+        count = ciphers.rows
+        if count == 1:
+            return self._evaluator.sub(self.zeros(1), ciphers)
+        half = count // 2
+        left, right = take(ciphers, range(half)), take(ciphers, range(half, 2 * half))
+        both = self.negate(self.add(left, right))  # of the sums: adding one side back leaves the other's negation
+        parts = [self.add(both, right), self.add(both, left)]
+        if count % 2:
+            parts.append(self.negate(take(ciphers, [count - 1])))
+        return self.join(parts)
+
+    def bucket_sums(
+        self, ciphers: Ciphers, chosen: npt.NDArray[np.bool_], buckets: npt.NDArray[np.int8], count: int
+    ) -> Ciphers:
+        """Sums of the chosen rows by bucket, cumulated over buckets.
+
+        `chosen`: bool[n], at least one row; `buckets`: int8[n, f], each below `count`, which is at most MAX_BUCKETS.
+        Returns f · count ciphertexts, feature by feature: element [j, b] sums the rows whose bucket of feature j is at most b.
+        """
+        mask = np.ascontiguousarray(chosen[None, :], np.int8)
+        return self._evaluator.feature_wise_bucket_sum(ciphers, mask, np.ascontiguousarray(buckets), count, True)
+
+    def pack(self, columns: Sequence[Ciphers], slot_bits: int) -> Ciphers:
+        """Ciphertexts of Σ column_i · 2^(slot_bits · i), by Horner: fewer to send and to decrypt."""
+        *rest, packed = columns
+        shift = np.full((packed.rows, 1), 1 << slot_bits, object)
+        factor = self._kit.array(shift)
+        for column in reversed(rest):
+            packed = self._evaluator.add(self._evaluator.mul(packed, factor), column)
+        return packed
+
+    def refresh(self, ciphers: Ciphers) -> Ciphers:
+        """The same values with new randomness: the key's holder knows the old, and could tell by it which rows were summed."""
+        return self.add(ciphers, self.zeros(ciphers.rows))
+
+    def join(self, parts: Sequence[Ciphers]) -> Ciphers:
+        """One vector after another."""
+        return self._load(np.concatenate([self.to_wire(part) for part in parts]))
+
+    def to_wire(self, ciphers: Ciphers) -> Bytes2:
+        """uint8[n, width]."""
+        raw, end, rows = bytes(ciphers.serialize()), len(_head(ciphers.rows)), []
+        for _ in range(ciphers.rows):
+            start, end = _string(raw, end)
+            first, last = _string(raw, start + 1)  # after the mark of a list of one
+            rows.append(raw[first:last].ljust(self.width, b"\0")[: self.width])
+        return np.frombuffer(b"".join(rows), np.uint8).reshape(-1, self.width)
+
+    def from_wire(self, wire: Bytes2) -> Ciphers:
+        """What another party sent. Raises ProtocolViolation unless every number is below the modulus and a unit."""
+        if wire.ndim != 2 or wire.shape[1] != self.width or not len(wire):
+            raise ProtocolViolation(
+                f"ciphertexts of shape {wire.shape} came; under this key they are {self.width} bytes wide"
+            )
+        leading = np.ascontiguousarray(wire[:, -8:]).view("<u8")[:, 0]
+        limit = self._modulus >> (8 * (self.width - 8))
+        for row in np.flatnonzero(leading >= limit):
+            if int.from_bytes(wire[row].tobytes(), "little") >= self._modulus:
+                raise ProtocolViolation("a ciphertext is not below the modulus of the announced key")
+        ciphers = self._load(wire)
+        product = bytes(self._evaluator.sum(ciphers).serialize())  # of units only it is a unit
+        first, last = _string(product, 1)
+        if math.gcd(int.from_bytes(product[first:last], "little"), self._modulus) != 1:
+            raise ProtocolViolation("a ciphertext is not in the group of the announced key")
+        return ciphers
+
+    def _plain(self, values: npt.NDArray[np.int64]) -> _Plaintexts:
+        return self._kit.array(np.ascontiguousarray(values, np.int64).reshape(-1, 1))
+
+    def _load(self, wire: Bytes2) -> Ciphers:
+        """Write HEU's form: each number as a list of one string, and the tag, in a string. The added zero is the sign."""
+        size = self.width + 1
+        front = b"\xda" + (4 + size + _TAG).to_bytes(2, "big") + b"\x91\xda" + size.to_bytes(2, "big")
+        rows = np.empty((len(wire), len(front) + size + _TAG), np.uint8)
+        rows[:, : len(front)] = np.frombuffer(front, np.uint8)
+        rows[:, len(front) : len(front) + self.width] = wire
+        rows[:, len(front) + self.width] = 0
+        rows[:, -_TAG:] = np.frombuffer(self._tag, np.uint8)
+        return heu_arrays.CiphertextArray.load_from(_head(len(wire)) + rows.tobytes())
+
+
+class SecretKey:
+    """Decrypts; for one training or table. Its public half is `public`."""
+
+    def __init__(self, scheme: SchemeName, bits: int) -> None:
+        """A new pair. Raises ParametersUnsafe for parameters that are not offered, or if the pair fails its test."""
+        capacity = capacity_bits(scheme, bits)
+        kit = heu_arrays.setup(_SCHEMES[scheme].schema, bits)
+        self._decryptor = kit.decryptor()
+        try:
+            self.public = PublicKey(scheme, bits, bytes(kit.public_key().serialize()))
+            sound = self._tested(capacity)
+        except ProtocolViolation as error:
+            raise ParametersUnsafe(f"a new key of {scheme} fails its own checks: {error}") from None
+        if not sound:
+            raise ParametersUnsafe(f"a new key of {scheme} does not decrypt what it encrypts")
+
+    def decrypt(self, ciphers: Ciphers) -> list[int]:
+        """Signed integers."""
+        return [int(value) for value in self._decryptor.decrypt(ciphers).to_numpy().reshape(-1)]
+
+    def _tested(self, capacity: int) -> bool:
+        public, values = self.public, np.array([0, 1, -5, 1 << 60, -(1 << 60)])
+        received = public.from_wire(public.to_wire(public.encrypt(values)))
+        wide = public.pack([received] * (capacity // 64), 64)
+        factor = sum(1 << (64 * place) for place in range(capacity // 64))
+        none = public.refresh(public.subtract(received, received))
+        return self.decrypt(wide) == [int(v) * factor for v in values] and self.decrypt(none) == [0] * len(values)
+
+
+def take(ciphers: Ciphers, places: Sequence[int]) -> Ciphers:
+    """Those at these places, in this order; HEU wants Python's integers."""
+    return ciphers[list(places), :]
+
+
+@functools.lru_cache(maxsize=1024)
+def _head(rows: int) -> bytes:
+    """What HEU's form of an array (rows, 1) begins with: rows, columns, dimensions, and the list's length."""
+    count = bytes([0x90 | rows]) if rows < 16 else b"\xdc" + rows.to_bytes(2, "big")
+    if rows > 0xFFFF:
+        count = b"\xdd" + rows.to_bytes(4, "big")
+    return b"\x94" + msgspec.msgpack.encode(rows) + b"\x01\x02" + count
+
+
+def _string(raw: bytes, at: int) -> tuple[int, int]:
+    """Where the MessagePack string at this place begins and ends."""
+    if raw[at] == _STRING:
+        return at + 3, at + 3 + int.from_bytes(raw[at + 1 : at + 3], "big")
+    if raw[at] == _BRIEF:
+        return at + 2, at + 2 + raw[at + 1]
+    return at + 1, at + 1 + (raw[at] & 0x1F)
+
+
+def _checked_modulus(scheme: SchemeName, bits: int, data: bytes) -> int:
+    """The modulus of a key's ciphertexts, after every check that needs no HEU. Raises ProtocolViolation."""
+    numbers = _numbers(data)
+    told = _SCHEMES[scheme]
+    if len(numbers) != told.key_fields:
+        raise ProtocolViolation(f"a public key of {scheme} has {told.key_fields} numbers, {len(numbers)} came")
+    n, *rest = numbers
+    modulus: int = n**told.power
+    if n % 2 == 0 or not bits <= n.bit_length() <= bits + 16:
+        raise ProtocolViolation(f"a public key of {n.bit_length()} bits came where {bits} were announced")
+    if any(not 1 < number < modulus for number in rest) or any(math.gcd(number, n) != 1 for number in rest[:2]):
+        raise ProtocolViolation("a public key's generators are not in its group")
+    return modulus
+
+
+def _numbers(data: bytes) -> list[int]:
+    """A list as HEU writes it: numbers as strings of little-endian bytes, one of 16 bits plain. Raises ProtocolViolation."""
+    found: list[int] = []
+    at, end = 1, len(data) - _TAG
+    while at < end:
+        kind, two = data[at], int.from_bytes(data[at + 1 : at + 3], "big")
+        at += 3
+        if kind == _SHORT:
+            found.append(two)
+        elif kind == _STRING:
+            found.append(int.from_bytes(data[at : at + two], "little"))
+            at += two
+        else:
+            break
+    if at != end or data[0] != 0x90 | len(found):
+        raise ProtocolViolation("a public key cannot be read")
+    return found

@@ -1,0 +1,141 @@
+"""Additive encryption: arithmetic against plaintexts and python-paillier, and everything that another party might send instead."""
+
+from __future__ import annotations
+
+import functools
+from typing import Any
+
+import numpy as np
+import pytest
+from phe import paillier
+
+from modeling.errors import ModelingError, ParametersUnsafe, ProtocolViolation, RangeExceeded
+from modeling.gbdt import additive
+from modeling.gbdt.additive import PublicKey, SecretKey, take
+from modeling.gbdt.gradients import Seen, unpacked
+from modeling.gbdt.settings import Settings, layout_for
+
+SCHEMES = ["okamoto-uchiyama", "paillier"]
+
+
+@functools.cache
+def pair(scheme: additive.SchemeName, which: int = 0) -> SecretKey:
+    return SecretKey(scheme, 2048)
+
+
+@pytest.mark.parametrize("scheme", SCHEMES)
+def test_arithmetic_is_that_of_integers(scheme: Any) -> None:
+    key, rng = pair(scheme), np.random.default_rng(1)
+    values = rng.integers(-(1 << 58), 1 << 58, 700)
+    public = PublicKey(scheme, 2048, key.public.data)
+    ciphers = public.from_wire(key.public.to_wire(key.public.encrypt(values)))
+    assert key.decrypt(ciphers) == values.tolist()
+    assert key.decrypt(public.add_plain(public.zeros(700), values)) == values.tolist()
+    few = take(ciphers, range(9))
+    assert key.decrypt(public.subtract(few, take(ciphers, range(9, 18)))) == (values[:9] - values[9:18]).tolist()
+    assert key.decrypt(public.negate(few)) == (-values[:9]).tolist()
+    codes = rng.integers(0, 7, (700, 3)).astype(np.int8)
+    chosen = rng.random(700) < 0.4
+    sums = key.decrypt(public.bucket_sums(ciphers, chosen, codes, 8))
+    assert sums == [sum(int(v) for v in values[chosen & (codes[:, j] <= b)]) for j in range(3) for b in range(8)]
+
+
+@pytest.mark.parametrize("scheme", SCHEMES)
+def test_refreshed_ciphertexts_differ_and_say_the_same(scheme: Any) -> None:
+    key = pair(scheme)
+    ciphers = key.public.encrypt(np.array([3, -4]))
+    again = key.public.refresh(ciphers)
+    assert key.decrypt(again) == [3, -4]
+    assert (key.public.to_wire(again) != key.public.to_wire(ciphers)).any(axis=1).all()
+
+
+def test_python_paillier_sums_and_packs_alike() -> None:
+    key, (public, private) = pair("paillier"), paillier.generate_paillier_keypair(n_length=1024)
+    values = np.array([5, -(1 << 40), 7 << 30, -1])
+    theirs = [public.encrypt(int(value)) for value in values]
+    ours = key.public.encrypt(values)
+    codes = np.array([[0], [1], [0], [1]], np.int8)
+    left, both = key.decrypt(key.public.bucket_sums(ours, np.full(4, True), codes, 2))
+    assert left == private.decrypt(theirs[0] + theirs[2])
+    assert both == private.decrypt(theirs[0] + theirs[1] + theirs[2] + theirs[3])
+    packed = key.public.pack([take(ours, [place]) for place in range(4)], 50)
+    horner = theirs[3]
+    for cipher in reversed(theirs[:3]):
+        horner = horner * (1 << 50) + cipher
+    assert key.decrypt(packed) == [private.decrypt(horner)]
+
+
+def test_wire_form_of_short_numbers() -> None:
+    """HEU drops leading zeros, in one of some hundred ciphertexts."""
+    key = pair("okamoto-uchiyama").public
+    wire = np.zeros((3, key.width), np.uint8)
+    wire[0, 0], wire[1, :20], wire[2, :252] = 1, 7, 9
+    assert (key.to_wire(key.from_wire(wire)) == wire).all()
+
+
+@pytest.mark.parametrize("scheme", SCHEMES)
+def test_foreign_numbers_are_refused(scheme: Any) -> None:
+    public = pair(scheme).public
+    good = public.to_wire(public.zeros(2)).copy()
+    with pytest.raises(ProtocolViolation, match="wide"):
+        public.from_wire(good[:, :-1])
+    with pytest.raises(ProtocolViolation, match="wide"):
+        public.from_wire(good[:0])
+    with pytest.raises(ProtocolViolation, match="below the modulus"):
+        public.from_wire(np.full((2, public.width), 255, np.uint8))
+    modulus = np.frombuffer(public._modulus.to_bytes(public.width, "little"), np.uint8)
+    with pytest.raises(ProtocolViolation, match="below the modulus"):
+        public.from_wire(np.stack([good[0], modulus]))
+    good[1] = 0
+    with pytest.raises(ProtocolViolation, match="not in the group"):
+        public.from_wire(good)
+
+
+def test_foreign_keys_are_refused() -> None:
+    ours, other = pair("okamoto-uchiyama").public.data, pair("paillier").public.data
+    for scheme, bits, data in [
+        ("okamoto-uchiyama", 2048, other),
+        ("paillier", 2048, ours),
+        ("okamoto-uchiyama", 3072, ours),
+        ("okamoto-uchiyama", 2048, b""),
+        ("okamoto-uchiyama", 2048, b"\x94" + bytes(400)),
+        ("okamoto-uchiyama", 2048, ours[:-30]),
+        ("okamoto-uchiyama", 2048, ours + b"\0"),
+        ("okamoto-uchiyama", 2048, ours[:4] + b"\0" + ours[5:]),  # n is even
+        ("okamoto-uchiyama", 2048, ours[:-8] + other[-8:]),
+    ]:
+        with pytest.raises(ProtocolViolation):
+            PublicKey(scheme, bits, data)
+
+
+def test_weak_parameters_are_refused() -> None:
+    for scheme, bits in [("okamoto-uchiyama", 1024), ("paillier", 512), ("elgamal", 2048)]:
+        with pytest.raises(ParametersUnsafe):
+            SecretKey(scheme, bits)
+
+
+@pytest.mark.parametrize("rows", [1, 2, 1000, 1 << 20])
+def test_layout_holds_the_worst_case(rows: int) -> None:
+    """All rows at the bound, of both signs, in every slot."""
+    layout = layout_for(Settings(sample=0.3, top=0.1), rows)
+    amplified = (1 << 20) / 0.3
+    for sign in (1, -1):
+        g, h = np.round(sign * amplified), np.round(amplified / 4)
+        row = int(Seen(rows=np.full(1, True), g=np.array([g]), h=np.array([h])).packed(layout)[0])
+        packed = sum((row * rows) << (layout.slot_bits * place) for place in range(layout.slots))
+        found = unpacked([packed], layout.slots, layout, h * rows)
+        assert (found[0] == g * rows).all() and (found[1] == h * rows).all()
+
+
+def test_too_many_rows_are_told_before_anything_is_sent() -> None:
+    with pytest.raises(RangeExceeded):
+        layout_for(Settings(), 1 << 40)
+    with pytest.raises(RangeExceeded):
+        layout_for(Settings(sample=1e-9, top=0.5), 1 << 20)
+
+
+def test_plaintexts_out_of_range_end_the_training() -> None:
+    layout = layout_for(Settings(), 100)
+    for values in ([1 << 1000], [-(1 << 1000)], [5], [-1]):
+        with pytest.raises(ModelingError):
+            unpacked(values, 1, layout, 4.0)
