@@ -59,8 +59,15 @@ def _remarks(item: Any) -> Iterable[str]:  # noqa: ANN401 (JSON)
         yield f"{name}: still the load before ({item.get('note', '')})."
     if item.get("conflicts"):
         yield f"{name}: the sources contradict each other in {item['conflicts']} places; {item['conflicts_file']} lists them."
-    if item.get("absent_fields"):
-        yield f"{name}: no source fills {', '.join(item['absent_fields'])}."
+    if not item["switched"]:
+        return
+    absent = item.get("absent_fields", [])
+    filled = f"{item['fields'] - len(absent)} of the catalogue's {item['fields']} fields are filled"
+    filled = f"{name}: data of {moment(item['data_ms'])}; {filled}"
+    yield f"{filled}, all but {', '.join(absent)}." if absent else f"{filled}."
+    gaps = [f"{gap['field']} {gap['subjects']:,}" for gap in item.get("gaps", []) if gap["field"] not in absent]
+    if gaps:
+        yield f"{name}: of {item['subjects']:,} subjects lack a field: {', '.join(gaps)}."
 
 
 def _rules(by_rule: Mapping[str, int]) -> str:

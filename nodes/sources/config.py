@@ -6,6 +6,7 @@
     item_id = "hf_contribution"         # item of the catalogue
     path = "data/fund.csv"              # csv, parquet (may be a pattern), sqlite; relative to this file
     subject = "统一社会信用代码"          # column with the enterprise's code
+    as_of = 2026-05-31                  # last day that the data tells of, where the time of the file does not say it
     [source.fields]                     # field = column; left out: columns are named like the fields
     period = { column = "月份", format = "%Y%m" }
     amount = { column = "金额(万元)", unit = "万" }
@@ -20,9 +21,10 @@ The rules of this module:
 from __future__ import annotations
 
 import tomllib
+from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import date, datetime
 from decimal import Decimal, InvalidOperation
 from pathlib import Path
 from typing import Annotated, Final, Literal
@@ -37,6 +39,8 @@ from nodes.sources.units import conversion_factor
 SourceType = Literal["csv", "parquet", "sqlite", "postgresql", "mysql"]
 FILE_TYPES: Final = frozenset({"csv", "parquet", "sqlite"})
 SERVER_TYPES: Final = frozenset({"postgresql", "mysql"})
+MAX_SOURCES: Final = 62
+"""Of one item: a row's sources are the bits of one number."""
 _Text = Annotated[str, msgspec.Meta(min_length=1, max_length=4000)]
 _Name = Annotated[str, msgspec.Meta(pattern=r"^[a-z0-9][a-z0-9._-]{0,60}\Z")]
 
@@ -56,7 +60,10 @@ class ColumnMapping(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_
 
 
 class SourceConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
-    """One `[[source]]` as it stands in the file. `key`: fields that tell one record of a subject from another."""
+    """One `[[source]]` as it stands in the file. `key`: fields that tell one record of a subject from another.
+
+    `as_of`: the last day that the data tells of, where neither the time of a file nor that of the load says how old it is.
+    """
 
     name: _Name
     type: SourceType
@@ -77,6 +84,7 @@ class SourceConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_o
     origin: Literal["enterprise", "government", "third_party", "other"] = "government"
     source_org: Annotated[str, msgspec.Meta(max_length=200)] = ""
     collect_method: Literal["api", "file", "manual", "self_report", "public"] | None = None
+    as_of: date | None = None
 
 
 class _File(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
@@ -130,7 +138,7 @@ def parse_sources(text: str, directory: Path, catalogue: Catalogue) -> tuple[Sou
         if any(config.name == other.name for other in sources):
             raise SourcesInvalid(f"sources.toml names the source {config.name!r} twice. Rename one.")
         sources.append(_checked(config, directory, catalogue))
-    _check_keys(sources)
+    _check_items(sources)
     return tuple(sources)
 
 
@@ -252,7 +260,14 @@ def _check_format(field: Field, form: str) -> None:
         )
 
 
-def _check_keys(sources: list[Source]) -> None:
+def _check_items(sources: list[Source]) -> None:
+    """What the sources of one item must have in common."""
+    for item_id, count in Counter(source.item.id for source in sources).items():
+        if count > MAX_SOURCES:
+            raise SourcesInvalid(
+                f"sources.toml has {count} sources of item {item_id}, more than {MAX_SOURCES}. Combine some: a path may be a "
+                "pattern of many files."
+            )
     keys: dict[str, tuple[str, ...]] = {}
     for source in sources:
         if keys.setdefault(source.item.id, source.config.key) != source.config.key:

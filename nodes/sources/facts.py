@@ -17,6 +17,9 @@ import msgspec
 from nodes.sources.errors import SnapshotDamaged
 from trust.suite import Sm3, sm3
 
+SOURCES: Final = "_sources"
+QUALITY: Final = "_quality"
+"""Columns of the rows' file beside subject and fields: bit n says that source n has the row in these words; `ok` or `conflict`."""
 _BLOCK: Final = 1 << 20
 
 
@@ -28,10 +31,20 @@ class Part(msgspec.Struct, frozen=True, array_like=True):
     crc: int
 
 
+class SourceFacts(msgspec.Struct, frozen=True, kw_only=True):
+    """Where rows come from, in the dictionary's words. `updated_ms`: how old the source's data was when it was loaded."""
+
+    name: str
+    origin: str
+    source_org: str
+    collect_method: str
+    updated_ms: int
+
+
 class SnapshotFacts(msgspec.Struct, frozen=True, kw_only=True):
     """What the .json file says. `parts`: the batches of the rows' file, then its frame; `keys_sm3`: of the keys' file.
 
-    `loaded_ms`: when it was loaded; `data_ms`: how old the oldest of its sources was. Milliseconds since the epoch.
+    `sources`: those of the rows, in the order of the bits of `_sources`. `loaded_ms`: when it was loaded. Milliseconds since the epoch.
     """
 
     item_id: str
@@ -40,9 +53,24 @@ class SnapshotFacts(msgspec.Struct, frozen=True, kw_only=True):
     subjects: int
     rejected: int
     loaded_ms: int
-    data_ms: int
+    catalogue_version: str
+    sources: tuple[SourceFacts, ...]
     parts: tuple[Part, ...]
     keys_sm3: str
+
+    @property
+    def data_ms(self) -> int:
+        """How old the oldest of its sources was."""
+        return min((source.updated_ms for source in self.sources), default=self.loaded_ms)
+
+
+class Kept(msgspec.Struct, frozen=True, kw_only=True):
+    """What is known of one record beside its fields: its quality, and every source that has it in the same words."""
+
+    quality: str
+    sources: tuple[SourceFacts, ...]
+    collected_ms: int
+    catalogue_version: str
 
 
 class _Sealed(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):

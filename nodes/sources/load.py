@@ -5,9 +5,8 @@ Rules:
 2. Rows that break a rule are counted and left out; the good rows are kept (`check`). A source of which no row is good counts as one
    that cannot be read: most likely its mapping is wrong, and an empty snapshot would say that no enterprise has a record.
 3. A row that stands twice in a source is kept once (duplicate); where the sources state a key, a source has one record a subject and
-   key, the first (duplicate-key). A row that several sources have in the same words is kept once
-   (corroborated).
-4. Sources that tell different things are a conflict (`conflicts`): all rows are kept, and the conflict is recorded.
+   key, the first (duplicate-key). A row that several sources have in the same words is kept once (corroborated), with all of them.
+4. Sources that tell different things are a conflict (`merge`): all rows are kept, and the conflict is recorded.
 """
 
 from __future__ import annotations
@@ -26,10 +25,11 @@ from msgspec.structs import replace
 from consent.catalogue import Catalogue, Item
 from nodes.sources.check import ROW, check_batch
 from nodes.sources.config import Source, load_config
-from nodes.sources.conflicts import find_conflicts
 from nodes.sources.errors import SourceUnreadable, without_result
 from nodes.sources.expressions import cell, fast_value, identifier, literal, normalised, sql_type
-from nodes.sources.readers import text_batches, written_ms
+from nodes.sources.facts import SourceFacts
+from nodes.sources.merge import corroborated, find_gaps, item_columns, merge, record_conflicts
+from nodes.sources.readers import data_ms, text_batches
 from nodes.sources.report import ItemOutcome, LoadOutcome, LoadReport, Rejection, ReportBuilder, Rule
 from nodes.sources.snapshot import Snapshot, write_snapshot
 
@@ -55,9 +55,20 @@ def load_items(
             else:
                 key = of_item[0].config.key
                 told = [_without_duplicates(report, place, key, connection) for place, report in enumerate(told)]
-                snapshot, outcome = _keep(
-                    of_item, connection, snapshots, now_ms, sum(report.rejected for report in told)
+                kept = merge(of_item, connection)
+                if len(of_item) > 1:
+                    told = [replace(report, corroborated=corroborated(n, connection)) for n, report in enumerate(told)]
+                rows: Any = connection.sql(kept).to_arrow_reader(16_384)
+                snapshot = write_snapshot(
+                    of_item[0].item,
+                    rows,
+                    snapshots,
+                    loaded_ms=now_ms,
+                    rejected=sum(report.rejected for report in told),
+                    catalogue_version=catalogue.version,
+                    sources=tuple(map(_origin, told)),
                 )
+                outcome = _outcome(of_item, connection, scratch, snapshot)
                 made.append(snapshot)
                 outcomes.append(outcome)
         reports += told
@@ -97,9 +108,10 @@ def _read(source: Source, place: int, connection: duckdb.DuckDBPyConnection, scr
     builder, encoding, code, error = ReportBuilder(), "", "", ""
     accepted = 0
     malformed: list[Rejection] = []
+    updated_ms = now_ms
     reader = connection.cursor()
     try:
-        row = 0
+        row, updated_ms = 0, data_ms(source, now_ms)
         for told, texts in text_batches(source, reader, scratch, malformed):
             encoding = told
             checked = check_batch(source, _typed(source, connection, texts, row), builder)
@@ -117,6 +129,7 @@ def _read(source: Source, place: int, connection: duckdb.DuckDBPyConnection, scr
         source_org=source.config.source_org,
         collect_method=source.collect_method,
         collected_ms=now_ms,
+        updated_ms=updated_ms,
         rows=builder.rows,
         accepted=accepted,
         rejected=builder.rejected,
@@ -191,7 +204,7 @@ def _without_duplicates(
     report: LoadReport, place: int, key: tuple[str, ...], connection: duckdb.DuckDBPyConnection
 ) -> LoadReport:
     """Rule 3 within one source."""
-    groups = {Rule.DUPLICATE: _all_columns(connection)}
+    groups = {Rule.DUPLICATE: item_columns(connection)}
     if key:
         groups[Rule.DUPLICATE_KEY] = ", ".join(["uscc", *map(identifier, key)])
     taken = {rule.value: _keep_first(connection, place, by) for rule, by in groups.items()}
@@ -210,18 +223,29 @@ def _keep_first(connection: duckdb.DuckDBPyConnection, place: int, by: str) -> i
     return before - _one(connection, f"SELECT count(*) FROM good WHERE _source = {place}")
 
 
-def _keep(
-    sources: Sequence[Source], connection: duckdb.DuckDBPyConnection, snapshots: Path, now_ms: int, rejected: int
-) -> tuple[Snapshot, ItemOutcome]:
-    item = sources[0].item
-    columns = _all_columns(connection)
-    reader: Any = connection.sql(f"SELECT DISTINCT {columns} FROM good ORDER BY {columns}").to_arrow_reader(16_384)
-    data_ms = min(written_ms(source, now_ms) for source in sources)
-    snapshot = write_snapshot(item, reader, snapshots, loaded_ms=now_ms, rejected=rejected, data_ms=data_ms)
+def _origin(report: LoadReport) -> SourceFacts:
+    return SourceFacts(
+        name=report.source,
+        origin=report.origin,
+        source_org=report.source_org,
+        collect_method=report.collect_method,
+        updated_ms=report.updated_ms,
+    )
+
+
+def _outcome(
+    sources: Sequence[Source], connection: duckdb.DuckDBPyConnection, scratch: Path, snapshot: Snapshot
+) -> ItemOutcome:
+    fields = sources[0].item.fields
     filled = {column.field.name for source in sources for column in source.columns}
-    conflicts = find_conflicts(sources, connection, snapshot.conflicts_file)
-    outcome = ItemOutcome(
-        item_id=item.id,
+    listed = scratch / "conflicts"
+    conflicts = record_conflicts(sources, connection, listed)
+    if conflicts.count:
+        listed.replace(snapshot.conflicts_file)
+    else:
+        snapshot.conflicts_file.unlink(missing_ok=True)
+    return ItemOutcome(
+        item_id=snapshot.facts.item_id,
         switched=True,
         digest=snapshot.digest,
         rows=snapshot.records,
@@ -229,15 +253,11 @@ def _keep(
         conflicts=conflicts.count,
         conflicts_file=str(snapshot.conflicts_file) if conflicts.count else "",
         conflict_examples=conflicts.examples,
-        absent_fields=tuple(field.name for field in item.fields if field.name not in filled),
-        data_ms=data_ms,
+        fields=len(fields),
+        absent_fields=tuple(field.name for field in fields if field.name not in filled),
+        gaps=find_gaps(sources, connection),
+        data_ms=snapshot.facts.data_ms,
     )
-    return snapshot, outcome
-
-
-def _all_columns(connection: duckdb.DuckDBPyConnection) -> str:
-    names = [name for name, *_ in connection.execute("DESCRIBE good").fetchall() if name not in {"_source", ROW}]
-    return ", ".join(map(identifier, names))
 
 
 def _one(connection: duckdb.DuckDBPyConnection, query: str) -> int:

@@ -13,18 +13,21 @@ import codecs
 import csv
 import sqlite3
 from collections.abc import Iterable, Iterator
+from datetime import datetime, time
 from pathlib import Path
 from typing import Any, Final
 
 import duckdb
 import pyarrow as pa
 
+from consent.identifiers import CHINA_TIME
 from nodes.sources.config import FILE_TYPES, Source
 from nodes.sources.errors import SourceUnreadable
 from nodes.sources.expressions import identifier, literal
 from nodes.sources.report import Rejection, Rule, shape
 from nodes.sources.servers import CHUNK_ROWS, Rows, mysql_rows, postgresql_rows
 
+_DAY_MS: Final = 86_400_000
 _HEADER_LIMIT: Final = 1 << 20
 _MALFORMED_LIMIT: Final = 100_000
 _MALFORMED: Final = {
@@ -57,11 +60,26 @@ def text_batches(
         ) from error
 
 
-def written_ms(source: Source, now_ms: int) -> int:
-    """When the source was last written, as far as it can be known: the newest of its files, or now for a server."""
+def data_ms(source: Source, now_ms: int) -> int:
+    """How old a source's data is: the end of the day that it states, or when the newest of its files was written, or now for a server.
+
+    Raises SourceUnreadable if it states a day that has not begun.
+    """
+    if source.config.as_of is not None:
+        day = datetime.combine(source.config.as_of, time(), CHINA_TIME)
+        begun_ms = int(day.timestamp() * 1000)
+        if begun_ms > now_ms:
+            raise SourceUnreadable(
+                f"Source {source.name!r} states as_of = {source.config.as_of}, which is yet to come. Correct it in sources.toml, "
+                "or this machine's clock."
+            )
+        return min(now_ms, begun_ms + _DAY_MS)
     if source.config.type not in FILE_TYPES:
         return now_ms
-    times = [path.stat().st_mtime_ns // 1_000_000 for path in source.path.parent.glob(source.path.name)]
+    try:
+        times = [path.stat().st_mtime_ns // 1_000_000 for path in source.path.parent.glob(source.path.name)]
+    except OSError as error:
+        raise SourceUnreadable(f"Source {source.name!r}: {error}. Check its path and its rights.") from error
     return min(now_ms, max(times, default=now_ms))
 
 

@@ -50,7 +50,8 @@ class Rejection(msgspec.Struct, frozen=True, kw_only=True):
 class LoadReport(msgspec.Struct, frozen=True, kw_only=True):
     """One load of one source. `error` is empty, or why the source could not be read at all.
 
-    `corroborated`: rows that another source of the item has in the same words; they are kept once. Times in milliseconds.
+    `corroborated`: rows that another source of the item has in the same words; they are kept once. `updated_ms`: how old the source's
+    data is. Times in milliseconds since the epoch.
     """
 
     source: str
@@ -59,6 +60,7 @@ class LoadReport(msgspec.Struct, frozen=True, kw_only=True):
     source_org: str
     collect_method: str
     collected_ms: int
+    updated_ms: int
     rows: int
     accepted: int
     rejected: int
@@ -71,18 +73,26 @@ class LoadReport(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Conflict(msgspec.Struct, frozen=True, kw_only=True):
-    """Sources that tell different things of one subject (shown masked) and period or key."""
+    """Sources that tell different things of one subject (shown masked) and period, or key (its form)."""
 
     subject: str
     key: str
     sources: tuple[str, ...]
 
 
+class Gap(msgspec.Struct, frozen=True, kw_only=True):
+    """A field of the catalogue's item that this many subjects have in none of their records."""
+
+    field: str
+    subjects: int
+
+
 class ItemOutcome(msgspec.Struct, frozen=True, kw_only=True):
     """What became of an item. `switched`: queries see this load; if not, `note` says why they still see the one before.
 
     `conflicts_file`: where all conflicts between sources stand, with the subjects' codes; empty if there are none.
-    `absent_fields`: fields of the catalogue's item that no source fills. `data_ms`: how old the oldest source is.
+    `fields`: how many the catalogue's item has; `absent_fields`: those that no source fills; `gaps`: those that some subjects lack.
+    `data_ms`: how old the oldest source is.
     """
 
     item_id: str
@@ -93,7 +103,9 @@ class ItemOutcome(msgspec.Struct, frozen=True, kw_only=True):
     subjects: int = 0
     conflicts: int = 0
     conflicts_file: str = ""
+    fields: int = 0
     absent_fields: tuple[str, ...] = ()
+    gaps: tuple[Gap, ...] = ()
     data_ms: int = 0
     conflict_examples: tuple[Conflict, ...] = ()
 

@@ -2,11 +2,11 @@
 
 Files, named by the item and the digest of the rows:
 
-    <item>-<digest>.arrow   the rows, sorted by subject, in batches of a fixed number (Arrow IPC)
+    <item>-<digest>.arrow   the rows with their quality and sources, sorted by subject, in batches of a fixed number (Arrow IPC)
     <item>-<digest>.keys    the subjects' codes, 18 bytes a row, for a binary search
     <item>-<digest>.json    what it is, with a digest of every part of the other two (`facts`)
 
-and, where several sources contradict each other, <item>-<digest>.conflicts (`conflicts`).
+and, where several sources contradict each other, <item>-<digest>.conflicts (`merge`).
 
 A lookup is a binary search in the mapped keys and one slice of one or two batches: tens of microseconds, a few pages of memory. A scan
 reads batch after batch into memory of its own, so that a transfer of any size stays small. The keys and the rows' frame, which says how
@@ -30,7 +30,18 @@ import pyarrow as pa
 from consent.catalogue import Item
 from nodes.sources.codes import CODE_LENGTH, code_keys
 from nodes.sources.errors import SnapshotDamaged
-from nodes.sources.facts import Part, SnapshotFacts, damaged, digest_of, file_sm3, write_facts
+from nodes.sources.facts import (
+    QUALITY,
+    SOURCES,
+    Kept,
+    Part,
+    SnapshotFacts,
+    SourceFacts,
+    damaged,
+    digest_of,
+    file_sm3,
+    write_facts,
+)
 from trust.suite import Sm3
 
 BATCH_ROWS: Final = 16_384
@@ -57,6 +68,7 @@ class Snapshot:
             if file_sm3(self._keys_path) != facts.keys_sm3:
                 raise damaged(facts.item_id, "its keys")
             self._mapped = pa.ipc.open_file(pa.memory_map(str(self._path)))
+            self._fields = [name for name in self._mapped.schema.names if name not in {"uscc", SOURCES, QUALITY}]
             self._keys = np.memmap(self._keys_path, dtype=_KEY, mode="r") if facts.records else np.empty(0, dtype=_KEY)
         except (OSError, ValueError, pa.ArrowInvalid) as error:
             raise SnapshotDamaged(
@@ -85,6 +97,21 @@ class Snapshot:
 
     def lookup(self, uscc: str) -> list[dict[str, Any]]:
         """A subject's records in a fixed order."""
+        return self._rows_of(uscc, self._fields)
+
+    def kept(self, uscc: str) -> list[Kept]:
+        """Quality and origin of a subject's records, in the order of `lookup`."""
+        return [
+            Kept(
+                quality=row[QUALITY],
+                sources=tuple(source for place, source in enumerate(self.facts.sources) if row[SOURCES] >> place & 1),
+                collected_ms=self.facts.loaded_ms,
+                catalogue_version=self.facts.catalogue_version,
+            )
+            for row in self._rows_of(uscc, [SOURCES, QUALITY])
+        ]
+
+    def _rows_of(self, uscc: str, columns: Sequence[str]) -> list[dict[str, Any]]:
         key = np.bytes_(uscc.encode("ascii", errors="replace"))
         first = int(np.searchsorted(self._keys, key, side="left"))
         last = int(np.searchsorted(self._keys, key, side="right"))
@@ -93,10 +120,7 @@ class Snapshot:
             place, offset = divmod(first, BATCH_ROWS)
             count = min(last - first, BATCH_ROWS - offset)
             self._verify(place, f"batch {place} of its rows")
-            rows = self._mapped.get_batch(place).slice(offset, count).to_pylist()
-            for row in rows:
-                del row["uscc"]
-            found += rows
+            found += self._mapped.get_batch(place).slice(offset, count).select(columns).to_pylist()
             first += count
         return found
 
@@ -141,7 +165,14 @@ class Snapshot:
 
 
 def write_snapshot(
-    item: Item, batches: Iterable[Any], folder: Path, *, loaded_ms: int, rejected: int, data_ms: int | None = None
+    item: Item,
+    batches: Iterable[Any],
+    folder: Path,
+    *,
+    loaded_ms: int,
+    rejected: int,
+    catalogue_version: str = "",
+    sources: tuple[SourceFacts, ...] = (),
 ) -> Snapshot:
     """Write sorted rows (`uscc` first) as a snapshot and open it. Raises OSError; then nothing counts."""
     temporary = folder / f".{item.id}.arrow.tmp"
@@ -179,7 +210,8 @@ def write_snapshot(
         subjects=subjects,
         rejected=rejected,
         loaded_ms=loaded_ms,
-        data_ms=loaded_ms if data_ms is None else data_ms,
+        catalogue_version=catalogue_version,
+        sources=sources,
     )
     temporary.replace(_file(folder, item.id, facts.digest, "arrow"))
     keys_temporary.replace(_file(folder, item.id, facts.digest, "keys"))

@@ -18,7 +18,7 @@ import msgspec
 
 from consent.catalogue import Catalogue
 from nodes.sources.errors import ItemNotLoaded, SnapshotDamaged
-from nodes.sources.facts import SnapshotFacts, read_facts
+from nodes.sources.facts import Kept, SnapshotFacts, read_facts
 from nodes.sources.load import load_items
 from nodes.sources.report import LoadOutcome
 from nodes.sources.snapshot import Snapshot
@@ -106,6 +106,10 @@ class SnapshotSet:
     def lookup(self, item_id: str, uscc: str) -> Sequence[dict[str, Any]]:
         """A subject's records. Raises ItemNotLoaded: no data is another thing than no record."""
         return self._now(item_id).lookup(uscc)
+
+    def kept(self, item_id: str, uscc: str) -> Sequence[Kept]:
+        """Quality and origin of a subject's records, in the order of `lookup`. Raises ItemNotLoaded."""
+        return self._now(item_id).kept(uscc)
 
     def pin(self, item_id: str, holder: str) -> str:
         """Keep the present snapshot for a holder; its digest. Raises ItemNotLoaded."""

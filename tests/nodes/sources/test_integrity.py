@@ -75,7 +75,7 @@ def test_wherever_a_bit_is_flipped_nothing_is_given(loaded: Bureau, tmp_path: Pa
         shutil.rmtree(copied)
 
 
-@pytest.mark.parametrize("field", ["records", "loaded_ms", "data_ms", "rejected"])
+@pytest.mark.parametrize("field", ["records", "loaded_ms", "updated_ms", "rejected"])
 def test_facts_that_changed_count_as_not_loaded(loaded: Bureau, field: str) -> None:
     facts = only(loaded, "json")
     facts.write_text(facts.read_text().replace(f'"{field}":', f'"{field}":1'))
