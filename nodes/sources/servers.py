@@ -1,11 +1,13 @@
 """Sources that are database servers: rows in chunks, read in one read-only transaction, memory flat whatever the table's size.
 
-PostgreSQL by psycopg (the extra `postgresql`), MySQL and MariaDB by PyMySQL (the extra `mysql`). Neither an address nor a password is
-in any message: a report is read by more people than may open the database.
+PostgreSQL by psycopg (the extra `postgresql`), MySQL and MariaDB by PyMySQL (the extra `mysql`). A report is read by more people than
+may open the database, so a server's own words are told only where they can name nothing but tables and columns: elsewhere they repeat
+the user, the host, or the cell that the server stumbled over.
 """
 
 from __future__ import annotations
 
+import struct
 from collections.abc import Callable, Iterator
 from typing import Any, Final
 from urllib.parse import SplitResult, unquote, urlsplit
@@ -18,6 +20,18 @@ CHUNK_ROWS: Final = 65_536
 _CONNECT_S: Final = 15
 _READ_S: Final = 600
 _MYSQL_PORT: Final = 3306
+# By SQLSTATE class (PostgreSQL, appendix A).
+_POSTGRESQL_NAMES: Final = "42"
+_POSTGRESQL_SAYS: Final = {
+    "": "the server cannot be reached, or does not accept the user",
+    "08": "the connection broke",
+    "22": "the query computes with a value that does not suit it",
+    "25": "the query writes, and a source is only read",
+    "28": "user and password are not accepted",
+    "3D": "there is no such database",
+    "53": "the server is short of memory, disk or connections",
+    "57": "the server ended the query",
+}
 _MYSQL_SAYS: Final = {
     1044: "the user may not use this database",
     1045: "user and password are not accepted",
@@ -25,7 +39,9 @@ _MYSQL_SAYS: Final = {
     1054: "there is no such column",
     1142: "the user may not read this table",
     1146: "there is no such table",
+    1792: "the query writes, and a source is only read",
     2003: "the server cannot be reached",
+    2013: "the connection broke",
 }
 
 Rows = Iterator[list[tuple[Any, ...]]]
@@ -52,8 +68,16 @@ def postgresql_rows(source: Source, columns: list[str]) -> Rows:
                     yield rows
     except psycopg.Error as error:
         raise SourceUnreadable(
-            f"Source {source.name!r}: PostgreSQL says {error}. Check the address and the rights."
-        ) from error
+            f"Source {source.name!r}: PostgreSQL says: {_postgresql_says(error.sqlstate, error.diag.message_primary)}. "
+            "Check the address, the table and the rights."
+        ) from None
+
+
+def _postgresql_says(state: str | None, words: str | None) -> str:
+    kind = (state or "")[:2]
+    if kind == _POSTGRESQL_NAMES and words:
+        return words
+    return _POSTGRESQL_SAYS.get(kind, f"look up SQLSTATE {state} in PostgreSQL's list of errors")
 
 
 def mysql_rows(source: Source, columns: list[str]) -> Rows:
@@ -86,12 +110,22 @@ def mysql_rows(source: Source, columns: list[str]) -> Rows:
         finally:
             opened.close()
     except pymysql.MySQLError as error:
-        # The server's own words repeat user and host.
-        number = error.args[0] if error.args else 0
+        number = error.args[0] if error.args and isinstance(error.args[0], int) else 0
+        if not number:
+            raise _no_mysql(source) from None
         said = _MYSQL_SAYS.get(number, "look it up in MySQL's list of errors")
         raise SourceUnreadable(
             f"Source {source.name!r}: MySQL answers with error {number} ({said}). Check the address, the table and the rights."
         ) from None
+    except (struct.error, ValueError, IndexError, AssertionError):
+        # The driver takes apart whatever it is sent.
+        raise _no_mysql(source) from None
+
+
+def _no_mysql(source: Source) -> SourceUnreadable:
+    return SourceUnreadable(
+        f"Source {source.name!r}: what answers at its address does not speak MySQL's protocol. Correct host and port."
+    )
 
 
 def _address(source: Source) -> str:

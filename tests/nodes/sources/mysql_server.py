@@ -18,16 +18,18 @@ from cli.demo.network import free_ports
 USER, PASSWORD = "reader", "hunter2 %/@:"
 NO_SUCH_TABLE: Any = 1146
 NO_SUCH_COLUMN: Any = 1054
+QUERY_INTERRUPTED: Any = 1317
 
 
 @dataclass
 class Table:
-    """What the server has. `asked`: the statements that reached it; `cut_after`: rows before the server breaks off."""
+    """What the server has. `asked`: the statements that reached it; `cut_after`: rows before it breaks off, if it does."""
 
     name: str
     columns: tuple[str, ...]
     rows: list[tuple[Any, ...]]
     asked: list[str] = field(default_factory=list)
+    cut_after: int | None = None
     port: int = 0
 
 
@@ -57,7 +59,13 @@ class _Session(Session):
         if missing := [name for name in wanted if name not in self.table.columns]:
             raise MysqlError(f"Unknown column {missing}", code=NO_SUCH_COLUMN)
         places = [self.table.columns.index(name) for name in wanted]
-        return [tuple(row[place] for place in places) for row in self.table.rows], wanted
+        return self._rows(places), wanted
+
+    def _rows(self, places: list[int]) -> Iterator[tuple[Any, ...]]:
+        for number, row in enumerate(self.table.rows):
+            if number == self.table.cut_after:
+                raise MysqlError(f"Query execution was interrupted for {USER}", code=QUERY_INTERRUPTED)
+            yield tuple(row[place] for place in places)
 
 
 @contextmanager

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import socket
 import sys
+import threading
 from collections.abc import Callable, Iterator
 from decimal import Decimal
 from urllib.parse import quote
@@ -64,7 +66,7 @@ def test_dates_of_a_database_are_dates(bureau: Bureau, arrears: str) -> None:
 UNREADABLE = [
     pytest.param('table = "nowhere"', "nowhere", id="no-table"),
     pytest.param('query = "SELECT uscc, months, amount FROM arrears"', "since", id="no-column"),
-    pytest.param('query = "SELEKT"', "SELEKT", id="no-sql"),
+    pytest.param('query = "SELEKT"', "syntax error", id="no-sql"),
     pytest.param('table = "arrears; DROP TABLE arrears"', "DROP TABLE", id="injected-name"),
 ]
 
@@ -81,6 +83,35 @@ def test_what_postgresql_refuses_is_told_and_the_load_before_stays(
     assert bureau.subjects() == [CODES[4]]
     with psycopg.connect(arrears) as opened:
         assert opened.execute("SELECT count(*) FROM arrears").fetchone() == (3,)
+
+
+def test_postgresql_that_stumbles_over_a_cell_does_not_repeat_it(bureau: Bureau, arrears: str) -> None:
+    with psycopg.connect(arrears) as opened:
+        opened.execute("UPDATE arrears SET since = 'of somebody'")
+    query = "SELECT uscc, since::date AS since, months, amount FROM arrears"
+    report = bureau.load(declared(f'url = "{arrears}"', f'query = "{query}"'), {}).sources[0]
+    assert report.error_code == "SOURCE_UNREADABLE"
+    assert "a value that does not suit it" in report.error
+    assert "somebody" not in report.error
+
+
+def test_postgresql_is_only_read(bureau: Bureau, arrears: str) -> None:
+    with psycopg.connect(arrears) as opened:
+        opened.execute(
+            "CREATE OR REPLACE FUNCTION drain() RETURNS text LANGUAGE sql AS 'DELETE FROM arrears RETURNING uscc'"
+        )
+    query = "SELECT drain() AS uscc, 1 AS months, 1 AS amount, '2024-01' AS since"
+    report = bureau.load(declared(f'url = "{arrears}"', f'query = "{query}"'), {}).sources[0]
+    assert "a source is only read" in report.error
+    with psycopg.connect(arrears) as opened:
+        assert opened.execute("SELECT count(*) FROM arrears").fetchone() == (3,)
+
+
+def test_a_postgresql_that_cannot_be_reached_is_told_without_its_address(bureau: Bureau) -> None:
+    url = 'url = "postgresql://reader:hunter2@127.0.0.1:1/fund"'
+    report = bureau.load(declared(url), {}).sources[0]
+    assert "cannot be reached" in report.error
+    assert not any(secret in report.error for secret in ("hunter2", "reader", "127.0.0.1"))
 
 
 def test_one_unreadable_source_of_two_keeps_the_whole_item_as_it_was(bureau: Bureau, arrears: str) -> None:
@@ -134,6 +165,43 @@ def test_mysql_sends_more_rows_than_one_chunk(bureau: Bureau, mysql: Table) -> N
     mysql.rows = [(CODES[place % 2], place, "1", "2024-01", "") for place in range(70_000)]
     report = bureau.load(declared(mysql_url(mysql), in_wan('table = "arrears"'), "mysql"), {}).sources[0]
     assert (report.rows, report.error) == (70_000, "")
+
+
+def test_a_mysql_that_breaks_off_amid_its_rows_changes_nothing(bureau: Bureau, mysql: Table) -> None:
+    bureau.load_rows(HEADER + line(4))
+    mysql.rows = [(CODES[place % 2], place, "1", "2024-01", "") for place in range(70_000)]
+    mysql.cut_after = 69_000
+    outcome = bureau.load(declared(mysql_url(mysql), in_wan('table = "arrears"'), "mysql"), {})
+    assert outcome.sources[0].error_code == "SOURCE_UNREADABLE"
+    assert "1317" in outcome.sources[0].error
+    assert USER not in outcome.sources[0].error
+    assert bureau.subjects() == [CODES[4]]
+
+
+NO_MYSQL = [
+    b"HTTP/1.1 400 Bad Request\r\n\r\n",
+    b"\x01\x00\x00\x00\x09",
+    b"\x05\x00\x00\x00\x0a8.0\x00",
+    b"\x20\x00\x00\x00\x0a" + b"x" * 31,
+    b"\x01\x00\x00\x00\xff",
+]
+
+
+@pytest.mark.parametrize("greeting", NO_MYSQL)
+def test_what_speaks_another_protocol_is_told_and_not_taken_apart(bureau: Bureau, greeting: bytes) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as server:
+
+        def answer() -> None:
+            with server.accept()[0] as opened:
+                opened.sendall(greeting)
+
+        thread = threading.Thread(target=answer)
+        thread.start()
+        url = f'url = "mysql://u:hunter2@127.0.0.1:{server.getsockname()[1]}/f"'
+        report = bureau.load(declared(url, kind="mysql"), {}).sources[0]
+        thread.join()
+    assert report.error_code == "SOURCE_UNREADABLE"
+    assert "does not speak MySQL's protocol" in report.error
 
 
 @pytest.mark.parametrize(
