@@ -53,12 +53,7 @@ def load_items(
             if note:
                 outcomes.append(ItemOutcome(item_id=item_id, switched=False, note=note))
             else:
-                key = of_item[0].config.key
-                told = [_without_duplicates(report, place, key, connection) for place, report in enumerate(told)]
-                kept = merge(of_item, connection)
-                if len(of_item) > 1:
-                    told = [replace(report, corroborated=corroborated(n, connection)) for n, report in enumerate(told)]
-                rows: Any = connection.sql(kept).to_arrow_reader(16_384)
+                rows, told = _merged(of_item, told, connection)
                 snapshot = write_snapshot(
                     of_item[0].item,
                     rows,
@@ -68,9 +63,8 @@ def load_items(
                     catalogue_version=catalogue.version,
                     sources=tuple(map(_origin, told)),
                 )
-                outcome = _outcome(of_item, connection, scratch, snapshot)
                 made.append(snapshot)
-                outcomes.append(outcome)
+                outcomes.append(_outcome(of_item, connection, scratch, snapshot))
         reports += told
     whole = LoadOutcome(
         loaded_ms=now_ms, catalogue_version=catalogue.version, sources=tuple(reports), items=tuple(outcomes)
@@ -198,6 +192,19 @@ def _insert(connection: duckdb.DuckDBPyConnection, source: Source, place: int, c
     finally:
         connection.unregister("checked")
     return int(checked.num_rows)
+
+
+def _merged(
+    sources: Sequence[Source], reports: Sequence[LoadReport], connection: duckdb.DuckDBPyConnection
+) -> tuple[Any, list[LoadReport]]:
+    """Rules 3 and 4: what is kept, as Arrow batches, and the reports with what that took from each source."""
+    key = sources[0].config.key
+    told = [_without_duplicates(report, place, key, connection) for place, report in enumerate(reports)]
+    kept = merge(sources, connection)
+    if len(sources) > 1:
+        told = [replace(report, corroborated=corroborated(place, connection)) for place, report in enumerate(told)]
+    rows: Any = connection.sql(kept).to_arrow_reader(16_384)
+    return rows, told
 
 
 def _without_duplicates(

@@ -191,8 +191,8 @@ def _read(path: Path, kind: type[T]) -> T | None:
         return msgspec.json.decode(path.read_bytes(), type=kind)
     except FileNotFoundError:
         return None
-    except msgspec.MsgspecError as error:
-        raise SnapshotDamaged(f"{path} is damaged ({error}). Remove it and load the sources again.") from error
+    except (msgspec.MsgspecError, UnicodeDecodeError) as error:
+        raise SnapshotDamaged(f"{path} is damaged. Remove it and load the sources again.") from error
 
 
 def _write(path: Path, content: object) -> None:

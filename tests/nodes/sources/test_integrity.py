@@ -111,6 +111,16 @@ def test_a_snapshot_of_an_earlier_form_is_loaded_again(loaded: Bureau) -> None:
     assert loaded.subjects() == [CODES[0]]
 
 
+@pytest.mark.parametrize("name", ["current.json", "pins.json"])
+@pytest.mark.parametrize("content", [b"", b"[]", b'{"\xff": "x"}', b'{"hf_arrears": 1'])
+def test_a_damaged_list_of_snapshots_is_told_with_what_to_do(loaded: Bureau, name: str, content: bytes) -> None:
+    (loaded.snapshots / name).write_bytes(content)
+    with pytest.raises(SnapshotDamaged, match="Remove it and load the sources again"):
+        loaded.reopened()
+    (loaded.snapshots / name).unlink()
+    loaded.reopened()
+
+
 def test_intact_rows_are_given_after_a_restart(loaded: Bureau) -> None:
     loaded.reopened()
     assert loaded.subjects() == list(CODES[:4])
