@@ -153,7 +153,7 @@ class RawRequester:
             if state.writer is None:
                 state.open(self._directory, item.item_id, batch.schema)
             state.write(batch)
-        state.frames.append(sm3(bytes(payload)))
+        state.frames.append(sm3(payload))
         state.bytes += len(payload)
 
     async def _end_part(self, state: _State, end: RawPartEnd) -> None:
@@ -291,7 +291,9 @@ class _State:
         folder = directory / item_id
         folder.mkdir(parents=True, exist_ok=True)
         self._temporary = folder / f".part-{len(self.parts) + 1:05d}.tmp"
-        self.writer = pq.ParquetWriter(self._temporary, schema, compression="lz4")
+        # Numbers gain little from a dictionary, and trying one takes time.
+        texts = [field.name for field in schema if pa.types.is_string(field.type)]
+        self.writer = pq.ParquetWriter(self._temporary, schema, compression="lz4", use_dictionary=texts)
 
     def write(self, batch: pa.RecordBatch) -> None:
         """Add rows to the file."""
@@ -328,7 +330,7 @@ def _read_uses(directory: Path, parts: list[JournalLine]) -> list[SubjectUse]:
     for part in parts:
         if part.item_id != CONSENTS_TABLE or not part.file:
             continue
-        table = pq.read_table(directory / part.file)
+        table = pq.ParquetFile(directory / part.file).read()  # `read_table` would load pandas where it is installed
         columns = [table.column(name).to_pylist() for name in ("uscc", "consent_id", "record_count", "salt")]
         uses.extend(
             SubjectUse(uscc=code, consent_id=consent, record_count=count, salt=salt)

@@ -286,15 +286,15 @@ class Session:
             await self._handle(outgoing, message)
 
     async def _handle(self, outgoing: Outgoing, message: bytes) -> None:
-        kind, body = message[:1], message[1:]
+        kind = message[:1]
         if kind == _SEALED:
             if self._channel is not None and self._ready.is_set():
                 for frame in frames_of(message):
                     await self._deliver(self._channel, frame)
         elif kind == _HANDSHAKE:
-            self._shake(outgoing, body)
-        elif kind == _RESUMPTION and len(body) == _RESUMPTION_FORM.size:
-            self._resume(outgoing, *_RESUMPTION_FORM.unpack(body))
+            self._shake(outgoing, message[1:])
+        elif kind == _RESUMPTION and len(message) == 1 + _RESUMPTION_FORM.size:
+            self._resume(outgoing, *_RESUMPTION_FORM.unpack_from(message, 1))
         else:
             raise malformed_message()
 
