@@ -93,7 +93,9 @@ class PublicKey:
         """Sums plus, for each group, the sum of its places among `count` ciphertexts. Raises ProtocolViolation."""
         try:
             read = _read(data, count)
-            return self.kit.evaluator().add(sums, self.kit.evaluator().batch_select_sum(read, groups))
+            # heu's threads count references without Python's lock: a list or a number that two groups share would be freed in use.
+            own = [np.array(group, np.int64).tolist() for group in groups]
+            return self.kit.evaluator().add(sums, self.kit.evaluator().batch_select_sum(read, own))
         except _READING as error:
             raise ProtocolViolation(f"ciphertexts cannot be added ({type(error).__name__})") from None
 

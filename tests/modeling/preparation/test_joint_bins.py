@@ -261,6 +261,16 @@ def test_a_passive_party_that_breaks_the_protocol_is_told_of(key: LabelKey, chan
         run_in_threads({"a": active(key), "p": altered(passive(), "a", "bins.sums", change)}, deadline_s=20)
 
 
+def test_groups_may_be_one_and_the_same_list(key: LabelKey) -> None:
+    """heu's threads would free it while they read it, which ended in a crash after some hundred sums."""
+    public = PublicKey.read(key.public)
+    everyone = list(range(400))
+    data = key.encrypt(np.ones(400, np.int64))
+    for _ in range(60):
+        sums = public.add_sums(public.zeros(400), data, 400, [everyone] * 400)
+    assert key.counts(public.text(sums), 400, 400) == [400] * 400
+
+
 def test_a_plaintext_above_the_secret_prime_is_not_told(key: LabelKey) -> None:
     """Chosen ciphertext: 2^62 · 16^80 is above p (341 bits), and how much it is reduced by would be a multiple of p."""
     public = PublicKey.read(key.public)
