@@ -19,6 +19,7 @@ MODULES: dict[str, tuple[str, ...]] = {
     "bench.raw": ("raw.throughput", "raw.memory"),
     "bench.revocation": ("revocation.p99",),
     "bench.logistic": ("lr.train",),
+    "bench.gbdt": ("gbdt.train_ou2048", "gbdt.train_ou3072", "gbdt.train_paillier3072"),
 }
 
 
