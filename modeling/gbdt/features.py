@@ -9,13 +9,17 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Final
 
 import msgspec
 import numpy as np
 import numpy.typing as npt
 
 from modeling.errors import DataUnusable
+from modeling.gbdt.additive import MAX_BUCKETS, MAX_COLUMNS
+
+_GROUP_ROWS: Final = 8192
+"""Looked at to group columns; passives sum about so many rows at a time."""
 
 Floats = npt.NDArray[np.float64]
 Ints = npt.NDArray[np.int64]
@@ -45,6 +49,9 @@ class Binned:
     feature: Ints
     upto: Ints
     missing_left: Flags
+
+    groups: tuple[tuple[int, ...], ...]
+    """Columns that are summed together, because few combinations of their codes occur."""
 
     @property
     def width(self) -> int:
@@ -87,7 +94,12 @@ def binned(features: Floats, bins: int) -> Binned:
     candidates = [each for place in range(len(edges)) for each in _candidates(place, edges[place], codes[:, place])]
     table: npt.NDArray[Any] = np.array(candidates, np.int64).reshape(-1, 3)
     return Binned(
-        codes=codes, edges=edges, feature=table[:, 0], upto=table[:, 1], missing_left=table[:, 2].astype(np.bool_)
+        codes=codes,
+        edges=edges,
+        feature=table[:, 0],
+        upto=table[:, 1],
+        missing_left=table[:, 2].astype(np.bool_),
+        groups=_groups(codes),
     )
 
 
@@ -103,6 +115,24 @@ def _edges(known: Floats, bins: int) -> Floats:
     if len(values) > bins:
         values = np.unique(np.quantile(known, np.linspace(0, 1, bins + 1)[:-1]))
     return values[1:]  # below the smallest value there is nothing
+
+
+def _groups(codes: npt.NDArray[np.int8]) -> tuple[tuple[int, ...], ...]:
+    """Greedily: a column joins the last group if a sum over the combinations costs well less than one over the rows."""
+    sample = codes[:_GROUP_ROWS].astype(np.int64)
+    groups: list[list[int]] = []
+    cells, count = np.zeros(len(sample), np.int64), 0
+    for column in np.argsort(sample.max(axis=0), kind="stable").tolist():
+        combined, place = np.unique(cells * (MAX_BUCKETS + 1) + sample[:, column], return_inverse=True)
+        more = len(combined) * (len(groups[-1]) + 1) - count * len(groups[-1]) if groups else len(sample)
+        if 3 * more < len(sample) and len(groups[-1]) < MAX_COLUMNS:
+            groups[-1].append(column)
+            cells, count = place, len(combined)
+        else:
+            groups.append([column])
+            values, cells = np.unique(sample[:, column], return_inverse=True)
+            count = len(values)
+    return tuple(map(tuple, groups))
 
 
 def _candidates(feature: int, edges: Floats, codes: npt.NDArray[np.int8]) -> Sequence[tuple[int, int, bool]]:

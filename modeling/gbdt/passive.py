@@ -219,12 +219,13 @@ class _Growing:
     def left_sums(self, node: int) -> Ciphers:
         """Of all candidates, in P's own order."""
         table, cumulated = self._binned, self._sums_of(node)
-        left = take(cumulated, (table.feature * table.width + table.upto).tolist())
-        without = np.unique(table.feature[~table.missing_left])
+        column = np.argsort(np.concatenate(table.groups))[table.feature]  # where the sums of a candidate's feature are
+        left = take(cumulated, (column * table.width + table.upto).tolist())
+        without = np.unique(column[~table.missing_left])
         if not len(without):
             return left
         missing = self._key.negate(take(cumulated, (without * table.width).tolist()))
-        places = np.where(table.missing_left, len(without), np.searchsorted(without, table.feature))
+        places = np.where(table.missing_left, len(without), np.searchsorted(without, column))
         return self._key.add(left, take(self._key.join([missing, self._key.zeros(1)]), places.tolist()))
 
     def _sums_of(self, node: int) -> Ciphers:
@@ -252,4 +253,7 @@ class _Growing:
         width = self._binned.width
         begin = place * wire.PIECE
         codes = self._codes[begin : begin + len(chosen)]
-        return self._key.bucket_sums(self._pieces[place], chosen, codes, width)
+        piece = self._pieces[place]
+        return self._key.join(
+            [self._key.bucket_sums(piece, chosen, codes[:, group], width) for group in self._binned.groups]
+        )

@@ -35,7 +35,7 @@ SIDES: Final = "gbdt-sides"
 PARTED: Final = "gbdt-parted"
 SCORE: Final = "gbdt-score"
 
-PIECE: Final = 4096
+PIECE: Final = 8192
 """Rows in a message of ciphertexts, so that summing begins while encryption still goes on."""
 MAX_CANDIDATES: Final = 1 << 20
 
