@@ -56,6 +56,9 @@ _CODES_OF: Final[dict[int, tuple[str, ...]]] = {
         "ITEM_UNKNOWN",
         "KEY_MALFORMED",
         "VALUE_INVALID",
+        "JOB_INVALID",
+        "DATA_UNUSABLE",
+        "RANGE_EXCEEDED",
     ),
     REFUSED: (
         "USE_REFUSED",
@@ -66,6 +69,9 @@ _CODES_OF: Final[dict[int, tuple[str, ...]]] = {
         "TICKET_INVALID",
         "NODE_REVOKED",
         "MEMBER_SUSPENDED",
+        "JOB_STOPPED",
+        "COHORT_TOO_SMALL",
+        "BUDGET_EXCEEDED",
     ),
     UNREACHABLE: ("UNAVAILABLE", "PEER_OFFLINE", "PEER_FAILED", "RATE_LIMITED", "DISK_FULL"),
     STATE: (
@@ -82,7 +88,7 @@ _CODES_OF: Final[dict[int, tuple[str, ...]]] = {
         "OUTSIDE_LOG",
         "ITEM_NOT_LOADED",
     ),
-    UNVERIFIED: ("SIGNATURE_INVALID", "LOG_INCONSISTENT", "AUDIT_FAILED", "CHECKPOINT_STALE"),
+    UNVERIFIED: ("SIGNATURE_INVALID", "LOG_INCONSISTENT", "AUDIT_FAILED", "CHECKPOINT_STALE", "PROTOCOL_VIOLATION"),
     CONFIGURATION: (
         "CONFIGURATION",
         "CLOCK_SKEW",
@@ -104,6 +110,7 @@ _CODES_OF: Final[dict[int, tuple[str, ...]]] = {
         "STORE_FAILED",
         "STORE_IN_USE",
         "SCHEMA_TOO_NEW",
+        "PARAMETERS_UNSAFE",
     ),
 }
 EXIT_CODES: Final[dict[str, int]] = {code: number for number, codes in _CODES_OF.items() for code in codes}

@@ -26,6 +26,7 @@ PARTS: Final[dict[str, tuple[str, ...]]] = {
     "consent": ("consent_commands",),
     "query": ("use_commands",),
     "fetch": ("use_commands",),
+    "model": ("model_commands",),
     "audit": ("audit_commands",),
     "demo": ("demo_commands",),
     "bench": ("bench_commands",),

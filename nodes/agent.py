@@ -32,6 +32,8 @@ from nodes.exchanges.raw_provider import RawProvider
 from nodes.exchanges.requester import RequesterExchanges
 from nodes.exchanges.session import SessionClosed
 from nodes.hub_services import HubUsage, HubUsageLog
+from nodes.joint.jobs import JointJobs
+from nodes.joint.provider import JointNode, JointProvider
 from nodes.monitor import Monitor
 from nodes.outbox import Outbox
 from nodes.policy import REPEAT_MS, PolicyEnforcementPoint
@@ -58,6 +60,7 @@ class Agent:
     approvals: Approvals
     provider: ProviderExchanges
     requester: RequesterExchanges
+    jobs: JointJobs
     outbox: Outbox
     monitor: Monitor
     renewal: Renewal
@@ -70,6 +73,7 @@ class _Exchanges:
     def __init__(self) -> None:
         self.provider: ProviderExchanges | None = None
         self.requester: RequesterExchanges | None = None
+        self.jobs: JointJobs | None = None
         self._tasks: set[asyncio.Task[None]] = set()
 
     def invited(self, request: bytes, ticket: bytes) -> None:
@@ -77,7 +81,7 @@ class _Exchanges:
             self.provider.invited(request, ticket)
 
     def exchange_updated(self, exchange_id: str, state: str, reason: str) -> None:
-        if self.provider is None or self.requester is None:
+        if self.provider is None or self.requester is None or self.jobs is None:
             return
         if state in {"failed", "cancelled", "finished"}:
             code, _, message = reason.partition(": ")
@@ -88,12 +92,13 @@ class _Exchanges:
                     message or "The exchange was ended by the other side.", code=code or "EXCHANGE_ENDED"
                 )
             )
-            for ended in (self.provider.ended(exchange_id, failure), self.requester.ended(exchange_id, failure)):
-                task = asyncio.get_running_loop().create_task(ended)
+            for side in (self.provider, self.requester, self.jobs):
+                task = asyncio.get_running_loop().create_task(side.ended(exchange_id, failure))
                 self._tasks.add(task)
                 task.add_done_callback(self._tasks.discard)
         else:
             self.requester.updated(exchange_id, state)
+            self.jobs.updated(exchange_id, state)
 
 
 async def build(
@@ -141,7 +146,8 @@ async def build(
     approvals = Approvals(store, settings.approval, clock)
     provider = ProviderExchanges(context, approvals, _servers(context, snapshots))
     requester = RequesterExchanges(context)
-    handler.provider, handler.requester = provider, requester
+    jobs = JointJobs(context, requester)
+    handler.provider, handler.requester, handler.jobs = provider, requester, jobs
     return Agent(
         context=context,
         keeper=keeper,
@@ -149,6 +155,7 @@ async def build(
         approvals=approvals,
         provider=provider,
         requester=requester,
+        jobs=jobs,
         outbox=outbox,
         monitor=Monitor(
             store=store,
@@ -218,10 +225,28 @@ def _servers(context: ExchangeContext, snapshots: SnapshotSet) -> dict[ExchangeM
         clock=context.clock,
     )
 
+    joint = JointProvider(
+        JointNode(
+            home=settings.home,
+            store=context.store,
+            replica=context.replica,
+            tables=snapshots,
+            catalogue=context.catalogue,
+            rules=context.rules,
+            member_id=settings.member_id,
+            node_id=settings.node_id,
+            max_staleness_ms=settings.max_staleness_ms,
+            minimum_rows=settings.joint_minimum_rows,
+            clock=context.clock,
+            new_id=new_id,
+            written=context.outbox.wake,
+        )
+    )
+
     async def query(session: object, terms: object) -> int:
         return await serve_queries(session, terms, policy)  # type: ignore[arg-type]
 
-    return {ExchangeMode.QUERY: query, ExchangeMode.RAW: raw.serve}
+    return {ExchangeMode.QUERY: query, ExchangeMode.RAW: raw.serve, ExchangeMode.JOINT: joint.serve}
 
 
 async def serve(settings: Settings, secret: bytes, *, ready: Callable[[], None] = lambda: None) -> None:
@@ -243,6 +268,7 @@ async def serve(settings: Settings, secret: bytes, *, ready: Callable[[], None] 
         done, _ = await asyncio.wait([waiting, *background], return_when=asyncio.FIRST_COMPLETED)
         await api.stop()
         await agent.requester.close()
+        await agent.jobs.close()
         await agent.provider.close()
         for task in (waiting, *background):
             task.cancel()
@@ -267,6 +293,7 @@ async def _housekeep(agent: Agent) -> None:
     context = agent.context
     await context.connection.wait_connected()
     await agent.requester.resume_all()
+    await agent.jobs.resume_all()
     loop = asyncio.get_running_loop()
     purged_at = reloaded_at = loop.time()
     while True:

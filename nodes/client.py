@@ -61,6 +61,13 @@ class AgentClient:
         except grpc.RpcError as error:
             raise _agent_error(error) from error
 
+    def train(self, request: agent_pb2.JobRequest) -> Iterator[agent_pb2.JobProgress]:
+        """Begin or go on with a job; yields progress, last with the report. Raises NodeError."""
+        try:
+            yield from self.stub.TrainJob(request)
+        except grpc.RpcError as error:
+            raise _agent_error(error) from error
+
 
 def _agent_error(error: grpc.RpcError) -> NodeError:
     failure = from_rpc(error)

@@ -32,7 +32,16 @@ from nodes.agent import Agent
 from nodes.connection import CALL_TIMEOUT_S
 from nodes.errors import ERROR_METADATA_KEY, NodeError, UseRefused
 from nodes.hub_channel import rpc
-from nodes.local_messages import items_of, product_of, progress_of, purpose_of, wanted_of
+from nodes.local_messages import (
+    first_of,
+    items_of,
+    job_of,
+    job_progress_of,
+    product_of,
+    progress_of,
+    purpose_of,
+    wanted_of,
+)
 from nodes.products import load_products
 from trust.document import sign_document
 from trust.errors import TrustError
@@ -51,6 +60,7 @@ STATUS_OF: Final = {
     "PEER_OFFLINE": grpc.StatusCode.UNAVAILABLE,
     "UNAVAILABLE": grpc.StatusCode.UNAVAILABLE,
     "DISK_FULL": grpc.StatusCode.RESOURCE_EXHAUSTED,
+    "JOB_INVALID": grpc.StatusCode.INVALID_ARGUMENT,
 }
 
 
@@ -131,10 +141,7 @@ class LocalApi(agent_pb2_grpc.AgentServicer):
         while not job.task.done():
             job.changed.clear()
             yield progress_of(job.exchange_id, job.progress.phase, job)
-            waiting = asyncio.ensure_future(job.changed.wait())
-            await asyncio.wait({waiting, job.task}, timeout=1.0, return_when=asyncio.FIRST_COMPLETED)
-            waiting.cancel()
-            await asyncio.sleep(0.1)
+            await first_of(job.changed, job.task)
         manifest = await job.task
         message = progress_of(job.exchange_id, "finished", job)
         message.manifest = str(job.directory / "manifest.json")
@@ -232,6 +239,53 @@ class LocalApi(agent_pb2_grpc.AgentServicer):
 
         return await _answer(context, work)
 
+    async def PlanJob(self, request: agent_pb2.JobRequest, context: Context) -> agent_pb2.PlanJobReply:
+        async def work() -> agent_pb2.PlanJobReply:
+            plan = await asyncio.to_thread(self._agent.jobs.plan, request.job_yaml, Path(request.base))
+            return agent_pb2.PlanJobReply(plan_json=msgspec.json.encode(plan))
+
+        return await _answer(context, work)
+
+    async def TrainJob(self, request: agent_pb2.JobRequest, context: Context) -> AsyncIterator[agent_pb2.JobProgress]:
+        try:
+            async for message in self._train(request):
+                yield message
+        except (NodeError, TrustError, ConsentError) as error:
+            await _abort(context, error)
+
+    async def _train(self, request: agent_pb2.JobRequest) -> AsyncIterator[agent_pb2.JobProgress]:
+        job = await self._agent.jobs.train(request.job_yaml, Path(request.base), request.user, Path(request.directory))
+        if job.task is None:
+            raise NodeError("The job did not start; try again.", code="UNAVAILABLE")
+        while not job.task.done():
+            job.changed.clear()
+            yield job_progress_of(job)
+            await first_of(job.changed, job.task)
+        report = await job.task
+        message = job_progress_of(job)
+        message.phase, message.directory, message.report_json = "finished", str(job.directory), report
+        yield message
+
+    async def ListJobs(self, request: agent_pb2.ListJobsRequest, context: Context) -> agent_pb2.ListJobsReply:
+        async def work() -> agent_pb2.ListJobsReply:
+            return agent_pb2.ListJobsReply(jobs=[job_of(each) for each in await self._agent.jobs.records()])
+
+        return await _answer(context, work)
+
+    async def StopJob(self, request: agent_pb2.StopJobRequest, context: Context) -> agent_pb2.StopJobReply:
+        async def work() -> agent_pb2.StopJobReply:
+            agent, reason = self._agent, request.reason or "no reason given"
+            stopped = await agent.jobs.stop(request.job_id, reason)
+            for exchange_id in await agent.jobs.taken_part(request.job_id):
+                stopped |= await agent.provider.stop(exchange_id, reason)
+            if not stopped:
+                raise NodeError(
+                    f"No job {request.job_id} is under way here; see `xinqiao model list`.", code="NOT_FOUND"
+                )
+            return agent_pb2.StopJobReply()
+
+        return await _answer(context, work)
+
     async def ClearAlarm(self, request: agent_pb2.ClearAlarmRequest, context: Context) -> agent_pb2.ClearAlarmReply:
         async def work() -> agent_pb2.ClearAlarmReply:
             await self._agent.context.connection.clear_alarm(request.reason or "no reason given")
@@ -267,7 +321,7 @@ class LocalApi(agent_pb2_grpc.AgentServicer):
                 )
                 for item in agent.snapshots.status(context.clock())
             ],
-            open_exchanges=agent.provider.open_count + agent.requester.open_count,
+            open_exchanges=agent.provider.open_count + agent.requester.open_count + agent.jobs.open_count,
             last_error=next((error for error in errors if error), ""),
         )
 

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import asyncio
+from typing import Any
+
 import msgspec
 from xinqiao.v1 import agent_pb2
 
@@ -10,6 +13,7 @@ from consent.directory import ProductPublished
 from consent.documents import Purpose
 from nodes.errors import NodeError
 from nodes.exchanges.requester import TransferJob, Wanted
+from nodes.joint.jobs import Job, JobRecord
 
 
 def wanted_of(request: agent_pb2.OpenQueryRequest | agent_pb2.FetchRequest) -> Wanted:
@@ -68,3 +72,31 @@ def progress_of(exchange_id: str, phase: str, job: TransferJob) -> agent_pb2.Fet
         subjects=progress.subjects,
         refused_json=msgspec.json.encode(progress.refused),
     )
+
+
+def job_progress_of(job: Job) -> agent_pb2.JobProgress:
+    """Show how far a job is."""
+    return agent_pb2.JobProgress(job_id=job.job_id, phase=job.phase, done=job.done, total=job.total)
+
+
+def job_of(record: JobRecord) -> agent_pb2.JobReply:
+    """Show a job in a list."""
+    return agent_pb2.JobReply(
+        job_id=record.job_id,
+        name=record.name,
+        role=record.role,
+        state=record.state,
+        members=record.members,
+        created_ms=record.created_ms,
+        failure=record.failure,
+        commitment=record.commitment,
+        directory=record.directory,
+    )
+
+
+async def first_of(changed: asyncio.Event, task: asyncio.Task[Any]) -> None:
+    """Until there is news, the work is done, or a second has passed; not more often than ten times a second."""
+    waiting = asyncio.ensure_future(changed.wait())
+    await asyncio.wait({waiting, task}, timeout=1.0, return_when=asyncio.FIRST_COMPLETED)
+    waiting.cancel()
+    await asyncio.sleep(0.1)

@@ -8,7 +8,7 @@ The rules of this module:
 
 Which table belongs to whom: logs, consents and alarms to `nodes.replica_store`; outbox tables to
 `nodes.outbox`; uses, queries and approvals to `nodes.policy` and `nodes.approvals`; transfers to
-`nodes.exchanges`.
+`nodes.exchanges`; jobs of joint modelling to `nodes.joint`.
 """
 
 from __future__ import annotations
@@ -110,5 +110,21 @@ _PARTS: Final = (
     "CREATE UNIQUE INDEX transfers_in_directory ON transfers_in (directory) WHERE state <> 'deleted'",
 )
 
-MIGRATIONS: Final[tuple[tuple[str, ...], ...]] = (_LOGS + _CONSENTS + _USES + _TRANSFERS + _OUTBOX, _PARTS)
+_JOINT: Final = (
+    # Jobs of this node. `exchanges`: JSON by provider, the exchange and its signed request.
+    """CREATE TABLE joint_jobs (
+        job_id TEXT PRIMARY KEY, name TEXT NOT NULL, directory TEXT NOT NULL, state TEXT NOT NULL, job BLOB NOT NULL,
+        base TEXT NOT NULL, user TEXT NOT NULL, exchanges BLOB NOT NULL, created_ms INTEGER NOT NULL,
+        ended_ms INTEGER, failure TEXT, commitment TEXT) WITHOUT ROWID""",
+    "CREATE UNIQUE INDEX joint_jobs_directory ON joint_jobs (directory) WHERE state = 'running'",
+    # Jobs of other members that this node takes part in: what was decided, never changed.
+    """CREATE TABLE joint_out (
+        exchange_id TEXT PRIMARY KEY, job_id TEXT NOT NULL, requester TEXT NOT NULL, name TEXT NOT NULL,
+        state TEXT NOT NULL, plan BLOB NOT NULL, subjects INTEGER NOT NULL, created_ms INTEGER NOT NULL,
+        ended_ms INTEGER, failure TEXT, commitment TEXT) WITHOUT ROWID""",
+    # Which receipts of an exchange of a job were written: begun (0), model made (1).
+    "CREATE TABLE joint_receipts (place TEXT PRIMARY KEY, receipt_id TEXT NOT NULL) WITHOUT ROWID",
+)
+
+MIGRATIONS: Final[tuple[tuple[str, ...], ...]] = (_LOGS + _CONSENTS + _USES + _TRANSFERS + _OUTBOX, _PARTS, _JOINT)
 """SQL statements by migration; the database's version is the number of migrations that were applied."""

@@ -47,6 +47,7 @@ class _File(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=Tru
     source_reload_s: Annotated[int, msgspec.Meta(ge=0, le=86400 * 31)] = 0
     monitor_interval_s: Annotated[int, msgspec.Meta(ge=1, le=86400)] = 10
     monitor_proofs_per_round: Annotated[int, msgspec.Meta(ge=1, le=100_000)] = 1000
+    joint_minimum_rows: Annotated[int, msgspec.Meta(ge=20, le=1_000_000)] = 100
     exchange_idle_s: Annotated[int, msgspec.Meta(ge=1, le=86400)] = 600
     window_bytes: Annotated[int, msgspec.Meta(ge=1 << 20, le=1 << 30)] = 32 << 20
     log_level: Annotated[str, msgspec.Meta(pattern="^(DEBUG|INFO|WARNING|ERROR)$")] = "INFO"
@@ -58,7 +59,8 @@ class Settings(_File, frozen=True, forbid_unknown_fields=True, kw_only=True):
 
     `max_staleness_s`: how old the newest verified checkpoint may be for a consented use (protocols.md 2).
     `source_reload_s`: 0 reads the sources at start and on demand only. `metrics_address`: host:port, empty
-    for none. `window_bytes`: how much of a transfer may be on its way unacknowledged.
+    for none. `joint_minimum_rows`: the fewest rows of another member's job for this node to take part.
+    `window_bytes`: how much of a transfer may be on its way unacknowledged.
     """
 
     home: Path

@@ -20,7 +20,7 @@ Secure against parties that follow the protocol; what a P claims falsely ends th
 from __future__ import annotations
 
 import secrets
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Final
 
@@ -53,6 +53,13 @@ class ActiveCheckpoint(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown
 
 
 Keep = Callable[[ActiveCheckpoint], None]
+Withdrawn = Callable[[], Sequence[int]]
+"""Rows of the common order whose subjects have withdrawn by now."""
+
+
+def nobody() -> Sequence[int]:
+    """No subject withdraws."""
+    return ()
 
 
 def train(
@@ -64,11 +71,13 @@ def train(
     key: SecretKey | None = None,
     resume: ActiveCheckpoint | None = None,
     keep: Keep = lambda _checkpoint: None,
+    withdrawn: Withdrawn = nobody,
 ) -> ActivePart:
     """Lead a training with all passives in `channels`.
 
     `features`: float64[n, p], NaN where missing. `key`: made beforehand, and used for this training only. `keep` is given a checkpoint
-    after each tree; with one as `resume` (and the passives' own) the training goes on to the same model. Raises ModelingError.
+    after each tree; with one as `resume` (and the passives' own) the training goes on to the same model. `withdrawn` is asked
+    before each tree: neither these rows nor those that a passive names are seen from then on. Raises ModelingError.
     """
     if not 1 <= len(channels) <= MAX_PASSIVES:
         raise DataUnusable(f"a training has 1 to {MAX_PASSIVES} passive parties, not {len(channels)}")
@@ -80,7 +89,7 @@ def train(
     if settings.patience:
         target.loss(np.zeros(len(features)))
     pair = SecretKey(settings.scheme, settings.key_bits) if key is None else key
-    return _Active(features, target, channels, pair, checkpoint).train(keep)
+    return _Active(features, target, channels, pair, checkpoint, withdrawn).train(keep)
 
 
 def _begun(target: Target, width: int, passives: tuple[str, ...], settings: Settings) -> ActiveCheckpoint:
@@ -143,6 +152,7 @@ class _Active:
         channels: Mapping[str, Channel],
         key: SecretKey,
         checkpoint: ActiveCheckpoint,
+        withdrawn: Withdrawn,
     ) -> None:
         self._settings = checkpoint.part.settings
         if (key.public.scheme, key.public.bits) != (self._settings.scheme, self._settings.key_bits):
@@ -153,6 +163,7 @@ class _Active:
         self._stock = Stock(key.public, len(features))
         self._checkpoint = checkpoint
         self._candidates: dict[str, int] = {}
+        self._withdrawn, self._gone = withdrawn, np.zeros(len(features), np.bool_)
 
     def train(self, keep: Keep) -> ActivePart:
         """All trees."""
@@ -179,6 +190,7 @@ class _Active:
                 raise ProtocolViolation(
                     f"{name} has {ready.number('rows')} rows and {self._candidates[name]} candidates"
                 )
+            self._gone[wire.receive_left(channel, rows)] = True
 
     def _best(self) -> int:
         return int(np.argmin(self._checkpoint.losses)) + 1
@@ -190,7 +202,10 @@ class _Active:
     def _with_tree(self, number: int) -> ActiveCheckpoint:
         before = self._checkpoint
         margin = np.frombuffer(before.margin, "<f8").astype(np.float64)
-        rows = seen(self._settings, before.seed, number, *self._target.gradients(margin))
+        self._gone[list(self._withdrawn())] = True
+        if self._gone.any():
+            self._target = self._target.without(self._gone)
+        rows = seen(self._settings, before.seed, number, *self._target.gradients(margin), self._gone)
         grown = _Growing(rows, np.zeros(len(margin), np.int64), dict(before.splits))
         self._grow(grown, number)
         for node, leaf in grown.nodes.items():
@@ -225,6 +240,8 @@ class _Active:
             self._tell_parted(members, lefts, open_nodes, channels)
             if not open_nodes:
                 break
+        for channel in channels.values():
+            self._gone[wire.receive_left(channel, len(grown.at))] = True
         for node in np.unique(grown.at).tolist():
             totals = grown.totals(np.flatnonzero(grown.at == node))
             grown.nodes[node] = Leaf(weight=leaf_weight(*totals, self._settings))

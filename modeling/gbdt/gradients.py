@@ -47,6 +47,10 @@ class Target:
     def _clean(self) -> Floats:
         return np.where(self.weights > 0, self.label, 0.0)
 
+    def without(self, gone: Flags) -> Target:
+        """The same with rows that are gone (bool[n]) at weight zero. Raises DataUnusable if too few are left."""
+        return Target(label=self.label, weights=np.where(gone, 0.0, self.weights), validation=self.validation)
+
     def loss(self, margin: Floats) -> float:
         """Weighted mean log loss over the validation rows. Raises DataUnusable where these have no weight."""
         weights = np.where(self.validation, self.weights, 0.0)
@@ -75,8 +79,11 @@ class Seen:
         return (g << layout.hessian_bits) + h
 
 
-def seen(settings: Settings, seed: int, tree: int, g: Floats, h: Floats) -> Seen:
-    """Draw the rows of a tree. The draw is told to everyone and protects nothing, so numpy's generator may make it."""
+def seen(settings: Settings, seed: int, tree: int, g: Floats, h: Floats, gone: Flags) -> Seen:
+    """Draw the rows of a tree, without those that are gone (bool[n]).
+
+    The draw is told to everyone and protects nothing, so numpy's generator may make it.
+    """
     rows = np.full(len(g), True)
     factor = np.ones(len(g))
     if settings.sample < 1:
@@ -85,6 +92,7 @@ def seen(settings: Settings, seed: int, tree: int, g: Floats, h: Floats) -> Seen
             factor[:] = settings.amplification
             strongest = np.argsort(-np.abs(g), kind="stable")[: round(settings.top * len(g))]
             rows[strongest], factor[strongest] = True, 1.0
+    rows &= ~gone
     scale = np.where(rows, factor, 0.0) * (1 << FRACTION_BITS)
     return Seen(rows=rows, g=np.round(g * scale), h=np.round(h * scale))
 

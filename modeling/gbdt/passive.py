@@ -14,7 +14,7 @@ from __future__ import annotations
 
 import hashlib
 import secrets
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 import msgspec
 import numpy as np
@@ -38,6 +38,13 @@ class PassiveCheckpoint(msgspec.Struct, frozen=True, kw_only=True, forbid_unknow
 
 
 Keep = Callable[[PassiveCheckpoint], None]
+Withdrawn = Callable[[], Sequence[int]]
+"""Rows of the common order whose subjects have withdrawn by now."""
+
+
+def nobody() -> Sequence[int]:
+    """No subject withdraws."""
+    return ()
 
 
 def train(
@@ -46,8 +53,12 @@ def train(
     *,
     resume: PassiveCheckpoint | None = None,
     keep: Keep = lambda _checkpoint: None,
+    withdrawn: Withdrawn = nobody,
 ) -> PassivePart:
-    """Take part in a training that A leads. `keep` is given a checkpoint after each tree. Raises ModelingError."""
+    """Take part in a training that A leads. `keep` is given a checkpoint after each tree; `withdrawn` is asked before each.
+
+    From then on these rows have no record here, and a tree of A's that sees one ends the training. Raises ModelingError.
+    """
     start, key = wire.receive_start(channel)
     if start.rows != len(features):
         raise ProtocolViolation(f"{channel.peer} trains on {start.rows} rows, this party has {len(features)}")
@@ -55,8 +66,9 @@ def train(
     layout_for(settings, start.rows)  # its errors come before any work
     public = PublicKey(settings.scheme, settings.key_bits, key)
     checkpoint = _resumed(start, features.shape[1], resume)
-    party = _Passive(features, channel, start, public, checkpoint)
+    party = _Passive(features, channel, start, public, checkpoint, withdrawn)
     channel.send(Message(kind=wire.READY, fields={"rows": len(features), "candidates": party.candidates}))
+    party.tell_left()
     return party.train(keep)
 
 
@@ -78,7 +90,13 @@ def _cut(part: PassivePart, trees: int) -> PassivePart:
 
 class _Passive:
     def __init__(
-        self, features: Floats, channel: Channel, start: wire.Start, key: PublicKey, checkpoint: PassiveCheckpoint
+        self,
+        features: Floats,
+        channel: Channel,
+        start: wire.Start,
+        key: PublicKey,
+        checkpoint: PassiveCheckpoint,
+        withdrawn: Withdrawn,
     ) -> None:
         self._binned = binned(features, start.settings.bins)
         self.candidates = len(self._binned.feature)
@@ -87,6 +105,12 @@ class _Passive:
         self._channel, self._settings, self._key = channel, start.settings, key
         self._layout = layout_for(start.settings, start.rows)
         self._rows, self._checkpoint = start.rows, checkpoint
+        self._withdrawn, self._gone = withdrawn, np.zeros(start.rows, np.bool_)
+
+    def tell_left(self) -> None:
+        """Look who has withdrawn, and tell A."""
+        self._gone[list(self._withdrawn())] = True
+        wire.send_left(self._channel, np.flatnonzero(self._gone).tolist())
 
     def train(self, keep: Keep) -> PassivePart:
         """All trees, as A announces them."""
@@ -101,9 +125,13 @@ class _Passive:
                 return _cut(self._checkpoint.part, kept)
             if not last < tree < limit:
                 raise ProtocolViolation(f"{self._channel.peer} grows tree {tree} after tree {last} of {limit}")
-            self._grow(tree, wire.flags(told, "seen", self._rows))
+            seen = wire.flags(told, "seen", self._rows)
+            if (seen & self._gone).any():
+                raise ProtocolViolation(f"{self._channel.peer} goes on with a row whose consent has ended")
+            self._grow(tree, seen)
             self._checkpoint = msgspec.structs.replace(self._checkpoint, done=tree + 1)
             keep(self._checkpoint)
+            self.tell_left()
 
     def _grow(self, tree: int, seen: Flags) -> None:
         grown = _Growing(self._binned, self._key, seen)
@@ -152,7 +180,10 @@ class _Passive:
         new, sides = [], [np.zeros(0, np.bool_)]
         for node, shown in zip(nodes, chosen, strict=True):
             rows = grown.rows(node)
-            split, left = self._binned.split(int(self._permutation(tree, node)[shown]), rows)
+            here = ~self._gone[rows]
+            split, parted = self._binned.split(int(self._permutation(tree, node)[shown]), rows[here])
+            left = np.full(len(rows), split.missing_left)  # rows without a record: not even a side is told of them
+            left[here] = parted
             new.append(NumberedSplit(tree=tree, rows=len(rows), split=split))
             sides.append(left)
         part = self._checkpoint.part

@@ -2,6 +2,7 @@
 
 START      A → P   settings, rows, the run, trees already there, the public key
 READY      P → A   rows, how many candidates P has
+LEFT       P → A   after READY and after each tree: the rows that have withdrawn at P by now
 NEXT       A → P   a tree's number and which rows it sees, or that training ends and how many trees are kept
 ROWS       A → P   ciphertexts of these rows' gradients, in pieces
 SUMS       P → A   for one node: packed, refreshed ciphertexts of the left sums of all candidates, in an order of this node only
@@ -27,6 +28,7 @@ from modeling.messages import Array, Message
 
 START: Final = "gbdt-start"
 READY: Final = "gbdt-ready"
+LEFT: Final = "gbdt-left"
 NEXT: Final = "gbdt-next"
 ROWS: Final = "gbdt-rows"
 SUMS: Final = "gbdt-sums"
@@ -92,3 +94,13 @@ def numbers(message: Message, name: str, limit: int) -> Ints:
 def int32(values: Sequence[int]) -> Array:
     """Integers as they travel."""
     return np.array(values, np.int32).reshape(-1)
+
+
+def send_left(channel: Channel, rows: Sequence[int]) -> None:
+    """Rows that have withdrawn by now."""
+    channel.send(Message(kind=LEFT, arrays={"rows": int32(sorted(rows))}))
+
+
+def receive_left(channel: Channel, rows: int) -> Ints:
+    """Raises ProtocolViolation."""
+    return numbers(channel.receive(LEFT), "rows", rows)

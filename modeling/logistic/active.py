@@ -8,7 +8,7 @@ Outputs: each party its own coefficients, nothing else. A step, after protocols.
     P_1 → A        the residual plus a uniform mask; the mask is P_1's share of it, negated
     A, P_1 → all   the residual's shares, each encrypted under its holder's key
     P_j ⇄ holder   masked sums of column times share; the holder decrypts what is uniform, and returns sums
-    all → A → all  whether anybody still moves
+    all → A → all  whether anybody still moves; rows whose subjects have withdrawn: from then on nobody has a record of them
 
 Leak: shares are uniform, ciphertexts are fresh, what decrypts is masked. Each party sees its own gradient in each step; the number of
 these equations is bounded (`settings.check_budget`). A sees how many features each passive has, and when it has settled.
@@ -16,7 +16,8 @@ these equations is bounded (`settings.check_budget`). A sees how many features e
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+import secrets
+from collections.abc import Mapping
 from typing import Final
 
 import numpy as np
@@ -25,14 +26,13 @@ from modeling import bfv
 from modeling.channel import Channel
 from modeling.errors import DataUnusable, ProtocolViolation
 from modeling.logistic import sigmoid, wire
-from modeling.logistic.own import Columns, Floats, Ints, LogisticPart, OwnPart
+from modeling.logistic.own import Checkpoint, Columns, Floats, Ints, Keep, LogisticPart, OwnPart, Withdrawn, nobody
 from modeling.logistic.settings import Settings, check_budget, ring_for
 from modeling.messages import Message
 
 MAX_PASSIVES: Final = 4
 
-Progress = Callable[[int, int], None]
-"""Told (step, of how many) after each."""
+ActiveCheckpoint = Checkpoint
 
 
 def train(
@@ -41,16 +41,19 @@ def train(
     channels: Mapping[str, Channel],
     settings: Settings,
     *,
-    progress: Progress = lambda _done, _of: None,
+    resume: Checkpoint | None = None,
+    keep: Keep = lambda _checkpoint: None,
+    withdrawn: Withdrawn = nobody,
 ) -> LogisticPart:
     """Train with all passives in `channels`; the first is the other computing party.
 
-    `label`: float64[n] of 0 and 1; what stands in rows of weight zero does not matter. Raises ModelingError.
+    `label`: float64[n] of 0 and 1; what stands in rows of weight zero does not matter. `keep` is given a checkpoint after each step;
+    with one as `resume` (and the passives' own) the training goes on. `withdrawn` is asked before each step. Raises ModelingError.
     """
     if not 1 <= len(channels) <= MAX_PASSIVES:
         raise DataUnusable(f"a training has 1 to {MAX_PASSIVES} passive parties, not {len(channels)}")
     _check_label(label, columns.weights)
-    return _Active(columns, label, channels, settings).train(progress)
+    return _Active(columns, label, channels, settings, resume, withdrawn).train(keep)
 
 
 def _check_label(label: Floats, weights: Floats) -> None:
@@ -60,7 +63,15 @@ def _check_label(label: Floats, weights: Floats) -> None:
 
 
 class _Active:
-    def __init__(self, columns: Columns, label: Floats, channels: Mapping[str, Channel], settings: Settings) -> None:
+    def __init__(
+        self,
+        columns: Columns,
+        label: Floats,
+        channels: Mapping[str, Channel],
+        settings: Settings,
+        resume: Checkpoint | None,
+        withdrawn: Withdrawn,
+    ) -> None:
         rows = len(label)
         self._settings, self._ring = settings, ring_for(settings, rows)
         check_budget(settings, rows, columns.features.shape[1] + int(columns.intercept))
@@ -71,30 +82,47 @@ class _Active:
         self._key = bfv.SecretKey()
         centre = columns.weights * (0.5 - np.where(columns.weights > 0, label, 0.0))
         self._offset = self._sines(centre)
-        self._weights = columns.weights
+        self._weights = columns.weights.copy()
+        self._withdrawn = withdrawn
+        self._run = secrets.token_hex(16) if resume is None else resume.run
+        if resume is not None:
+            self._part.restore(resume, self._run, resume.done)
 
-    def train(self, progress: Progress) -> LogisticPart:
+    def train(self, keep: Keep) -> LogisticPart:
         """All steps."""
         self._start()
-        done, settled = 0, False
-        while done < self._settings.steps and not settled:
+        settled = False
+        while self._go_on(more=self._part.done < self._settings.steps and not settled):
+            before = self._part.state()
             settled = self._step()
-            done += 1
-            progress(done, self._settings.steps)
-            more = done < self._settings.steps and not settled
-            for channel in self._channels.values():
-                channel.send(Message(kind=wire.GO_ON, fields={"more": more}))
+            keep(
+                Checkpoint(
+                    run=self._run,
+                    width=self._part.width,
+                    settings=self._settings,
+                    now=self._part.state(),
+                    before=before,
+                )
+            )
         return LogisticPart(
             coefficients=self._part.coefficients,
-            steps=done,
+            steps=self._part.done,
             settled=settled,
             clipped_rows=self._part.clipped_rows,
         )
 
     def _start(self) -> None:
         rows = self._part.rows
+        start = wire.Start(
+            run=self._run,
+            done=self._part.done,
+            settings=self._settings,
+            rows=rows,
+            features=self._part.width,
+            computing=self._computing_name,
+        )
         for channel in self._channels.values():
-            channel.send(wire.start_message(self._settings, rows, self._part.width, self._computing_name))
+            channel.send(wire.start_message(start))
             wire.send_blobs(channel, wire.KEY, [self._key.public])
         self._widths: dict[str, int] = {}
         for name, channel in self._channels.items():
@@ -102,9 +130,22 @@ class _Active:
             if ready.number("rows") != rows or not 1 <= ready.number("features") <= rows:
                 raise ProtocolViolation(f"{name} has {ready.number('rows')} rows where the cohort has {rows}")
             self._widths[name] = ready.number("features")
+            self._drop(wire.withdrawn(ready, rows))
         self._computing_key = wire.receive_key(self._computing)
         # It does not change from step to step.
         wire.send_blobs(self._computing, wire.WAVE, [self._key.encrypt(block) for block in bfv.blocks_of(self._offset)])
+
+    def _go_on(self, *, more: bool) -> bool:
+        """Tell everybody who has left, and whether another step comes."""
+        self._drop(np.array(self._withdrawn(), np.int64))
+        left = wire.rows_array(np.flatnonzero(self._part.gone).tolist())
+        for channel in self._channels.values():
+            channel.send(Message(kind=wire.GO_ON, fields={"more": more}, arrays=left))
+        return more
+
+    def _drop(self, rows: Ints) -> None:
+        if self._part.drop(rows):
+            self._weights[rows] = 0.0
 
     def _step(self) -> bool:
         residuals = self._residual_share(self._predictor_share())
@@ -119,7 +160,11 @@ class _Active:
             wire.answer_sums(channel, self._key, self._widths[name])
         foreign = wire.receive_sums(self._computing, masks)
         mine = self._part.step([(one + other) % bfv.PLAIN_MODULUS for one, other in zip(sums, foreign, strict=True)])
-        told = [wire.flag(each.receive(wire.SETTLED).fields, "settled") for each in self._channels.values()]
+        told = []
+        for channel in self._channels.values():
+            message = channel.receive(wire.SETTLED)
+            told.append(wire.flag(message.fields, "settled"))
+            self._drop(wire.withdrawn(message, self._part.rows))
         return mine and all(told)
 
     def _predictor_share(self) -> Ints:

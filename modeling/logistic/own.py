@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import secrets
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Final
 
+import msgspec
 import numpy as np
 import numpy.typing as npt
 
@@ -54,6 +55,39 @@ class LogisticPart:
     clipped_rows: int
 
 
+class State(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Where a party stands after `done` steps; coefficients and velocity as float64, little-endian."""
+
+    done: int
+    coefficients: bytes
+    velocity: bytes
+
+
+class Checkpoint(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """A party's last two states: a party may be one step ahead of the one that begins again."""
+
+    run: str
+    width: int
+    settings: Settings
+    now: State
+    before: State | None
+
+    @property
+    def done(self) -> int:
+        """Steps."""
+        return self.now.done
+
+
+Keep = Callable[[Checkpoint], None]
+Withdrawn = Callable[[], Sequence[int]]
+"""Rows of the common order whose subjects have withdrawn by now."""
+
+
+def nobody() -> Sequence[int]:
+    """No subject withdraws."""
+    return ()
+
+
 @dataclass
 class OwnPart:
     """A party's coefficients and what it needs to improve them."""
@@ -65,6 +99,7 @@ class OwnPart:
     coefficients: Floats = field(init=False)
     _velocity: Floats = field(init=False)
     clipped_rows: int = 0
+    done: int = 0
 
     def __post_init__(self) -> None:
         settings, given = self.settings, self.columns
@@ -81,6 +116,46 @@ class OwnPart:
         self._preconditioner = np.linalg.inv(curvature + max(settings.l2, 1e-6) * np.eye(width))
         self.coefficients = np.zeros(width)
         self._velocity = np.zeros(width)
+        self._gone = np.zeros(rows, np.bool_)
+
+    def state(self) -> State:
+        """Where the party stands."""
+        return State(
+            done=self.done,
+            coefficients=self.coefficients.astype("<f8").tobytes(),
+            velocity=self._velocity.astype("<f8").tobytes(),
+        )
+
+    def restore(self, checkpoint: Checkpoint, run: str, done: int) -> None:
+        """Go on after step `done` of this run. Raises DataUnusable for a checkpoint that does not have it."""
+        states = [each for each in (checkpoint.now, checkpoint.before) if each is not None and each.done == done]
+        same = (checkpoint.run, checkpoint.width, checkpoint.settings) == (run, self.width, self.settings)
+        if not states or not same:
+            raise DataUnusable("the checkpoint is of another training, of other columns, or of another step")
+        self.done = done
+        self.coefficients = np.frombuffer(states[0].coefficients, "<f8").astype(np.float64)
+        self._velocity = np.frombuffer(states[0].velocity, "<f8").astype(np.float64)
+        if not len(self.coefficients) == len(self._velocity) == self.width:
+            raise DataUnusable("the checkpoint is of other columns")
+
+    def drop(self, rows: Ints) -> bool:
+        """From now on these rows have no record here: features of zero. Whether there were new ones."""
+        new = np.unique(rows[~self._gone[rows]])
+        if not len(new):
+            return False
+        self._gone[new] = True
+        self._x[new] = 0.0
+        self._integers[new] = 0
+        for block in np.unique(new // bfv.SLOTS).tolist():
+            span = slice(block * bfv.SLOTS, (block + 1) * bfv.SLOTS)
+            for column, encoded in zip(self._integers.T, self._encoded, strict=True):
+                encoded[block] = bfv.encode(bfv.blocks_of(column[span])[0])
+        return True
+
+    @property
+    def gone(self) -> npt.NDArray[np.bool_]:
+        """bool[n]: the rows that were dropped."""
+        return self._gone
 
     @property
     def width(self) -> int:
@@ -131,4 +206,5 @@ class OwnPart:
         rate = self.settings.rate * 2 / self.parties
         self._velocity = self.settings.momentum * self._velocity + rate * (self._preconditioner @ gradient)
         self.coefficients = self.coefficients - self._velocity
+        self.done += 1
         return bool(np.abs(self._velocity).max() <= self.settings.tolerance)

@@ -12,13 +12,28 @@ from modeling import bfv
 from modeling.channel import Channel
 from modeling.errors import DataUnusable, ProtocolViolation
 from modeling.logistic import sigmoid, wire
-from modeling.logistic.own import Columns, Floats, Ints, LogisticPart, OwnPart
+from modeling.logistic.own import Checkpoint, Columns, Floats, Ints, Keep, LogisticPart, OwnPart, Withdrawn, nobody
 from modeling.logistic.settings import check_budget, ring_for
 from modeling.messages import Message
 
+PassiveCheckpoint = Checkpoint
 
-def train(columns: Columns, active: str, own_name: str, channels: Mapping[str, Channel]) -> LogisticPart:
-    """Take part in the training that `active` leads; `channels` reach it and the other passives. Raises ModelingError."""
+
+def train(
+    columns: Columns,
+    active: str,
+    own_name: str,
+    channels: Mapping[str, Channel],
+    *,
+    resume: Checkpoint | None = None,
+    keep: Keep = lambda _checkpoint: None,
+    withdrawn: Withdrawn = nobody,
+) -> LogisticPart:
+    """Take part in the training that `active` leads; `channels` reach it and the other passives.
+
+    `keep`, `resume` and `withdrawn` are those of `active.train`; rows that have withdrawn are without a record here from the next step
+    on, whatever A does, and A has to tell everybody. Raises ModelingError.
+    """
     if columns.intercept or columns.features.shape[1] == 0:
         raise DataUnusable("a passive party brings at least one feature, and no intercept")
     start = wire.read_start(channels[active].receive(wire.START))
@@ -28,40 +43,83 @@ def train(columns: Columns, active: str, own_name: str, channels: Mapping[str, C
         raise ProtocolViolation(f"{active} names {start.computing[:60]!r} as computing party, who does not take part")
     check_budget(start.settings, start.rows, columns.features.shape[1])
     part = OwnPart(columns, start.settings, ring_for(start.settings, start.rows), parties=1 + len(channels))
+    if resume is None and start.done:
+        raise DataUnusable(f"the training goes on after {start.done} steps, and no checkpoint of it was given")
+    if resume is not None:
+        part.restore(resume, start.run, start.done)
     kind = _Computing if start.computing == own_name else _Other
-    return kind(part, start, active, channels).train()
+    return kind(part, start, active, channels, withdrawn).train(keep)
 
 
 class _Passive(ABC):
     """What both kinds of passive parties do."""
 
-    def __init__(self, part: OwnPart, start: wire.Start, active: str, channels: Mapping[str, Channel]) -> None:
+    def __init__(
+        self,
+        part: OwnPart,
+        start: wire.Start,
+        active: str,
+        channels: Mapping[str, Channel],
+        withdrawn: Withdrawn,
+    ) -> None:
         self._part = part
         self._start = start
-        self._weights = part.columns.weights
+        self._withdrawn = withdrawn
+        self._weights = part.columns.weights.copy()
         self._settings = part.settings
         self._active = channels[active]
         self._others = {name: channel for name, channel in channels.items() if name != active}
         self._blocks = wire.blocks(part.rows)
 
-    def train(self) -> LogisticPart:
+    def train(self, keep: Keep) -> LogisticPart:
+        """All steps, as A announces them."""
         self._active_key = wire.receive_key(self._active)
-        self._active.send(Message(kind=wire.READY, fields={"rows": self._part.rows, "features": self._part.width}))
+        fields = {"rows": self._part.rows, "features": self._part.width}
+        self._active.send(Message(kind=wire.READY, fields=fields, arrays=self._left()))
         self._prepare()
-        done, more, settled = 0, True, False
-        while more:
+        settled = False
+        while self._goes_on():
+            before = self._part.state()
             settled = self._part.step(self._gradient())
-            self._active.send(Message(kind=wire.SETTLED, fields={"settled": settled}))
-            done += 1
-            more = wire.flag(self._active.receive(wire.GO_ON).fields, "more")
-            if done >= self._settings.steps and more:
-                raise ProtocolViolation("the active party goes on after the last step that was agreed")
+            keep(
+                Checkpoint(
+                    run=self._start.run,
+                    width=self._part.width,
+                    settings=self._settings,
+                    now=self._part.state(),
+                    before=before,
+                )
+            )
+            self._active.send(Message(kind=wire.SETTLED, fields={"settled": settled}, arrays=self._left()))
         return LogisticPart(
             coefficients=self._part.coefficients,
-            steps=done,
+            steps=self._part.done,
             settled=settled,
             clipped_rows=self._part.clipped_rows,
         )
+
+    def _left(self) -> dict[str, Any]:
+        """Who has withdrawn here by now: dropped at once, and told."""
+        self._drop(np.array(self._withdrawn(), np.int64))
+        self._mine = self._part.gone.copy()
+        return wire.rows_array(np.flatnonzero(self._mine).tolist())
+
+    def _goes_on(self) -> bool:
+        told = self._active.receive(wire.GO_ON)
+        rows = wire.withdrawn(told, self._part.rows)
+        if self._mine.sum() != np.isin(np.flatnonzero(self._mine), rows).sum():
+            raise ProtocolViolation(f"{self._active.peer} goes on with a row whose consent has ended")
+        self._drop(rows)
+        more = wire.flag(told.fields, "more")
+        if more and self._part.done >= self._settings.steps:
+            raise ProtocolViolation("the active party goes on after the last step that was agreed")
+        return more
+
+    def _drop(self, rows: Ints) -> bool:
+        new = self._part.drop(rows)
+        if new:
+            self._weights[rows] = 0.0
+        return new
 
     @abstractmethod
     def _prepare(self) -> None:
@@ -83,7 +141,17 @@ class _Computing(_Passive):
         for name, channel in self._others.items():
             self._widths[name] = channel.receive(wire.READY).number("features")
         self._offset = wire.receive_ciphers(self._active, wire.WAVE, self._blocks)
+        self._encode_offset()
+
+    def _encode_offset(self) -> None:
         self._offset_weights = [bfv.encode(block) for block in bfv.blocks_of(self._sines(self._weights))]
+
+    def _drop(self, rows: Ints) -> bool:
+        """A row of weight zero here has no residual, whatever the others bring."""
+        new = super()._drop(rows)
+        if new:
+            self._encode_offset()
+        return new
 
     def _gradient(self) -> list[int]:
         residuals = self._residual_share(self._predictor_share())

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any, Final
+from typing import Annotated, Any, Final
 
 import msgspec
 import numpy as np
@@ -85,17 +85,21 @@ def receive_sums(channel: Channel, masks: Sequence[int]) -> list[int]:
 
 
 class Start(msgspec.Struct, frozen=True, kw_only=True):
-    """What the active party announces: the settings, the cohort's rows, its own columns, and who is the other computing party."""
+    """What the active party announces: the settings, the cohort's rows, its own columns, and who is the other computing party.
 
+    `run`: which training; `done`: steps that all have behind them.
+    """
+
+    run: Annotated[str, msgspec.Meta(pattern="^[0-9a-f]{32}$")]
+    done: Annotated[int, msgspec.Meta(ge=0)]
     settings: Settings
     rows: int
     features: int
     computing: str
 
 
-def start_message(settings: Settings, rows: int, features: int, computing: str) -> Message:
+def start_message(told: Start) -> Message:
     """The first message to every passive."""
-    told = Start(settings=settings, rows=rows, features=features, computing=computing)
     return Message(kind=START, fields=msgspec.to_builtins(told))
 
 
@@ -113,3 +117,16 @@ def flag(fields: Mapping[str, Any], name: str) -> bool:
     if not isinstance(value, bool):
         raise ProtocolViolation(f"field {name!r} should be true or false")
     return value
+
+
+def rows_array(rows: Sequence[int]) -> dict[str, Any]:
+    """Rows that have withdrawn, as an array of a message."""
+    return {"withdrawn": np.array(sorted(rows), np.int32)}
+
+
+def withdrawn(message: Message, rows: int) -> Ints:
+    """int64[m], ascending and below `rows`. Raises ProtocolViolation."""
+    found = message.array("withdrawn", "int32", (None,)).astype(np.int64)
+    if len(found) and (found[0] < 0 or found[-1] >= rows or (np.diff(found) <= 0).any()):
+        raise ProtocolViolation(f"message {message.kind!r} names rows that the cohort does not have")
+    return found

@@ -34,6 +34,9 @@ class FrameType(IntEnum):
     RAW_PART_END = 12
     RAW_END = 13
     RAW_RESUME = 14
+    JOINT = 15
+    JOINT_ROWS = 16
+    JOINT_DATA = 17
     ACK = 20
     ERROR = 21
     CLOSE = 22

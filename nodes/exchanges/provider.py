@@ -14,7 +14,7 @@ from contextlib import suppress
 
 from consent.documents import ExchangeMode, ItemMode
 from nodes.approvals import Approval, Approvals
-from nodes.errors import NodeError
+from nodes.errors import ExchangeFailed, NodeError
 from nodes.exchanges.context import ExchangeContext
 from nodes.exchanges.frames import Failure
 from nodes.exchanges.session import Session, SessionClosed
@@ -28,6 +28,7 @@ Server = Callable[[Session, ExchangeTerms], Awaitable[int]]
 _MODES_OF: dict[ExchangeMode, frozenset[ItemMode]] = {
     ExchangeMode.QUERY: frozenset({ItemMode.P, ItemMode.Q, ItemMode.V}),
     ExchangeMode.RAW: frozenset({ItemMode.P, ItemMode.R}),
+    ExchangeMode.JOINT: frozenset({ItemMode.J}),
 }
 
 
@@ -68,6 +69,15 @@ class ProviderExchanges:
         running = self._running.get(exchange_id)
         if running is not None:
             await running[0].abort(failure)
+
+    async def stop(self, exchange_id: str, reason: str) -> bool:
+        """End an exchange for good, as this node's operator says; whether it was under way here."""
+        running = self._running.get(exchange_id)
+        if running is None:
+            return False
+        await self._context.calls.end(exchange_id, "cancelled", f"JOB_STOPPED: {reason}")
+        await running[0].abort(ExchangeFailed(f"This node's operator stopped it: {reason}", code="JOB_STOPPED"))
+        return True
 
     async def close(self) -> None:
         """End all; requesters may resume them later."""

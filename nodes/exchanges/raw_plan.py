@@ -26,17 +26,17 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from consent.catalogue import Catalogue
-from consent.decision import ItemUse, Reason, Terms, UseCounts, refuse_by_counts, window_of
+from consent.decision import ItemUse, Reason, Terms
 from consent.documents import encode
 from consent.rules import UsageRules
 from consent.selection import Selection, select_subjects
 from consent.usage import BatchCommitment, ExchangeRequest, Receipt, SubjectTree, SubjectUse
 from nodes.errors import UseRefused
+from nodes.exchanges.charging import all_counts, batch_receipt, charge, limited_terms
 from nodes.exchanges.frames import PlannedItem
 from nodes.exchanges.permitted import CONSENTS_SCHEMA, CONSENTS_TABLE, permitted_table, read_table, write_table
 from nodes.exchanges.terms import ExchangeTerms
 from nodes.outbox import write_receipt
-from nodes.policy import counts_reader
 from nodes.replica import Replica
 from nodes.store import Store
 
@@ -123,7 +123,7 @@ class Planner:
         request = terms.request
         uses = tuple(self._explicit(use) for use in request.items)
         now_ms = self._clock()
-        counts = await self._store.read(_all_counts)
+        counts = await self._store.read(all_counts)
         selection = select_subjects(
             self._replica.own_book,
             requester=request.requester,
@@ -155,7 +155,7 @@ class Planner:
         self, terms: ExchangeTerms, uses: tuple[ItemUse, ...], selection: Selection, now_ms: int
     ) -> TransferPlan:
         ordered = sorted(selection.subjects, key=lambda subject: subject.uscc)
-        limited = self._limited(ordered_ids=[record_id for subject in ordered for record_id in subject.record_ids])
+        limited = limited_terms(self._replica, [each for subject in ordered for each in subject.record_ids])
         codes = pa.array([subject.uscc for subject in ordered], pa.string())
         digests = {use.item_id: self._tables.pin(use.item_id, terms.exchange_id) for use in uses}
         rows, per_subject = self._count(uses, digests, codes)
@@ -202,14 +202,6 @@ class Planner:
         )
         self._written()
         return TransferPlan(stored=stored, permitted=permitted)
-
-    def _limited(self, ordered_ids: list[str]) -> dict[str, Terms]:
-        views = ((record_id, self._replica.own_book.view(record_id)) for record_id in ordered_ids)
-        return {
-            record_id: view.terms
-            for record_id, view in views
-            if view is not None and (view.terms.limit is not None or view.terms.frequency is not None)
-        }
 
     def _count(
         self, uses: tuple[ItemUse, ...], digests: dict[str, str], codes: pa.Array
@@ -274,40 +266,6 @@ class Planner:
         return self._directory / f"{exchange_id}.arrow"
 
 
-def batch_receipt(
-    request: ExchangeRequest,
-    *,
-    side: str,
-    receipt_id: str,
-    node_id: str,
-    time_ms: int,
-    record_count: int,
-    commitment: BatchCommitment,
-    decision: str,
-) -> Receipt:
-    """The receipt of a whole transfer, for either side."""
-    return Receipt(
-        receipt_id=receipt_id,
-        side=side,  # type: ignore[arg-type]
-        exchange_id=request.exchange_id,
-        request_no=0,
-        user=request.user,
-        institution=request.requester,
-        node_id=node_id,
-        time_ms=time_ms,
-        reason=request.reason,
-        items=tuple(item.item_id for item in request.items),
-        fields=tuple(f"{item.item_id}.{name}" for item in request.items for name in item.fields),
-        subject="",
-        purpose=request.purpose,
-        mode=request.mode,
-        record_count=record_count,
-        digest=commitment.root,
-        decision=decision,
-        batch=commitment,
-    )
-
-
 def _commit(
     connection: sqlite3.Connection,
     terms: ExchangeTerms,
@@ -319,26 +277,7 @@ def _commit(
     now_ms: int,
 ) -> None:
     """Step 5. A use that was spent since the selection refuses the whole plan; it is made again then."""
-    counts = counts_reader(connection)
-    windows: list[tuple[str, int]] = []
-    for record_id, each in limited.items():
-        window = window_of(each, now_ms)
-        spent = refuse_by_counts(each, counts(record_id, window))
-        if spent is not None:
-            raise UseRefused(
-                "A use was spent by another request at this moment. Start the transfer again.", reason=spent.value
-            )
-        if window is not None:
-            windows.append((record_id, window))
-    connection.executemany(
-        "INSERT INTO uses (record_id, total) VALUES (?, 1) ON CONFLICT (record_id) DO UPDATE SET total = total + 1",
-        [(record_id,) for record_id in spends],
-    )
-    connection.executemany(
-        "INSERT INTO use_windows (record_id, window_start_ms, used) VALUES (?, ?, 1)"
-        " ON CONFLICT (record_id, window_start_ms) DO UPDATE SET used = used + 1",
-        windows,
-    )
+    charge(connection, spends, limited, now_ms)
     write_receipt(connection, receipt, subject_uses)
     connection.execute(
         "INSERT INTO transfers_out (exchange_id, requester, state, request, plan, subjects, rows, receipt_id, delete_by_ms, created_ms)"
@@ -360,16 +299,3 @@ def _commit(
 def _find(connection: sqlite3.Connection, exchange_id: str) -> StoredPlan | None:
     row = connection.execute("SELECT plan FROM transfers_out WHERE exchange_id = ?", (exchange_id,)).fetchone()
     return msgspec.json.decode(row[0], type=StoredPlan) if row else None
-
-
-def _all_counts(connection: sqlite3.Connection) -> Callable[[str, int | None], UseCounts]:
-    totals: dict[str, int] = dict(connection.execute("SELECT record_id, total FROM uses"))
-    windows: dict[tuple[str, int], int] = {
-        (record_id, start): used for record_id, start, used in connection.execute("SELECT * FROM use_windows")
-    }
-
-    def counts(record_id: str, window_start: int | None) -> UseCounts:
-        in_window = windows.get((record_id, window_start), 0) if window_start is not None else 0
-        return UseCounts(total=totals.get(record_id, 0), in_window=in_window)
-
-    return counts

@@ -40,11 +40,11 @@ from nodes.exchanges.frames import (
     encode,
     encode_batch,
 )
+from nodes.exchanges.periods import bounds_of, within_periods
 from nodes.exchanges.raw_plan import Planner, Tables, TransferPlan
 from nodes.exchanges.session import PeerRestarted, Session, SessionClosed
 from nodes.exchanges.terms import ExchangeTerms
 from nodes.exchanges.withdrawn import Withdrawn
-from nodes.policy import in_range
 from nodes.replica import Replica
 from nodes.store import Store
 from trust.suite import sm3
@@ -208,7 +208,7 @@ class RawProvider:
         use = plan.stored.uses[ordinal - 1]
         if len(withdrawn):
             batch = batch.filter(pc.invert(pc.is_in(batch.column(0), value_set=withdrawn)))
-        batch = self._within_periods(use, batch)
+        batch = within_periods(batch, self._period(use), bounds_of(self._replica.own_book, use))
         item = self._catalogue.item(use.item_id)
         masking = dict(item.masking(use.fields, self._rules))
         columns: list[Any] = [batch.column(0)]
@@ -220,32 +220,6 @@ class RawProvider:
                 else column
             )
         return pa.RecordBatch.from_arrays(columns, names=["uscc", *use.fields])
-
-    def _within_periods(self, use: ItemUse, batch: pa.RecordBatch) -> pa.RecordBatch:
-        """Bounds on the period differ by consent; few consents have them."""
-        period = self._period(use)
-        bounds = self._bounds(use)
-        if not bounds:
-            return batch
-        codes = batch.column(0).to_pylist()
-        periods = batch.column(period).to_pylist() if period is not None else [None] * len(codes)
-        keep = [
-            code not in bounds or in_range({"p": value if value is not None else ""}, "p", *bounds[code])
-            for code, value in zip(codes, periods, strict=True)
-        ]
-        return batch.filter(pa.array(keep))
-
-    def _bounds(self, use: ItemUse) -> dict[str, tuple[str | None, str | None]]:
-        book = self._replica.own_book
-        bounded = {
-            place: (part.range_from, part.range_to)
-            for place, terms in enumerate(book.terms)
-            for part in terms.scope
-            if part.item_id == use.item_id and part.mode is use.mode and (part.range_from or part.range_to)
-        }
-        if not bounded:
-            return {}
-        return {book.subjects[row]: bounded[place] for row, place in enumerate(book.terms_column) if place in bounded}
 
     async def _parts(self, exchange_id: str) -> list[_Part]:
         rows = await self._store.read(

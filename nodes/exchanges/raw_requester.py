@@ -27,6 +27,7 @@ import pyarrow.parquet as pq
 from consent.documents import encode as encode_document
 from consent.usage import BatchCommitment, SubjectTree, SubjectUse
 from nodes.errors import DiskFull, ExchangeFailed
+from nodes.exchanges.charging import batch_receipt
 from nodes.exchanges.frames import (
     FrameType,
     RawEnd,
@@ -38,7 +39,6 @@ from nodes.exchanges.frames import (
     encode,
 )
 from nodes.exchanges.permitted import CONSENTS_TABLE
-from nodes.exchanges.raw_plan import batch_receipt
 from nodes.exchanges.session import PeerRestarted, Session
 from nodes.exchanges.terms import ExchangeTerms
 from nodes.exchanges.transfer_files import (

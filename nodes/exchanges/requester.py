@@ -103,7 +103,7 @@ class RequesterExchanges:
                 await self._drop_query(exchange_id, "failed")
             elif query.wanted == wanted:
                 return exchange_id
-        terms = await self._open(wanted, ExchangeMode.QUERY, QUERY_LIFE_MS)
+        terms = await self.open(wanted, ExchangeMode.QUERY, QUERY_LIFE_MS)
         context = self._context
         session = context.session(terms)
         client = QueryClient(
@@ -221,7 +221,7 @@ class RequesterExchanges:
                 f"{directory} is not empty and holds no unfinished transfer. Choose a new directory.",
                 code="ALREADY_EXISTS",
             )
-        terms = await self._open(wanted, ExchangeMode.RAW, RAW_LIFE_MS)
+        terms = await self.open(wanted, ExchangeMode.RAW, RAW_LIFE_MS)
         values = (terms.exchange_id, wanted.provider, str(directory), terms.request_document, self._context.clock())
         await self._context.store.write(
             lambda connection: (
@@ -344,7 +344,8 @@ class RequesterExchanges:
 
     # -- opening
 
-    async def _open(self, wanted: Wanted, mode: ExchangeMode, life_ms: int) -> ExchangeTerms:
+    async def open(self, wanted: Wanted, mode: ExchangeMode, life_ms: int) -> ExchangeTerms:
+        """Open an exchange at the hub. Raises NodeError."""
         context = self._context
         now_ms = context.clock()
         request = ExchangeRequest(
@@ -364,6 +365,10 @@ class RequesterExchanges:
         )
         document = sign_document(EXCHANGE_REQUEST_TYPE, encode(request), context.identity).encode()
         return self._terms(await context.calls.open(document), document)
+
+    async def resume(self, exchange_id: str, request: bytes) -> ExchangeTerms:
+        """Go on with an exchange that this node opened. Raises NodeError, EXCHANGE_ENDED among them."""
+        return self._terms(await self._context.calls.resume(exchange_id), request)
 
     def _terms(self, ticket: bytes, request: bytes) -> ExchangeTerms:
         return terms_for_requester(

@@ -35,17 +35,26 @@ class Cohort:
         self.label = (random.random(rows) < 1 / (1 + np.exp(-(self.x @ truth - 0.7)))).astype(float)
         self.parts = np.split(self.x, np.cumsum(widths)[:-1], axis=1)
         self.weights = [np.ones(rows) for _ in widths]
+        self.more: dict[str, dict[str, Any]] = {}
+        """Further arguments of a party's `train`."""
 
     def train(self, settings: Settings = SETTINGS, **replaced: Any) -> dict[str, LogisticPart]:
         names = [f"p{place}" for place in range(1, len(self.parts))]
         parties: dict[str, Callable[[Mapping[str, Channel]], Any]] = {
             "a": lambda channels: active.train(
-                Columns(features=self.parts[0], weights=self.weights[0], intercept=True), self.label, channels, settings
+                Columns(features=self.parts[0], weights=self.weights[0], intercept=True),
+                self.label,
+                channels,
+                settings,
+                **self.more.get("a", {}),
             )
         }
         for place, name in enumerate(names, start=1):
             columns = Columns(features=self.parts[place], weights=self.weights[place])
-            parties[name] = lambda channels, columns=columns, name=name: passive.train(columns, "a", name, channels)
+            more = self.more.get(name, {})
+            parties[name] = lambda channels, columns=columns, name=name, more=more: passive.train(
+                columns, "a", name, channels, **more
+            )
         return run_in_threads(parties | replaced, deadline_s=20)
 
     def plain(self, settings: Settings = SETTINGS, parties: int | None = None) -> Floats:
@@ -165,7 +174,7 @@ def with_fewer_rows(channels: Mapping[str, Channel]) -> Any:
 def ready(channel: Channel, rows: int = 2000, features: int = 2) -> None:
     channel.receive(wire.START)
     channel.receive(wire.KEY)
-    channel.send(Message(kind=wire.READY, fields={"rows": rows, "features": features}))
+    channel.send(Message(kind=wire.READY, fields={"rows": rows, "features": features}, arrays=wire.rows_array(())))
 
 
 def with_a_key_that_is_none(channels: Mapping[str, Channel]) -> None:
@@ -178,6 +187,7 @@ def with_a_share_outside_the_period(channels: Mapping[str, Channel]) -> None:
     ready(channels["a"])
     wire.send_blobs(channels["a"], wire.KEY, [bfv.SecretKey().public])
     channels["a"].receive(wire.WAVE)
+    channels["a"].receive(wire.GO_ON)
     wire.send_predictor(channels["a"], np.full(2000, (24 << 20) + 1))
     channels["a"].receive(wire.PREDICTOR)
 
@@ -187,6 +197,7 @@ def with_residuals_under_its_own_key(channels: Mapping[str, Channel]) -> None:
     ready(channels["a"])
     wire.send_blobs(channels["a"], wire.KEY, [key.public])
     channels["a"].receive(wire.WAVE)
+    channels["a"].receive(wire.GO_ON)
     wire.send_predictor(channels["a"], np.zeros(2000, np.int64))
     channels["a"].receive(wire.PREDICTOR)
     wire.send_blobs(channels["a"], wire.RESIDUALS, [key.encrypt(bfv.uniform(bfv.SLOTS))])

@@ -100,6 +100,26 @@ class AgentStub:
                 request_serializer=xinqiao_dot_v1_dot_agent__pb2.AskConsentRequest.SerializeToString,
                 response_deserializer=xinqiao_dot_v1_dot_agent__pb2.AskConsentReply.FromString,
                 _registered_method=True)
+        self.PlanJob = channel.unary_unary(
+                '/xinqiao.v1.Agent/PlanJob',
+                request_serializer=xinqiao_dot_v1_dot_agent__pb2.JobRequest.SerializeToString,
+                response_deserializer=xinqiao_dot_v1_dot_agent__pb2.PlanJobReply.FromString,
+                _registered_method=True)
+        self.TrainJob = channel.unary_stream(
+                '/xinqiao.v1.Agent/TrainJob',
+                request_serializer=xinqiao_dot_v1_dot_agent__pb2.JobRequest.SerializeToString,
+                response_deserializer=xinqiao_dot_v1_dot_agent__pb2.JobProgress.FromString,
+                _registered_method=True)
+        self.ListJobs = channel.unary_unary(
+                '/xinqiao.v1.Agent/ListJobs',
+                request_serializer=xinqiao_dot_v1_dot_agent__pb2.ListJobsRequest.SerializeToString,
+                response_deserializer=xinqiao_dot_v1_dot_agent__pb2.ListJobsReply.FromString,
+                _registered_method=True)
+        self.StopJob = channel.unary_unary(
+                '/xinqiao.v1.Agent/StopJob',
+                request_serializer=xinqiao_dot_v1_dot_agent__pb2.StopJobRequest.SerializeToString,
+                response_deserializer=xinqiao_dot_v1_dot_agent__pb2.StopJobReply.FromString,
+                _registered_method=True)
         self.ClearAlarm = channel.unary_unary(
                 '/xinqiao.v1.Agent/ClearAlarm',
                 request_serializer=xinqiao_dot_v1_dot_agent__pb2.ClearAlarmRequest.SerializeToString,
@@ -195,6 +215,34 @@ class AgentServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def PlanJob(self, request, context):
+        """What a job of joint modelling costs and tells, before it begins. Errors: JOB_INVALID, COHORT_TOO_SMALL.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def TrainJob(self, request, context):
+        """Trains, or goes on with a job that was broken off; progress until the report is there.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def ListJobs(self, request, context):
+        """Jobs of this node, and those of others that it takes part in.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def StopJob(self, request, context):
+        """Ends a job, or this node's part in another member's.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
     def ClearAlarm(self, request, context):
         """After an operator has looked at an alarm: go on.
         """
@@ -269,6 +317,26 @@ def add_AgentServicer_to_server(servicer, server):
                     servicer.AskConsent,
                     request_deserializer=xinqiao_dot_v1_dot_agent__pb2.AskConsentRequest.FromString,
                     response_serializer=xinqiao_dot_v1_dot_agent__pb2.AskConsentReply.SerializeToString,
+            ),
+            'PlanJob': grpc.unary_unary_rpc_method_handler(
+                    servicer.PlanJob,
+                    request_deserializer=xinqiao_dot_v1_dot_agent__pb2.JobRequest.FromString,
+                    response_serializer=xinqiao_dot_v1_dot_agent__pb2.PlanJobReply.SerializeToString,
+            ),
+            'TrainJob': grpc.unary_stream_rpc_method_handler(
+                    servicer.TrainJob,
+                    request_deserializer=xinqiao_dot_v1_dot_agent__pb2.JobRequest.FromString,
+                    response_serializer=xinqiao_dot_v1_dot_agent__pb2.JobProgress.SerializeToString,
+            ),
+            'ListJobs': grpc.unary_unary_rpc_method_handler(
+                    servicer.ListJobs,
+                    request_deserializer=xinqiao_dot_v1_dot_agent__pb2.ListJobsRequest.FromString,
+                    response_serializer=xinqiao_dot_v1_dot_agent__pb2.ListJobsReply.SerializeToString,
+            ),
+            'StopJob': grpc.unary_unary_rpc_method_handler(
+                    servicer.StopJob,
+                    request_deserializer=xinqiao_dot_v1_dot_agent__pb2.StopJobRequest.FromString,
+                    response_serializer=xinqiao_dot_v1_dot_agent__pb2.StopJobReply.SerializeToString,
             ),
             'ClearAlarm': grpc.unary_unary_rpc_method_handler(
                     servicer.ClearAlarm,
@@ -628,6 +696,114 @@ class Agent:
             '/xinqiao.v1.Agent/AskConsent',
             xinqiao_dot_v1_dot_agent__pb2.AskConsentRequest.SerializeToString,
             xinqiao_dot_v1_dot_agent__pb2.AskConsentReply.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def PlanJob(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/xinqiao.v1.Agent/PlanJob',
+            xinqiao_dot_v1_dot_agent__pb2.JobRequest.SerializeToString,
+            xinqiao_dot_v1_dot_agent__pb2.PlanJobReply.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def TrainJob(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_stream(
+            request,
+            target,
+            '/xinqiao.v1.Agent/TrainJob',
+            xinqiao_dot_v1_dot_agent__pb2.JobRequest.SerializeToString,
+            xinqiao_dot_v1_dot_agent__pb2.JobProgress.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ListJobs(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/xinqiao.v1.Agent/ListJobs',
+            xinqiao_dot_v1_dot_agent__pb2.ListJobsRequest.SerializeToString,
+            xinqiao_dot_v1_dot_agent__pb2.ListJobsReply.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def StopJob(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/xinqiao.v1.Agent/StopJob',
+            xinqiao_dot_v1_dot_agent__pb2.StopJobRequest.SerializeToString,
+            xinqiao_dot_v1_dot_agent__pb2.StopJobReply.FromString,
             options,
             channel_credentials,
             insecure,

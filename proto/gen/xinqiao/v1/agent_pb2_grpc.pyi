@@ -52,6 +52,14 @@ class AgentStub:
     ListAvailableProducts: _grpc.UnaryUnaryMultiCallable[_agent_pb2.ListAvailableProductsRequest, _agent_pb2.ListAvailableProductsReply]
     AskConsent: _grpc.UnaryUnaryMultiCallable[_agent_pb2.AskConsentRequest, _agent_pb2.AskConsentReply]
     """Asks an enterprise for consent."""
+    PlanJob: _grpc.UnaryUnaryMultiCallable[_agent_pb2.JobRequest, _agent_pb2.PlanJobReply]
+    """What a job of joint modelling costs and tells, before it begins. Errors: JOB_INVALID, COHORT_TOO_SMALL."""
+    TrainJob: _grpc.UnaryStreamMultiCallable[_agent_pb2.JobRequest, _agent_pb2.JobProgress]
+    """Trains, or goes on with a job that was broken off; progress until the report is there."""
+    ListJobs: _grpc.UnaryUnaryMultiCallable[_agent_pb2.ListJobsRequest, _agent_pb2.ListJobsReply]
+    """Jobs of this node, and those of others that it takes part in."""
+    StopJob: _grpc.UnaryUnaryMultiCallable[_agent_pb2.StopJobRequest, _agent_pb2.StopJobReply]
+    """Ends a job, or this node's part in another member's."""
     ClearAlarm: _grpc.UnaryUnaryMultiCallable[_agent_pb2.ClearAlarmRequest, _agent_pb2.ClearAlarmReply]
     """After an operator has looked at an alarm: go on."""
 
@@ -79,6 +87,14 @@ class AgentAsyncStub(AgentStub):
     ListAvailableProducts: _aio.UnaryUnaryMultiCallable[_agent_pb2.ListAvailableProductsRequest, _agent_pb2.ListAvailableProductsReply]  # type: ignore[assignment]
     AskConsent: _aio.UnaryUnaryMultiCallable[_agent_pb2.AskConsentRequest, _agent_pb2.AskConsentReply]  # type: ignore[assignment]
     """Asks an enterprise for consent."""
+    PlanJob: _aio.UnaryUnaryMultiCallable[_agent_pb2.JobRequest, _agent_pb2.PlanJobReply]  # type: ignore[assignment]
+    """What a job of joint modelling costs and tells, before it begins. Errors: JOB_INVALID, COHORT_TOO_SMALL."""
+    TrainJob: _aio.UnaryStreamMultiCallable[_agent_pb2.JobRequest, _agent_pb2.JobProgress]  # type: ignore[assignment]
+    """Trains, or goes on with a job that was broken off; progress until the report is there."""
+    ListJobs: _aio.UnaryUnaryMultiCallable[_agent_pb2.ListJobsRequest, _agent_pb2.ListJobsReply]  # type: ignore[assignment]
+    """Jobs of this node, and those of others that it takes part in."""
+    StopJob: _aio.UnaryUnaryMultiCallable[_agent_pb2.StopJobRequest, _agent_pb2.StopJobReply]  # type: ignore[assignment]
+    """Ends a job, or this node's part in another member's."""
     ClearAlarm: _aio.UnaryUnaryMultiCallable[_agent_pb2.ClearAlarmRequest, _agent_pb2.ClearAlarmReply]  # type: ignore[assignment]
     """After an operator has looked at an alarm: go on."""
 
@@ -181,6 +197,38 @@ class AgentServicer(metaclass=_abc_1.ABCMeta):
         context: _ServicerContext,
     ) -> _typing.Union[_agent_pb2.AskConsentReply, _abc.Awaitable[_agent_pb2.AskConsentReply]]:
         """Asks an enterprise for consent."""
+
+    @_abc_1.abstractmethod
+    def PlanJob(
+        self,
+        request: _agent_pb2.JobRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_agent_pb2.PlanJobReply, _abc.Awaitable[_agent_pb2.PlanJobReply]]:
+        """What a job of joint modelling costs and tells, before it begins. Errors: JOB_INVALID, COHORT_TOO_SMALL."""
+
+    @_abc_1.abstractmethod
+    def TrainJob(
+        self,
+        request: _agent_pb2.JobRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_abc.Iterator[_agent_pb2.JobProgress], _abc.AsyncIterator[_agent_pb2.JobProgress]]:
+        """Trains, or goes on with a job that was broken off; progress until the report is there."""
+
+    @_abc_1.abstractmethod
+    def ListJobs(
+        self,
+        request: _agent_pb2.ListJobsRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_agent_pb2.ListJobsReply, _abc.Awaitable[_agent_pb2.ListJobsReply]]:
+        """Jobs of this node, and those of others that it takes part in."""
+
+    @_abc_1.abstractmethod
+    def StopJob(
+        self,
+        request: _agent_pb2.StopJobRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_agent_pb2.StopJobReply, _abc.Awaitable[_agent_pb2.StopJobReply]]:
+        """Ends a job, or this node's part in another member's."""
 
     @_abc_1.abstractmethod
     def ClearAlarm(

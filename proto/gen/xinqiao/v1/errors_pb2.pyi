@@ -74,6 +74,22 @@ class _ErrorCodeEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_ErrorCode.V
     """The provider's operator must approve this exchange by hand, or refused it - ask the provider."""
     PEER_FAILED: _ErrorCode.ValueType  # 405
     """The other side broke off - the detail says why."""
+    JOB_INVALID: _ErrorCode.ValueType  # 410
+    """The job file cannot be used - correct the place that the detail names."""
+    JOB_STOPPED: _ErrorCode.ValueType  # 411
+    """A party's operator stopped the job - ask the one that the detail names."""
+    COHORT_TOO_SMALL: _ErrorCode.ValueType  # 412
+    """Fewer common enterprises than a result may be about - ask for more consents."""
+    DATA_UNUSABLE: _ErrorCode.ValueType  # 413
+    """A party's data cannot be trained on - correct the column that the detail names."""
+    BUDGET_EXCEEDED: _ErrorCode.ValueType  # 414
+    """The job would tell a party more than the protocol's statement allows; it was not begun - fewer steps, fewer features, or more rows."""
+    RANGE_EXCEEDED: _ErrorCode.ValueType  # 415
+    """The job's numbers do not fit the fixed-point range - train on fewer rows, or clip lower."""
+    PARAMETERS_UNSAFE: _ErrorCode.ValueType  # 416
+    """The cryptographic parameters are too weak or failed their test on this machine - use the defaults."""
+    PROTOCOL_VIOLATION: _ErrorCode.ValueType  # 417
+    """A party sent what the protocol does not have at this place; the job was ended - check that all run the same version."""
     LOG_INCONSISTENT: _ErrorCode.ValueType  # 500
     """The log does not extend what was seen before - stop and look at it; `xinqiao audit verify` names the place."""
     PROOF_OUT_OF_RANGE: _ErrorCode.ValueType  # 501
@@ -137,6 +153,22 @@ APPROVAL_REQUIRED: ErrorCode.ValueType  # 404
 """The provider's operator must approve this exchange by hand, or refused it - ask the provider."""
 PEER_FAILED: ErrorCode.ValueType  # 405
 """The other side broke off - the detail says why."""
+JOB_INVALID: ErrorCode.ValueType  # 410
+"""The job file cannot be used - correct the place that the detail names."""
+JOB_STOPPED: ErrorCode.ValueType  # 411
+"""A party's operator stopped the job - ask the one that the detail names."""
+COHORT_TOO_SMALL: ErrorCode.ValueType  # 412
+"""Fewer common enterprises than a result may be about - ask for more consents."""
+DATA_UNUSABLE: ErrorCode.ValueType  # 413
+"""A party's data cannot be trained on - correct the column that the detail names."""
+BUDGET_EXCEEDED: ErrorCode.ValueType  # 414
+"""The job would tell a party more than the protocol's statement allows; it was not begun - fewer steps, fewer features, or more rows."""
+RANGE_EXCEEDED: ErrorCode.ValueType  # 415
+"""The job's numbers do not fit the fixed-point range - train on fewer rows, or clip lower."""
+PARAMETERS_UNSAFE: ErrorCode.ValueType  # 416
+"""The cryptographic parameters are too weak or failed their test on this machine - use the defaults."""
+PROTOCOL_VIOLATION: ErrorCode.ValueType  # 417
+"""A party sent what the protocol does not have at this place; the job was ended - check that all run the same version."""
 LOG_INCONSISTENT: ErrorCode.ValueType  # 500
 """The log does not extend what was seen before - stop and look at it; `xinqiao audit verify` names the place."""
 PROOF_OUT_OF_RANGE: ErrorCode.ValueType  # 501

@@ -1,0 +1,115 @@
+"""A party's columns as the matrix that an algorithm sees.
+
+For logistic regression every column is filled, standardised and clipped by the owner's own statistics over its training rows; for
+boosting numbers stay as they are, and a missing value is NaN. A column that has one value only over the training rows, or none, can
+explain nothing: it is left out and named to its owner.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, Literal
+
+import msgspec
+import numpy as np
+import numpy.typing as npt
+
+from modeling.errors import DataUnusable
+from modeling.jobs.plan import Algorithm
+from modeling.preparation.columns import (
+    Column,
+    NumberRule,
+    Numbers,
+    OneHotRule,
+    OrdinalRule,
+    Rule,
+    apply,
+    fit,
+    names,
+    numbers,
+    source,
+)
+
+Table = Mapping[str, npt.NDArray[Any]]
+"""Columns by name, all of the cohort's rows: float64 with NaN, or object of texts with None, where a value is missing."""
+Flags = npt.NDArray[np.bool_]
+
+_RAW: Rule = NumberRule(scale=False, clip=None)
+
+
+class RawNumber(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, tag="raw"):
+    """A number as it is; NaN where missing."""
+
+    name: str
+
+
+class Prepared(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """How a party's columns are made into the matrix: fitted once, kept with its part of the model."""
+
+    algorithm: Algorithm
+    columns: tuple[RawNumber | Column, ...]
+    left_out: tuple[str, ...] = ()
+    version: Literal[1] = 1
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """The columns of the matrix."""
+        return tuple(
+            name for each in self.columns for name in ((each.name,) if isinstance(each, RawNumber) else names(each))
+        )
+
+    def matrix(self, table: Table, present: Flags) -> Numbers:
+        """float64[n, len(names)]; a row without a record is zeros (logistic) or NaN (boosting). Raises DataUnusable."""
+        parts = [_applied(each, table) for each in self.columns]
+        found = np.ascontiguousarray(np.hstack(parts))
+        found[~present] = 0.0 if self.algorithm == "logistic" else np.nan
+        return found
+
+
+def fit_columns(algorithm: Algorithm, table: Table, rules: Mapping[str, Rule | None], rows: Flags) -> Prepared:
+    """Fit each column over `rows` (bool[n]: training rows with a record). Raises DataUnusable, also if no column is left."""
+    if not rows.any():
+        raise DataUnusable("no training row has a record; check that the data is of these enterprises")
+    columns: list[RawNumber | Column] = []
+    left_out = []
+    for name, rule in rules.items():
+        if name not in table:
+            raise DataUnusable(f"column {name!r} is not in the data")
+        values = table[name]
+        if _says_nothing(algorithm, values[rows]):
+            left_out.append(name)
+            continue
+        columns.append(_fitted(algorithm, name, values[rows], rule))
+    if not columns:
+        raise DataUnusable(f"every column is constant or empty over the training rows: {', '.join(left_out)[:300]}")
+    return Prepared(algorithm=algorithm, columns=tuple(columns), left_out=tuple(left_out))
+
+
+def _fitted(algorithm: Algorithm, name: str, values: npt.NDArray[Any], rule: Rule | None) -> RawNumber | Column:
+    is_text = values.dtype == object
+    chosen: Rule = rule if rule is not None else OneHotRule() if is_text else NumberRule()
+    if algorithm == "logistic":
+        return fit(name, values, chosen)
+    if isinstance(chosen, NumberRule):
+        numbers(name, values)  # its errors
+        return RawNumber(name=name)
+    if isinstance(chosen, OrdinalRule):
+        chosen = msgspec.structs.replace(chosen, number=_RAW)
+    return fit(name, values, chosen)
+
+
+def _applied(column: RawNumber | Column, table: Table) -> Numbers:
+    name = column.name if isinstance(column, RawNumber) else source(column)
+    if name not in table:
+        raise DataUnusable(f"column {name!r} is not in the data")
+    if isinstance(column, RawNumber):
+        return numbers(name, table[name])[:, None]
+    return apply(column, table[name])
+
+
+def _says_nothing(algorithm: Algorithm, values: npt.NDArray[Any]) -> bool:
+    """A single value beside missing ones says something, unless these are filled with it."""
+    is_text = values.dtype == object
+    absent = np.array([each is None for each in values]) if is_text else np.isnan(values)
+    kinds = len(set(values[~absent].tolist()))
+    return kinds == 0 or (kinds == 1 and (not absent.any() or (algorithm == "logistic" and not is_text)))

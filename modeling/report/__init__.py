@@ -1,0 +1,1 @@
+"""The report of a job: a document for programs, a page for people."""

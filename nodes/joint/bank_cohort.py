@@ -1,0 +1,76 @@
+"""The bank's rows of a job: selected once from its own verified copy of the consents, and kept for as long as the job runs."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pyarrow as pa
+
+from consent.decision import Freshness
+from consent.selection import select_subjects
+from nodes.errors import UseRefused
+from nodes.exchanges.context import ExchangeContext
+from nodes.exchanges.permitted import read_table, write_table
+from nodes.joint.cohort import BankRows, bank_rows
+from nodes.joint.job_file import JobFile
+
+
+def selected_rows(context: ExchangeContext, job: JobFile, job_id: str) -> BankRows:
+    """The rows as they are now. Raises UseRefused, CohortTooSmall."""
+    consents = {each.member: _selected(context, job, each.member) for each in job.providers}
+    return bank_rows(consents, job_id, job.cohort.rows, job.cohort.minimum)
+
+
+def kept_rows(context: ExchangeContext, job: JobFile, job_id: str, folder: Path) -> BankRows:
+    """The rows as they were selected first: a job that goes on has the same. Raises as `selected_rows`."""
+    path = folder / "rows.arrow"
+    members = [each.member for each in job.providers]
+    if not path.exists():
+        rows = selected_rows(context, job, job_id)
+        held = {name: [rows.consents[name].get(uscc) for uscc in rows.order] for name in members}
+        write_table(
+            path, pa.table({"uscc": list(rows.order), **{n: pa.array(v, pa.string()) for n, v in held.items()}})
+        )
+        return rows
+    table = read_table(path)
+    order = tuple(table.column("uscc").to_pylist())
+    return BankRows(
+        order=order,
+        consents={
+            name: {
+                uscc: record
+                for uscc, record in zip(order, table.column(name).to_pylist(), strict=True)
+                if record is not None
+            }
+            for name in members
+        },
+    )
+
+
+def training_rows(job: JobFile, count: int) -> int:
+    """So many of the rows train: the first, for their order is a hash's."""
+    return max(1, round(count * (1 - job.split.test)))
+
+
+def _selected(context: ExchangeContext, job: JobFile, member: str) -> dict[str, str]:
+    """Subject to consent id."""
+    book = context.replica.granted_book(member)
+    part = next(each for each in job.providers if each.member == member)
+    if book is None:
+        raise UseRefused(f"No consent for data of {member} names this bank.", reason="NO_CONSENT")
+    now_ms = context.clock()
+    selection = select_subjects(
+        book,
+        requester=context.settings.member_id,
+        provider=member,
+        purpose=job.purpose,
+        items=part.uses(),
+        at_ms=now_ms,
+        freshness=Freshness(checkpoint_ms=now_ms, consistent=context.replica.alarm is None),
+        catalogue=context.catalogue,
+        rules=context.rules,
+    )
+    if not selection.subjects:
+        reason = selection.refused.most_common(1)[0][0].value if selection.refused else "NO_CONSENT"
+        raise UseRefused(f"No enterprise's consent covers this job at {member}.", reason=reason)
+    return {each.uscc: each.record_ids[0] for each in selection.subjects}

@@ -1,0 +1,385 @@
+"""The bank's jobs: begun from a job file, followed, stopped, and gone on with after a restart.
+
+A job belongs to a folder of the user's, where its report will be; the same folder again goes on with the same job. What is under way
+lies in the node's home (`joint/<job>/`) and in `joint_jobs`; both are on disk before the first exchange is opened.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import secrets
+import shutil
+import sqlite3
+from collections.abc import Mapping
+from contextlib import AsyncExitStack
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Final
+
+import msgspec
+
+from consent.documents import ExchangeMode
+from consent.errors import ConsentError
+from modeling.errors import ModelingError
+from modeling.jobs.estimate import Estimate, estimate
+from modeling.jobs.leaks import Leak, statement
+from nodes.errors import ExchangeFailed, NodeError
+from nodes.exchanges.context import ExchangeContext
+from nodes.exchanges.requester import APPROVAL_PATIENCE_S, RequesterExchanges, Wanted
+from nodes.exchanges.session import Session
+from nodes.joint.bank_cohort import kept_rows, selected_rows, training_rows
+from nodes.joint.job_file import JobFile, JobFileInvalid, own_path, parse_job, rules_of
+from nodes.joint.job_report import write_report
+from nodes.joint.job_run import JobRun, Partner
+from nodes.joint.link import JointLink
+from trust.errors import TrustError
+
+log = logging.getLogger(__name__)
+
+JOINT_LIFE_MS: Final = 7 * 24 * 3_600_000
+_WAITING_CODES: Final = frozenset({"PEER_OFFLINE", "UNAVAILABLE"})
+"""A job that ends with these is not over: it goes on when it is asked to, or after the next start."""
+
+
+@dataclass
+class Job:
+    """A job under way, for whoever follows it."""
+
+    job_id: str
+    name: str
+    directory: Path
+    phase: str = "waiting"
+    done: int = 0
+    total: int = 0
+    changed: asyncio.Event = field(default_factory=asyncio.Event)
+    task: asyncio.Task[bytes] | None = None
+
+    def tell(self, phase: str, done: int, total: int) -> None:
+        """Set how far it is."""
+        self.phase, self.done, self.total = phase, done, total
+        self.changed.set()
+
+
+@dataclass(frozen=True, kw_only=True)
+class JobRecord:
+    """A job as it is listed. `role`: active for this node's own, passive for another member's."""
+
+    job_id: str
+    name: str
+    role: str
+    state: str
+    members: tuple[str, ...]
+    created_ms: int
+    failure: str
+    commitment: str
+    directory: str
+
+
+class JobPlanned(msgspec.Struct, frozen=True, kw_only=True):
+    """What `plan` finds."""
+
+    name: str
+    algorithm: str
+    estimate: Estimate
+    leaks: tuple[Leak, ...]
+
+
+class _Opened(msgspec.Struct, frozen=True, kw_only=True):
+    """An exchange of a job: its identifier and the signed request."""
+
+    exchange_id: str
+    request: bytes
+
+
+class _Stored(msgspec.Struct, frozen=True, kw_only=True):
+    job_id: str
+    job_text: str
+    base: str
+    user: str
+    directory: str
+
+
+class JointJobs:
+    """All jobs of this node as a bank."""
+
+    def __init__(self, context: ExchangeContext, requester: RequesterExchanges) -> None:
+        self._context = context
+        self._requester = requester
+        self._jobs: dict[str, Job] = {}
+        self._sessions: dict[str, tuple[Session, Job]] = {}
+
+    @property
+    def open_count(self) -> int:
+        """Exchanges under way."""
+        return len(self._sessions)
+
+    def plan(self, text: str, base: Path) -> JobPlanned:
+        """What a job costs and tells. Raises NodeError for what the job itself would refuse."""
+        job = parse_job(text)
+        own_path(job, base)
+        try:
+            rows = selected_rows(self._context, job, "0" * 32)
+            columns = (len(rules_of(job.own.features)), *(sum(len(i.fields) for i in p.uses()) for p in job.providers))
+            training = training_rows(job, len(rows.order))
+            cost = estimate(job.settings(), len(rows.order), training, columns)
+        except ModelingError as error:
+            raise ExchangeFailed(str(error), code=error.code) from error
+        members = tuple(each.member for each in job.providers)
+        leaks = statement(
+            job.algorithm, self._context.settings.member_id, members, rows_scored=len(rows.order) - training
+        )
+        return JobPlanned(name=job.name, algorithm=job.algorithm, estimate=cost, leaks=leaks)
+
+    async def train(self, text: str, base: Path, user: str, directory: Path) -> Job:
+        """Begin a job, or go on with the one of this directory. Raises NodeError."""
+        job = parse_job(text)
+        own_path(job, base)
+        known = await self._stored("directory = ? AND state = 'running'", str(directory))
+        if known:
+            if known[0].job_text != text:
+                raise JobFileInvalid(
+                    f"{directory} belongs to a job that was begun with another job file. Choose a new folder for a changed job."
+                )
+            return self._begin(known[0])
+        if directory.exists() and any(directory.iterdir()):
+            raise NodeError(f"{directory} is not empty. Choose a new folder for the report.", code="ALREADY_EXISTS")
+        stored = _Stored(
+            job_id=secrets.token_hex(16), job_text=text, base=str(base), user=user, directory=str(directory)
+        )
+        values = (
+            stored.job_id,
+            job.name,
+            stored.directory,
+            text.encode(),
+            stored.base,
+            user,
+            b"{}",
+            self._context.clock(),
+        )
+        await self._context.store.write(
+            lambda connection: (
+                connection.execute(
+                    "INSERT INTO joint_jobs (job_id, name, directory, state, job, base, user, exchanges, created_ms)"
+                    " VALUES (?, ?, ?, 'running', ?, ?, ?, ?, ?)",
+                    values,
+                )
+                and None
+            )
+        )
+        return self._begin(stored)
+
+    async def resume_all(self) -> None:
+        """After a start: go on with every job that was broken off."""
+        for stored in await self._stored("state = ?", "running"):
+            self._begin(stored)
+
+    async def stop(self, job_id: str, reason: str) -> bool:
+        """End a job for good; whether it was this node's own and running."""
+        if not await self._stored("job_id = ? AND state = 'running'", job_id):
+            return False
+        await self._end(job_id, "stopped", f"JOB_STOPPED: {reason}")
+        job = self._jobs.pop(job_id, None)
+        if job is not None and job.task is not None:
+            job.task.cancel()
+            await asyncio.gather(job.task, return_exceptions=True)
+        for exchange_id in (await self._exchanges(job_id)).values():
+            await self._context.calls.end(exchange_id.exchange_id, "cancelled", f"JOB_STOPPED: {reason}")
+        return True
+
+    def updated(self, exchange_id: str, state: str) -> None:
+        """A provider's operator has to approve: wait for that."""
+        found = self._sessions.get(exchange_id)
+        if found is not None and state == "waiting_approval":
+            found[0].wait_longer(APPROVAL_PATIENCE_S)
+            found[1].tell("waiting_approval", 0, 0)
+
+    async def ended(self, exchange_id: str, failure: NodeError) -> None:
+        """The hub says that an exchange is over."""
+        found = self._sessions.get(exchange_id)
+        if found is not None:
+            await found[0].abort(failure)
+
+    async def close(self) -> None:
+        """Stop; jobs go on after the next start."""
+        tasks = [job.task for job in self._jobs.values() if job.task is not None]
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+
+    async def records(self) -> list[JobRecord]:
+        """Own jobs and those of others that this node takes part in, newest first, at most 500 of each."""
+        return await self._context.store.read(_all_jobs)
+
+    async def taken_part(self, job_id: str) -> list[str]:
+        """Exchanges of another member's job that this node takes part in."""
+        rows = await self._context.store.read(
+            lambda connection: connection.execute(
+                "SELECT exchange_id FROM joint_out WHERE job_id = ? AND state = 'running'", (job_id,)
+            ).fetchall()
+        )
+        return [exchange_id for (exchange_id,) in rows]
+
+    # -- running one
+
+    def _begin(self, stored: _Stored) -> Job:
+        known = self._jobs.get(stored.job_id)
+        if known is not None and known.task is not None and not known.task.done():
+            return known
+        job = Job(stored.job_id, parse_job(stored.job_text).name, Path(stored.directory))
+        self._jobs[stored.job_id] = job
+        job.task = asyncio.get_running_loop().create_task(self._run(stored, job))
+        job.task.add_done_callback(lambda task: self._over(job, task))
+        return job
+
+    def _over(self, job: Job, task: asyncio.Task[bytes]) -> None:
+        job.changed.set()
+        if not task.cancelled() and task.exception() is not None:
+            log.warning("job_stopped", extra={"job": job.job_id, "detail": str(task.exception())})
+
+    async def _run(self, stored: _Stored, job: Job) -> bytes:
+        """The report. Whatever ends it for good is kept with the job."""
+        try:
+            return await self._train(stored, job)
+        except (NodeError, ModelingError, TrustError, ConsentError) as error:
+            failure = error if isinstance(error, NodeError) else ExchangeFailed(str(error), code=error.code)
+            if failure.code in _WAITING_CODES:
+                raise
+            await self._end(stored.job_id, "failed", f"{failure.code}: {failure}")
+            for opened in (await self._exchanges(stored.job_id)).values():
+                await self._context.calls.end(opened.exchange_id, "failed", f"{failure.code}: the bank ended the job")
+            raise failure from error
+
+    async def _train(self, stored: _Stored, job: Job) -> bytes:
+        parsed = parse_job(stored.job_text)
+        folder = self._context.settings.home / "joint" / stored.job_id
+        run = JobRun(self._context, stored.job_id, parsed, Path(stored.base), folder, job.tell)
+        rows = await asyncio.to_thread(kept_rows, self._context, parsed, stored.job_id, folder)
+        async with AsyncExitStack() as stack:
+            partners = [
+                await self._partner(stored, parsed, place, job, stack) for place in range(1, 1 + len(parsed.providers))
+            ]
+            made = await run.train(rows, tuple(partners))
+            report = await asyncio.to_thread(
+                write_report, parsed, made, folder, job.directory, self._context.settings.member_id
+            )
+            await self._finish(stored.job_id, made.model.commitment)
+            for partner in partners:
+                await partner.session.close()
+                await self._context.calls.end(partner.terms.exchange_id, "finished")
+        shutil.rmtree(folder, ignore_errors=True)
+        return report
+
+    async def _partner(
+        self, stored: _Stored, job: JobFile, place: int, follower: Job, stack: AsyncExitStack
+    ) -> Partner:
+        """Open or resume the exchange with one provider, and begin to talk."""
+        part, context = job.providers[place - 1], self._context
+        opened = (await self._exchanges(stored.job_id)).get(part.member)
+        if opened is None:
+            wanted = Wanted(
+                provider=part.member,
+                product_id=part.product,
+                items=part.uses(),
+                purpose=job.purpose,
+                reason=job.reason,
+                user=stored.user,
+            )
+            terms = await self._requester.open(wanted, ExchangeMode.JOINT, JOINT_LIFE_MS)
+            await self._keep_exchange(stored.job_id, part.member, terms.exchange_id, terms.request_document)
+        else:
+            terms = await self._requester.resume(opened.exchange_id, opened.request)
+        session = context.session(terms)
+        link = JointLink(session)
+        loop = asyncio.get_running_loop()
+        tasks = [loop.create_task(session.run()), loop.create_task(link.run())]
+        self._sessions[terms.exchange_id] = (session, follower)
+
+        async def leave() -> None:
+            self._sessions.pop(terms.exchange_id, None)
+            await session.close()
+            for task in tasks:
+                task.cancel()
+            await asyncio.gather(*tasks, return_exceptions=True)
+
+        stack.push_async_callback(leave)
+        await session.wait_ready()
+        return Partner(part.member, place, terms, session, link)
+
+    # -- what is stored
+
+    async def _stored(self, where: str, value: str) -> list[_Stored]:
+        rows = await self._context.store.read(
+            lambda connection: connection.execute(
+                f"SELECT job_id, job, base, user, directory FROM joint_jobs WHERE {where}",  # noqa: S608 - our own constants
+                (value,),
+            ).fetchall()
+        )
+        return [
+            _Stored(job_id=job_id, job_text=bytes(text).decode(), base=base, user=user, directory=directory)
+            for job_id, text, base, user, directory in rows
+        ]
+
+    async def _exchanges(self, job_id: str) -> Mapping[str, _Opened]:
+        row = await self._context.store.read(
+            lambda connection: connection.execute(
+                "SELECT exchanges FROM joint_jobs WHERE job_id = ?", (job_id,)
+            ).fetchone()
+        )
+        return msgspec.json.decode(row[0], type=dict[str, _Opened]) if row else {}
+
+    async def _keep_exchange(self, job_id: str, member: str, exchange_id: str, request: bytes) -> None:
+        known = {**await self._exchanges(job_id), member: _Opened(exchange_id=exchange_id, request=request)}
+        await self._update(job_id, "exchanges = ?", msgspec.json.encode(known))
+
+    async def _finish(self, job_id: str, commitment: str) -> None:
+        await self._update(
+            job_id, "state = 'finished', commitment = ?, ended_ms = ?", commitment, self._context.clock()
+        )
+
+    async def _end(self, job_id: str, state: str, failure: str) -> None:
+        await self._update(job_id, "state = ?, failure = ?, ended_ms = ?", state, failure[:1000], self._context.clock())
+        shutil.rmtree(self._context.settings.home / "joint" / job_id, ignore_errors=True)
+
+    async def _update(self, job_id: str, what: str, *values: object) -> None:
+        statement = f"UPDATE joint_jobs SET {what} WHERE job_id = ? AND state = 'running'"  # noqa: S608 - our own constants
+        await self._context.store.write(lambda connection: connection.execute(statement, (*values, job_id)) and None)
+
+
+def _all_jobs(connection: sqlite3.Connection) -> list[JobRecord]:
+    own = connection.execute(
+        "SELECT job_id, name, state, exchanges, created_ms, failure, commitment, directory FROM joint_jobs"
+        " ORDER BY created_ms DESC LIMIT 500"
+    ).fetchall()
+    others = connection.execute(
+        "SELECT job_id, name, state, requester, created_ms, failure, commitment FROM joint_out ORDER BY created_ms DESC LIMIT 500"
+    ).fetchall()
+    found = [
+        JobRecord(
+            job_id=job_id,
+            name=name,
+            role="active",
+            state=state,
+            members=tuple(msgspec.json.decode(exchanges, type=dict[str, _Opened])),
+            created_ms=created,
+            failure=failure or "",
+            commitment=commitment or "",
+            directory=directory,
+        )
+        for job_id, name, state, exchanges, created, failure, commitment, directory in own
+    ]
+    found += [
+        JobRecord(
+            job_id=job_id,
+            name=name,
+            role="passive",
+            state=state,
+            members=(requester,),
+            created_ms=created,
+            failure=failure or "",
+            commitment=commitment or "",
+            directory="",
+        )
+        for job_id, name, state, requester, created, failure, commitment in others
+    ]
+    return sorted(found, key=lambda each: -each.created_ms)

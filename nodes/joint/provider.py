@@ -1,0 +1,307 @@
+"""Taking part in another member's job: decide and record once, then a party's process for each attempt, then the part of the model.
+
+What is on disk for a job that is under way (`joint/<exchange>/`): the rows as they were decided, the table that the
+process reads, its checkpoint and its result. A node that was killed goes on from there: it is invited again, decides nothing twice and
+charges nothing twice. When the model is made the part moves to `models/<job>/`, and the rest is deleted.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import sqlite3
+from collections.abc import Mapping
+from contextlib import suppress
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Final
+
+import msgspec
+
+from consent.documents import encode
+from modeling.alignment import TOKEN_BYTES
+from modeling.errors import ModelingError
+from modeling.gbdt.wire import pack_flags
+from modeling.jobs.passive import PassiveResult
+from nodes.errors import ExchangeFailed, NodeError
+from nodes.exchanges.charging import batch_receipt
+from nodes.exchanges.permitted import read_table
+from nodes.exchanges.session import PeerRestarted, Session
+from nodes.exchanges.terms import ExchangeTerms
+from nodes.joint.cohort import (
+    ProviderRows,
+    commitment_of,
+    from_table,
+    stayed,
+    withdrawn_rows,
+)
+from nodes.joint.link import JointLink
+from nodes.joint.messages import Begin, Broken, Cohort, Done, ModelMade, PartMade, Proposal, Said
+from nodes.joint.model_files import PART_FILE, OwnPart, read_part, write_bytes, write_document
+from nodes.joint.process import PartyProcess, Task, Told, start_party
+from nodes.joint.provider_plan import DecidedPlan, JointNode, decide, find_plan
+from nodes.outbox import write_receipt
+from trust.suite import sm3
+
+log = logging.getLogger(__name__)
+
+ACTIVE: Final = "active"
+_AWAY: Final = frozenset({"PEER_OFFLINE", "UNAVAILABLE"})
+"""The bank may come back after these."""
+
+
+@dataclass
+class _Running:
+    """A job under way in this node."""
+
+    terms: ExchangeTerms
+    link: JointLink
+    plan: DecidedPlan
+    rows: ProviderRows
+    folder: Path
+    process: PartyProcess | None = None
+    attempt: int = -1
+    told: Told = field(default_factory=Told)
+
+
+class JointProvider:
+    """Serves joint exchanges."""
+
+    def __init__(self, node: JointNode) -> None:
+        self._node = node
+
+    async def serve(self, session: Session, terms: ExchangeTerms) -> int:
+        """Take part until the model is made; the rows that this node brought. Raises what ended the exchange."""
+        link = JointLink(session)
+        reading = asyncio.get_running_loop().create_task(link.run())
+        try:
+            while True:
+                with suppress(PeerRestarted):
+                    return await self._take_part(link, terms)
+        except ModelingError as error:
+            await self._over(terms.exchange_id, error.code)
+            raise ExchangeFailed(str(error), code=error.code) from error
+        except NodeError as error:
+            if error.code not in _AWAY:
+                await self._over(terms.exchange_id, error.code)
+            raise
+        finally:
+            reading.cancel()
+            await asyncio.gather(reading, return_exceptions=True)
+
+    async def _take_part(self, link: JointLink, terms: ExchangeTerms) -> int:
+        proposal = await link.hear()
+        if not isinstance(proposal, Proposal):
+            raise _out_of_turn(proposal)
+        self._check(proposal, terms)
+        tokens = await link.hear_rows(TOKEN_BYTES * proposal.rows)
+        running = await self._planned(link, terms, proposal, tokens)
+        permitted = running.rows.permitted
+        await link.say(
+            Cohort(
+                permitted=len(running.rows.uses),
+                batch_root=running.plan.batch_root,
+                receipt_id=running.plan.receipt_id,
+                refused=running.plan.refused,
+            )
+        )
+        await link.say_rows(pack_flags(permitted).tobytes() + running.rows.salts)
+        try:
+            await self._converse(running)
+        finally:
+            await _end_process(running)
+        return len(running.rows.uses)
+
+    def _check(self, proposal: Proposal, terms: ExchangeTerms) -> None:
+        """The proposal stays within the request that was signed, and within what this node allows."""
+        opened = {use.item_id: set(use.fields) for use in terms.request.items}
+        for item in proposal.items:
+            if item.item_id not in opened or not set(item.fields) <= opened[item.item_id]:
+                raise ExchangeFailed(
+                    f"The job asks for columns of {item.item_id} that its exchange was not opened for.",
+                    code="JOB_INVALID",
+                )
+        if proposal.rows < self._node.minimum_rows:
+            raise ExchangeFailed(
+                f"The job has {proposal.rows} enterprises; this node takes part from {self._node.minimum_rows} on.",
+                code="COHORT_TOO_SMALL",
+            )
+
+    async def _over(self, exchange_id: str, code: str) -> None:
+        """The job has ended without a model: what it held is deleted."""
+        now_ms = self._node.clock()
+        await self._node.store.write(
+            lambda connection: (
+                connection.execute(
+                    "UPDATE joint_out SET state = 'ended', ended_ms = ?, failure = ? WHERE exchange_id = ? AND state = 'running'",
+                    (now_ms, code, exchange_id),
+                )
+                and None
+            )
+        )
+        self._node.tables.unpin(exchange_id)
+        _forget(self._node.home / "joint" / exchange_id)
+
+    # -- deciding, once
+
+    async def _planned(self, link: JointLink, terms: ExchangeTerms, proposal: Proposal, tokens: bytes) -> _Running:
+        folder = self._node.home / "joint" / terms.exchange_id
+        stored = await self._node.store.read(lambda connection: find_plan(connection, terms.exchange_id))
+        if stored is None:
+            stored = await decide(self._node, terms, proposal, tokens, folder)
+        if stored.proposal != proposal or stored.tokens_sm3 != sm3(tokens).hex():
+            raise ExchangeFailed("The job came back with other rows or columns; begin a new one.", code="JOB_INVALID")
+        rows = await asyncio.to_thread(lambda: from_table(read_table(folder / "rows.arrow")))
+        return _Running(terms=terms, link=link, plan=stored, rows=rows, folder=folder)
+
+    # -- the attempts
+
+    async def _converse(self, running: _Running) -> None:
+        hearing = asyncio.ensure_future(running.link.hear())
+        try:
+            while True:
+                waiting: set[asyncio.Future[Any]] = {hearing}
+                if running.process is not None:
+                    waiting.add(running.process.ended)
+                done, _ = await asyncio.wait(waiting, return_when=asyncio.FIRST_COMPLETED)
+                if running.process is not None and running.process.ended in done:
+                    await self._process_ended(running)
+                if hearing in done:
+                    said = hearing.result()
+                    hearing = asyncio.ensure_future(running.link.hear())
+                    if await self._heard(running, said):
+                        return
+        finally:
+            hearing.cancel()
+            await asyncio.gather(hearing, return_exceptions=True)
+
+    async def _heard(self, running: _Running, said: Said) -> bool:
+        """Whether that was the end."""
+        if isinstance(said, Begin):
+            await _end_process(running)
+            await self._begin(running, said)
+        elif isinstance(said, Broken):
+            await _end_process(running)
+        elif isinstance(said, ModelMade):
+            await self._finish(running, said)
+            return True
+        else:
+            raise _out_of_turn(said)
+        return False
+
+    async def _begin(self, running: _Running, said: Begin) -> None:
+        party, folder = f"p{said.place}", running.folder
+
+        def task(peers: Mapping[str, int], control: int) -> Task:
+            return Task(
+                party=party,
+                active=ACTIVE,
+                table=str(folder / "table.arrow"),
+                checkpoint=str(folder / "checkpoint.json"),
+                result=str(folder / "result.json"),
+                peers=dict(peers),
+                control=control,
+            )
+
+        def progress(line: Told) -> None:
+            running.told = line
+
+        running.process = await start_party(
+            task, (ACTIVE,), progress=progress, withdrawn=lambda: self._withdrawn(running)
+        )
+        running.attempt = said.attempt
+        running.link.join(said.attempt, running.process.sockets[ACTIVE])
+
+    def _withdrawn(self, running: _Running) -> list[int]:
+        """Rows whose consent has ended. Raises NodeError while this node does not know: it fails closed."""
+        node = self._node
+        now_ms = node.clock()
+        freshness = node.replica.freshness(now_ms, node.max_staleness_ms)
+        if not freshness.consistent:
+            raise NodeError("The node has seen the hub contradict itself.", code="LOG_INCONSISTENT")
+        if freshness.checkpoint_ms is None or now_ms - freshness.checkpoint_ms > node.max_staleness_ms:
+            raise NodeError("The newest verified checkpoint is too old.", code="CONSENT_STALE")
+        consents = {use.uscc: use.consent_id for use in running.rows.uses}
+        return withdrawn_rows(node.replica.own_book, running.rows.subjects, consents, now_ms)
+
+    async def _process_ended(self, running: _Running) -> None:
+        process = running.process
+        if process is None:
+            return
+        ended = process.ended.result()
+        await running.link.drain()
+        await _end_process(running)
+        if ended.failed:
+            log.warning("party_ended", extra={"exchange": running.terms.exchange_id, "code": ended.failed})
+            # The sentence may name this node's columns: only the code leaves.
+            await running.link.say(Broken(attempt=running.attempt, code=ended.failed, message="", again=ended.again))
+            return
+        part = OwnPart(
+            job=running.plan.proposal.job,
+            name=running.plan.proposal.name,
+            algorithm=running.plan.proposal.algorithm,
+            party=self._node.member_id,
+            salt=running.plan.salt,
+            part=(running.folder / "result.json").read_bytes(),
+        )
+        write_document(running.folder / PART_FILE, part)
+        await running.link.say(PartMade(attempt=running.attempt, commitment=part.commitment))
+
+    # -- the end
+
+    async def _finish(self, running: _Running, said: ModelMade) -> None:
+        """Record that a model was made of those who stayed; keep the part."""
+        node, plan, asked = self._node, running.plan, running.terms.request
+        part = read_part(running.folder / PART_FILE)
+        own = msgspec.json.decode(part.part, type=PassiveResult)
+        if not set(own.withdrawn) <= set(said.withdrawn):
+            raise ExchangeFailed("The bank keeps rows that were withdrawn; this node takes no part in that model.")
+        uses = stayed(running.rows.uses, running.rows.permitted, said.withdrawn)
+        commitment = await asyncio.to_thread(commitment_of, uses)
+        if commitment.root != said.batch_root:
+            raise ExchangeFailed("The bank's record names other enterprises than took part; the job was stopped.")
+        now_ms = node.clock()
+        receipt = batch_receipt(
+            asked,
+            side="provider",
+            receipt_id=plan.final_receipt_id,
+            node_id=node.node_id,
+            time_ms=now_ms,
+            record_count=len(uses),
+            commitment=commitment,
+            decision="permit",
+            request_no=1,
+            digest=said.commitment,
+        )
+        kept = node.home / "models" / f"{plan.proposal.job}" / PART_FILE
+        write_bytes(kept, (running.folder / PART_FILE).read_bytes())
+
+        def commit(connection: sqlite3.Connection) -> None:
+            changed = connection.execute(
+                "UPDATE joint_out SET state = 'finished', ended_ms = ?, commitment = ? WHERE exchange_id = ? AND state = 'running'",
+                (now_ms, said.commitment, asked.exchange_id),
+            ).rowcount
+            if changed:
+                write_receipt(connection, receipt, [encode(use) for use in uses])
+
+        await node.store.write(commit)
+        node.written()
+        await running.link.say(Done(receipt_id=plan.final_receipt_id))
+        _forget(running.folder)
+
+
+async def _end_process(running: _Running) -> None:
+    if running.process is not None:
+        process, running.process = running.process, None
+        await running.link.part()
+        await process.kill()
+
+
+def _forget(folder: Path) -> None:
+    """Delete what a job computed with. Who was in it stays, to answer a bank that asks again how it ended."""
+    for name in ("table.arrow", "checkpoint.json", "result.json"):
+        (folder / name).unlink(missing_ok=True)
+
+
+def _out_of_turn(said: object) -> ExchangeFailed:
+    return ExchangeFailed(f"The other node said {type(said).__name__} where something else was due.")
