@@ -33,7 +33,8 @@ from nodes.exchanges.requester import RequesterExchanges
 from nodes.exchanges.session import SessionClosed
 from nodes.hub_services import HubUsage, HubUsageLog
 from nodes.joint.jobs import JointJobs
-from nodes.joint.provider import JointNode, JointProvider
+from nodes.joint.provider import JointProvider
+from nodes.joint.provider_plan import JointNode
 from nodes.monitor import Monitor
 from nodes.outbox import Outbox
 from nodes.policy import REPEAT_MS, PolicyEnforcementPoint

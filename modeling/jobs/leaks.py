@@ -39,8 +39,8 @@ _LOGISTIC_PROVIDER: Final = (
     "The number of steps and the bank's number of columns; no label, no coefficient, no score.",
 )
 _BOOSTING_BANK: Final = (
-    "For each node of a tree the sums of its own gradients left of each candidate split of a provider, in an order that says nothing of "
-    "feature or threshold; sums over few rows are left out.",
+    "For each node of a tree the sums of its own gradients left of each candidate split of a provider, in an order that says nothing "
+    "of feature or threshold; sums over few rows are left out.",
     "Which enterprises go left at a split of a provider that it chose; how many candidate splits a provider has.",
     "For each test enterprise, on which side of each split of a provider it stands.",
 )

@@ -71,7 +71,7 @@ class DecidedPlan(msgspec.Struct, frozen=True, kw_only=True):
 
 
 async def decide(node: JointNode, terms: ExchangeTerms, proposal: Proposal, tokens: bytes, folder: Path) -> DecidedPlan:
-    """Decide every row on this node's own book, charge, record, and write what the process will read. Raises NodeError, ModelingError."""
+    """Decide each row on this node's own book, charge, record, write what the process will read. Raises NodeError, ModelingError."""
     asked = terms.request
     now_ms = node.clock()
     counts = await node.store.read(all_counts)
