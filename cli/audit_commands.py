@@ -24,6 +24,7 @@ from cli.secret import SecretFile
 from consent.audit import DIRECTORY, AuditReport, fold_directory, verify_export
 from consent.audit_uses import VerifiedUse
 from consent.directory import Directory
+from consent.documents import ExchangeMode
 from trust.checkpoint import Checkpoint, open_checkpoint
 from trust.document import SignedDocument
 from trust.sm2 import PublicKey
@@ -54,7 +55,18 @@ def mine(home: SubjectHome, output: Output, secret_file: SecretFile = None) -> R
         },
         text=[
             Rows(
-                columns=("time", "user", "institution", "purpose", "reason", "content", "object", "decision", "entry"),
+                columns=(
+                    "time",
+                    "user",
+                    "institution",
+                    "purpose",
+                    "reason",
+                    "content",
+                    "object",
+                    "decision",
+                    "model",
+                    "entry",
+                ),
                 rows=[_row(own.uscc, use) for use in audited.uses],
             )
             if audited.uses
@@ -76,8 +88,15 @@ def _row(uscc: str, use: VerifiedUse) -> tuple[object, ...]:
         ", ".join(told.fields or told.items),
         uscc,
         told.decision,
+        _model(use)[:16],
         use.log_index,
     )
+
+
+def _model(use: VerifiedUse) -> str:
+    """The commitment to the model that this use went into, hex; nothing for any other use."""
+    told = use.receipt
+    return told.digest if told.mode is ExchangeMode.JOINT and told.request_no == 1 else ""
 
 
 def _use(uscc: str, use: VerifiedUse) -> dict[str, object]:
@@ -102,6 +121,7 @@ def _use(uscc: str, use: VerifiedUse) -> dict[str, object]:
         "log_index": use.log_index,
         "in_batch": part is not None,
         "twin_present": use.twin_present,
+        "model": _model(use),
     }
 
 

@@ -234,6 +234,7 @@ def _servers(context: ExchangeContext, snapshots: SnapshotSet) -> dict[ExchangeM
             tables=snapshots,
             catalogue=context.catalogue,
             rules=context.rules,
+            identity=context.identity,
             member_id=settings.member_id,
             node_id=settings.node_id,
             max_staleness_ms=settings.max_staleness_ms,

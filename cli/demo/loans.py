@@ -109,7 +109,7 @@ subject = "uscc"
 
 def product_toml(item: str, title: str) -> str:
     """The node's declaration of its product."""
-    modes = '["Q", "R", "V"]' if item == "demo_delinquency" else '["Q", "R"]'
+    modes = '["Q", "R", "V", "J"]' if item == "demo_delinquency" else '["Q", "R", "J"]'
     return f"""
 [[product]]
 product_id = "{item.replace("_", "-")}"

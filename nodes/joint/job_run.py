@@ -118,6 +118,8 @@ class JobRun:
         )
         await partner.link.say_rows(rows.tokens(partner.member, partner.terms.exchange_id))
         said = await partner.link.hear()
+        while isinstance(said, Broken | PartMade):  # of the attempt before
+            said = await partner.link.hear()
         if not isinstance(said, Cohort):
             raise _out_of_turn(said)
         bitmap = -(-count // 8)
@@ -284,8 +286,14 @@ class JobRun:
             withdrawn=lambda: self._withdrawn(rows),
         )
         for partner in partners:
-            partner.link.join(attempt, self._process.sockets[partner.party])
-            await partner.link.say(Begin(attempt=attempt, place=partner.place))
+            await partner.link.say(Begin(attempt=attempt, place=partner.place, others=self._others(partner, partners)))
+            await partner.link.join(attempt, {0: self._process.sockets[partner.party]})
+
+    def _others(self, partner: Partner, partners: tuple[Partner, ...]) -> dict[int, str]:
+        """Boosting is between the bank and each provider; in logistic regression providers talk to each other too."""
+        if self._job.algorithm == "boosting":
+            return {}
+        return {each.place: each.terms.provider_node for each in partners if each is not partner}
 
     def _progress(self, told: Told) -> None:
         self._tell(told.phase, told.done, told.total)

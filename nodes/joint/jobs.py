@@ -32,7 +32,7 @@ from nodes.joint.bank_cohort import kept_rows, selected_rows, training_rows
 from nodes.joint.job_file import JobFile, JobFileInvalid, own_path, parse_job, rules_of
 from nodes.joint.job_report import write_report
 from nodes.joint.job_run import JobRun, Partner
-from nodes.joint.link import JointLink
+from nodes.joint.link import Forward, JointLink
 from trust.errors import TrustError
 
 log = logging.getLogger(__name__)
@@ -256,8 +256,10 @@ class JointJobs:
         run = JobRun(self._context, stored.job_id, parsed, Path(stored.base), folder, job.tell)
         rows = await asyncio.to_thread(kept_rows, self._context, parsed, stored.job_id, folder)
         async with AsyncExitStack() as stack:
+            links: dict[int, JointLink] = {}
             partners = [
-                await self._partner(stored, parsed, place, job, stack) for place in range(1, 1 + len(parsed.providers))
+                await self._partner(stored, parsed, place, job, stack, links)
+                for place in range(1, 1 + len(parsed.providers))
             ]
             made = await run.train(rows, tuple(partners))
             report = await asyncio.to_thread(
@@ -271,7 +273,13 @@ class JointJobs:
         return report
 
     async def _partner(
-        self, stored: _Stored, job: JobFile, place: int, follower: Job, stack: AsyncExitStack
+        self,
+        stored: _Stored,
+        job: JobFile,
+        place: int,
+        follower: Job,
+        stack: AsyncExitStack,
+        links: dict[int, JointLink],
     ) -> Partner:
         """Open or resume the exchange with one provider, and begin to talk."""
         part, context = job.providers[place - 1], self._context
@@ -290,7 +298,8 @@ class JointJobs:
         else:
             terms = await self._requester.resume(opened.exchange_id, opened.request)
         session = context.session(terms)
-        link = JointLink(session)
+        link = JointLink(session, self._forwarding(links, place) if len(job.providers) > 1 else None)
+        links[place] = link
         loop = asyncio.get_running_loop()
         tasks = [loop.create_task(session.run()), loop.create_task(link.run())]
         self._sessions[terms.exchange_id] = (session, follower)
@@ -305,6 +314,15 @@ class JointJobs:
         stack.push_async_callback(leave)
         await session.wait_ready()
         return Partner(part.member, place, terms, session, link)
+
+    def _forwarding(self, links: Mapping[int, JointLink], sender: int) -> Forward:
+        """What one provider sends to another passes through here, sealed."""
+
+        async def forward(attempt: int, place: int, data: bytes) -> None:
+            if place in links and place != sender:
+                await links[place].send_data(attempt, sender, data)
+
+        return forward
 
     # -- what is stored
 

@@ -1,7 +1,12 @@
-"""One exchange of a job: what the agents say in order, and the bytes of their parties between the session and a process's socket.
+"""One exchange of a job: what the agents say in order, and the bytes of their parties between the session and a process's sockets.
 
-A data frame begins with the number of the attempt, so that what a broken attempt left behind reaches
-nobody. The party's messages are a stream here (length and message, `modeling.local.SocketChannel`), cut where it is convenient.
+A data frame begins with the number of the attempt, so that what a broken attempt left behind reaches nobody, and with the place of the
+party that it goes to or comes from (0: the bank's). The parties' messages are streams here (length and message, as
+`modeling.local.SocketChannel` writes them), cut where it is convenient. What one provider sends to another passes through the bank's
+agent, sealed (`tunnel`).
+
+Where a link has several destinations nothing may wait for one of them: a party that reads from one peer while another's bytes fill its
+socket would never be reached again. Then bytes wait in memory; a link with one destination makes the sender wait instead.
 """
 
 from __future__ import annotations
@@ -9,6 +14,7 @@ from __future__ import annotations
 import asyncio
 import socket
 import struct
+from collections.abc import Awaitable, Callable, Mapping
 from contextlib import suppress
 from typing import Final
 
@@ -16,22 +22,67 @@ from nodes.errors import ExchangeFailed
 from nodes.exchanges.frames import FrameType
 from nodes.exchanges.session import PeerRestarted, Session
 from nodes.joint.messages import Said, decode, encode
+from nodes.joint.tunnel import Tunnel
 
-_HEAD: Final = struct.Struct(">I")
+_HEAD: Final = struct.Struct(">IB")
 _PIECE: Final = 512 << 10
 _ROWS_PIECE: Final = 1 << 20
+
+Forward = Callable[[int, int, bytes], Awaitable[None]]
+"""Passes a frame on: attempt, the place that it goes to, what was sealed."""
+
+
+class _End:
+    """A socket of the party's process. `tunnel`: for a peer that is another provider."""
+
+    def __init__(self, end: socket.socket, tunnel: Tunnel | None, *, waits: bool) -> None:
+        self._socket, self.tunnel, self._waits = end, tunnel, waits
+        end.setblocking(False)
+        self._queue: asyncio.Queue[bytes] = asyncio.Queue()
+        self.tasks: list[asyncio.Task[None]] = []
+        if not waits:
+            self.tasks.append(asyncio.get_running_loop().create_task(self._write_all()))
+
+    async def write(self, data: bytes) -> None:
+        """Hand bytes to the process; one that is gone takes none, and its end is seen elsewhere."""
+        if not self._waits:
+            self._queue.put_nowait(data)
+            return
+        with suppress(ConnectionError):
+            await asyncio.get_running_loop().sock_sendall(self._socket, data)
+
+    async def read(self) -> bytes:
+        """What the process has written; nothing at its end."""
+        try:
+            return await asyncio.get_running_loop().sock_recv(self._socket, _PIECE)
+        except ConnectionError:
+            return b""
+
+    async def close(self) -> None:
+        """Let go of the process."""
+        for task in self.tasks:
+            task.cancel()
+        await asyncio.gather(*self.tasks, return_exceptions=True)
+        self._socket.close()
+
+    async def _write_all(self) -> None:
+        with suppress(ConnectionError):
+            while True:
+                await asyncio.get_running_loop().sock_sendall(self._socket, await self._queue.get())
 
 
 class JointLink:
     """Use `run` in a task; then `say`, `hear`, and `join` for as long as a party's process runs."""
 
-    def __init__(self, session: Session) -> None:
+    def __init__(self, session: Session, forward: Forward | None = None) -> None:
+        """`forward`: at the bank, for what one provider sends to another."""
         self._session = session
+        self._forward = forward
         self._heard: asyncio.Queue[Said | bytes | Exception] = asyncio.Queue()
         self._attempt = -1
         self._joined = asyncio.Event()
-        self._socket: socket.socket | None = None
-        self._up: asyncio.Task[None] | None = None
+        self._ends: dict[int, _End] = {}
+        self._pumps: list[asyncio.Task[None]] = []
 
     async def run(self) -> None:
         """Read until the session ends; `hear` tells how it ended."""
@@ -47,6 +98,7 @@ class JointLink:
                 else:
                     raise ExchangeFailed(f"The other node sent a frame of type {kind} in a joint exchange.")
             except PeerRestarted as error:
+                self._attempt = -1  # the bank may count from one again; nothing of before comes any more
                 self._heard.put_nowait(error)
             except Exception as error:
                 self._heard.put_nowait(error)
@@ -82,41 +134,60 @@ class JointLink:
             parts.append(found)
         return b"".join(parts)
 
-    def join(self, attempt: int, end: socket.socket) -> None:
-        """Connect a process's socket for one attempt. Takes over the socket."""
-        end.setblocking(False)
-        self._attempt, self._socket = attempt, end
+    async def send_data(self, attempt: int, place: int, data: bytes) -> None:
+        """One data frame; for an attempt whose session has changed it is dropped."""
+        with suppress(PeerRestarted):
+            await self._session.send(FrameType.JOINT_DATA, _HEAD.pack(attempt, place) + data)
+
+    async def join(
+        self, attempt: int, ends: Mapping[int, socket.socket], tunnels: Mapping[int, Tunnel] | None = None
+    ) -> None:
+        """Connect a process's sockets for one attempt, by the place of the party at their other end. Takes over the sockets."""
+        waits = len(ends) == 1 and self._forward is None
+        made = {place: _End(end, (tunnels or {}).get(place), waits=waits) for place, end in ends.items()}
+        self._attempt, self._ends = attempt, made
         self._joined.set()
-        self._up = asyncio.get_running_loop().create_task(self._pump(attempt, end))
+        for end in made.values():
+            if end.tunnel is not None:
+                await end.tunnel.start()
+        loop = asyncio.get_running_loop()
+        self._pumps = [loop.create_task(self._pump(attempt, place, end)) for place, end in made.items()]
 
     async def part(self) -> None:
         """End the attempt: what comes of it later is dropped."""
-        end, self._socket = self._socket, None
-        if self._up is not None:
-            self._up.cancel()
-            await asyncio.gather(self._up, return_exceptions=True)
-        if end is not None:
-            end.close()
+        ends, self._ends = self._ends, {}
+        for task in self._pumps:
+            task.cancel()
+        await asyncio.gather(*self._pumps, return_exceptions=True)
+        for end in ends.values():
+            await end.close()
 
     async def drain(self) -> None:
         """Until everything that the process wrote before it ended has been handed to the session."""
-        if self._up is not None:
-            await asyncio.gather(self._up, return_exceptions=True)
+        await asyncio.gather(*self._pumps, return_exceptions=True)
 
-    async def _pump(self, attempt: int, end: socket.socket) -> None:
-        loop = asyncio.get_running_loop()
-        head = _HEAD.pack(attempt)
-        with suppress(ConnectionError, PeerRestarted):
-            while data := await loop.sock_recv(end, _PIECE):
-                await self._session.send(FrameType.JOINT_DATA, head + data)
+    async def _pump(self, attempt: int, place: int, end: _End) -> None:
+        while data := await end.read():
+            if end.tunnel is not None:
+                await end.tunnel.seal(data)
+            else:
+                await self.send_data(attempt, place, data)
 
     async def _deliver(self, payload: bytes) -> None:
         if len(payload) <= _HEAD.size:
             raise ExchangeFailed("The other node sent an empty data frame.")
-        (attempt,) = _HEAD.unpack_from(payload)
+        attempt, place = _HEAD.unpack_from(payload)
+        data = payload[_HEAD.size :]
         while attempt > self._attempt:  # the other process was quicker: this one is being started
             self._joined.clear()
             await self._joined.wait()
-        if attempt == self._attempt and self._socket is not None:
-            with suppress(ConnectionError):  # the process is gone; its end is seen elsewhere
-                await asyncio.get_running_loop().sock_sendall(self._socket, payload[_HEAD.size :])
+        if attempt != self._attempt:
+            return
+        end = self._ends.get(place)
+        if end is None:
+            if self._forward is not None and place > 0 and self._ends:
+                await self._forward(attempt, place, data)
+            return
+        opened = data if end.tunnel is None else await end.tunnel.open(data)
+        if opened:
+            await end.write(opened)

@@ -63,10 +63,11 @@ class Cohort(_Said, frozen=True, kw_only=True, forbid_unknown_fields=True, tag="
 
 
 class Begin(_Said, frozen=True, kw_only=True, forbid_unknown_fields=True, tag="begin"):
-    """`place`: P's place among the passives, which names its party."""
+    """`place`: P's place among the passives, which names its party. `others`: nodes of those that P talks to, by their places."""
 
     attempt: _Count
     place: Annotated[int, msgspec.Meta(ge=1, le=4)]
+    others: Annotated[dict[int, str], msgspec.Meta(max_length=3)] = {}
 
 
 class Broken(_Said, frozen=True, kw_only=True, forbid_unknown_fields=True, tag="broken"):

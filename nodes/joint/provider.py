@@ -11,7 +11,6 @@ import asyncio
 import logging
 import sqlite3
 from collections.abc import Mapping
-from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final
@@ -40,6 +39,7 @@ from nodes.joint.messages import Begin, Broken, Cohort, Done, ModelMade, PartMad
 from nodes.joint.model_files import PART_FILE, OwnPart, read_part, write_bytes, write_document
 from nodes.joint.process import PartyProcess, Task, Told, start_party
 from nodes.joint.provider_plan import DecidedPlan, JointNode, decide, find_plan
+from nodes.joint.tunnel import Tunnel
 from nodes.outbox import write_receipt
 from trust.suite import sm3
 
@@ -75,9 +75,14 @@ class JointProvider:
         link = JointLink(session)
         reading = asyncio.get_running_loop().create_task(link.run())
         try:
+            proposal: Said | None = None
             while True:
-                with suppress(PeerRestarted):
-                    return await self._take_part(link, terms)
+                try:
+                    return await self._take_part(link, terms, proposal or await link.hear())
+                except PeerRestarted:
+                    proposal = None
+                except _ProposedAgain as again:
+                    proposal = again.proposal
         except ModelingError as error:
             await self._over(terms.exchange_id, error.code)
             raise ExchangeFailed(str(error), code=error.code) from error
@@ -89,8 +94,7 @@ class JointProvider:
             reading.cancel()
             await asyncio.gather(reading, return_exceptions=True)
 
-    async def _take_part(self, link: JointLink, terms: ExchangeTerms) -> int:
-        proposal = await link.hear()
+    async def _take_part(self, link: JointLink, terms: ExchangeTerms, proposal: Said) -> int:
         if not isinstance(proposal, Proposal):
             raise _out_of_turn(proposal)
         self._check(proposal, terms)
@@ -185,6 +189,8 @@ class JointProvider:
         elif isinstance(said, ModelMade):
             await self._finish(running, said)
             return True
+        elif isinstance(said, Proposal):
+            raise _ProposedAgain(said)
         else:
             raise _out_of_turn(said)
         return False
@@ -206,11 +212,32 @@ class JointProvider:
         def progress(line: Told) -> None:
             running.told = line
 
+        names = {0: ACTIVE, **{place: f"p{place}" for place in said.others}}
+        tunnels = {place: self._tunnel(running, said, place) for place in said.others}
         running.process = await start_party(
-            task, (ACTIVE,), progress=progress, withdrawn=lambda: self._withdrawn(running)
+            task, tuple(names.values()), progress=progress, withdrawn=lambda: self._withdrawn(running)
         )
         running.attempt = said.attempt
-        running.link.join(said.attempt, running.process.sockets[ACTIVE])
+        sockets = running.process.sockets
+        await running.link.join(said.attempt, {place: sockets[name] for place, name in names.items()}, tunnels)
+
+    def _tunnel(self, running: _Running, said: Begin, place: int) -> Tunnel:
+        node, attempt = self._node, said.attempt
+
+        async def send(data: bytes) -> None:
+            await running.link.send_data(attempt, place, data)
+
+        return Tunnel(
+            job=running.plan.proposal.job,
+            attempt=attempt,
+            own_node=node.node_id,
+            peer_node=said.others[place],
+            leads=said.place < place,
+            identity=node.identity,
+            directory=node.replica.directory,
+            apart_from=frozenset({node.member_id, running.terms.request.requester}),
+            send=send,
+        )
 
     def _withdrawn(self, running: _Running) -> list[int]:
         """Rows whose consent has ended. Raises NodeError while this node does not know: it fails closed."""
@@ -288,6 +315,14 @@ class JointProvider:
         node.written()
         await running.link.say(Done(receipt_id=plan.final_receipt_id))
         _forget(running.folder)
+
+
+class _ProposedAgain(Exception):
+    """Another party was lost, and the bank begins again with everybody."""
+
+    def __init__(self, proposal: Proposal) -> None:
+        super().__init__("proposed again")
+        self.proposal = proposal
 
 
 async def _end_process(running: _Running) -> None:

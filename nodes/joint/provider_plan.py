@@ -34,6 +34,7 @@ from nodes.joint.own_table import in_order, one_row_each, write_own_table
 from nodes.outbox import write_receipt
 from nodes.replica import Replica
 from nodes.store import Store
+from trust.sm2 import PrivateKey
 from trust.suite import sm3
 
 _SCAN_ROWS: Final = 65_536
@@ -49,6 +50,7 @@ class JointNode:
     tables: Tables
     catalogue: Catalogue
     rules: UsageRules
+    identity: PrivateKey
     member_id: str
     node_id: str
     max_staleness_ms: int
