@@ -10,8 +10,12 @@ Outputs: each party its own coefficients, nothing else. A step, after protocols.
     P_j ⇄ holder   masked sums of column times share; the holder decrypts what is uniform, and returns sums
     all → A → all  whether anybody still moves; rows whose subjects have withdrawn: from then on nobody has a record of them
 
+A passive keeps its checkpoint of a step before it says that it has moved, A after all have: whoever is killed, A's last step is the
+last or the last but one of every passive, and the training goes on from there.
+
 Leak: shares are uniform, ciphertexts are fresh, what decrypts is masked. Each party sees its own gradient in each step; the number of
-these equations is bounded (`settings.check_budget`). A sees how many features each passive has, and when it has settled.
+these equations is bounded (`settings.check_budget`). A sees how many features each passive has, when it has settled, and which rows
+have withdrawn there; a passive sees which rows have left, not whose consent ended.
 """
 
 from __future__ import annotations
@@ -25,8 +29,9 @@ import numpy as np
 from modeling import bfv
 from modeling.channel import Channel
 from modeling.errors import DataUnusable, ProtocolViolation
+from modeling.leavers import Withdrawn, nobody
 from modeling.logistic import sigmoid, wire
-from modeling.logistic.own import Checkpoint, Columns, Floats, Ints, Keep, LogisticPart, OwnPart, Withdrawn, nobody
+from modeling.logistic.own import Checkpoint, Columns, Floats, Ints, Keep, LogisticPart, OwnPart
 from modeling.logistic.settings import Settings, check_budget, ring_for
 from modeling.messages import Message
 
@@ -77,16 +82,15 @@ class _Active:
         check_budget(settings, rows, columns.features.shape[1] + int(columns.intercept))
         self._channels = channels
         (self._computing_name, self._computing), *_ = channels.items()
-        self._part = OwnPart(columns, settings, self._ring, parties=1 + len(channels))
+        known = np.where(columns.weights > 0, label, 0.0)
+        self._part = OwnPart(columns, settings, self._ring, parties=1 + len(channels), label=known)
         self._blocks = wire.blocks(rows)
         self._key = bfv.SecretKey()
-        centre = columns.weights * (0.5 - np.where(columns.weights > 0, label, 0.0))
-        self._offset = self._sines(centre)
-        self._weights = columns.weights.copy()
         self._withdrawn = withdrawn
         self._run = secrets.token_hex(16) if resume is None else resume.run
         if resume is not None:
             self._part.restore(resume, self._run, resume.done)
+        self._offset = self._sines(self._part.weights * (0.5 - known))
 
     def train(self, keep: Keep) -> LogisticPart:
         """All steps."""
@@ -95,21 +99,8 @@ class _Active:
         while self._go_on(more=self._part.done < self._settings.steps and not settled):
             before = self._part.state()
             settled = self._step()
-            keep(
-                Checkpoint(
-                    run=self._run,
-                    width=self._part.width,
-                    settings=self._settings,
-                    now=self._part.state(),
-                    before=before,
-                )
-            )
-        return LogisticPart(
-            coefficients=self._part.coefficients,
-            steps=self._part.done,
-            settled=settled,
-            clipped_rows=self._part.clipped_rows,
-        )
+            keep(self._part.checkpoint(self._run, before))
+        return self._part.part(settled=settled)
 
     def _start(self) -> None:
         rows = self._part.rows
@@ -130,22 +121,18 @@ class _Active:
             if ready.number("rows") != rows or not 1 <= ready.number("features") <= rows:
                 raise ProtocolViolation(f"{name} has {ready.number('rows')} rows where the cohort has {rows}")
             self._widths[name] = ready.number("features")
-            self._drop(wire.withdrawn(ready, rows))
+            self._part.drop(wire.withdrawn(ready, rows))
         self._computing_key = wire.receive_key(self._computing)
         # It does not change from step to step.
         wire.send_blobs(self._computing, wire.WAVE, [self._key.encrypt(block) for block in bfv.blocks_of(self._offset)])
 
     def _go_on(self, *, more: bool) -> bool:
         """Tell everybody who has left, and whether another step comes."""
-        self._drop(np.array(self._withdrawn(), np.int64))
-        left = wire.rows_array(np.flatnonzero(self._part.gone).tolist())
+        self._part.drop(self._withdrawn())
+        left = wire.rows_array(self._part.leavers.rows)
         for channel in self._channels.values():
             channel.send(Message(kind=wire.GO_ON, fields={"more": more}, arrays=left))
         return more
-
-    def _drop(self, rows: Ints) -> None:
-        if self._part.drop(rows):
-            self._weights[rows] = 0.0
 
     def _step(self) -> bool:
         residuals = self._residual_share(self._predictor_share())
@@ -164,7 +151,7 @@ class _Active:
         for channel in self._channels.values():
             message = channel.receive(wire.SETTLED)
             told.append(wire.flag(message.fields, "settled"))
-            self._drop(wire.withdrawn(message, self._part.rows))
+            self._part.drop(wire.withdrawn(message, self._part.rows))
         return mine and all(told)
 
     def _predictor_share(self) -> Ints:
@@ -178,7 +165,7 @@ class _Active:
         """Encrypt the waves, vector by vector so that the other side works meanwhile; take the masked residual."""
         sines, cosines = sigmoid.waves(predictor, self._settings)
         for wave in (*sines.T, *cosines.T):
-            blocks = bfv.blocks_of(self._sines(wave * self._weights))
+            blocks = bfv.blocks_of(self._sines(wave * self._part.weights))
             for block in blocks:
                 wire.send_blobs(self._computing, wire.WAVE, [self._key.encrypt(block)])
         while not self._computing.waiting() and self._computing_key.prepare_one(self._part.width):

@@ -13,6 +13,7 @@ import numpy.typing as npt
 
 from modeling import bfv
 from modeling.errors import DataUnusable
+from modeling.leavers import Leavers
 from modeling.logistic.settings import PREDICTOR_BITS, Ring, Settings
 
 Floats = npt.NDArray[np.float64]
@@ -46,13 +47,15 @@ class Columns:
 class LogisticPart:
     """A party's own part of a trained model: coefficients of its standardised columns, for the active party the intercept first.
 
-    `clipped_rows`: rows whose own predictor was cut to its share of the period in the last step.
+    `clipped_rows`: rows whose own predictor was cut to its share of the period in the last step. `left`: rows whose subjects had
+    withdrawn when the training ended.
     """
 
     coefficients: Floats
     steps: int
     settled: bool
     clipped_rows: int
+    left: int
 
 
 class State(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -64,13 +67,17 @@ class State(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tru
 
 
 class Checkpoint(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """A party's last two states: a party may be one step ahead of the one that begins again."""
+    """A party's last two states: a passive may be one step ahead of the active party, which keeps its own after all others have.
+
+    `gone`: rows that have left, int32, little-endian; `data`: fingerprint of the data of those that stay.
+    """
 
     run: str
-    width: int
     settings: Settings
+    data: str
+    gone: bytes
     now: State
-    before: State | None
+    before: State
 
     @property
     def done(self) -> int:
@@ -79,23 +86,20 @@ class Checkpoint(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_field
 
 
 Keep = Callable[[Checkpoint], None]
-Withdrawn = Callable[[], Sequence[int]]
-"""Rows of the common order whose subjects have withdrawn by now."""
-
-
-def nobody() -> Sequence[int]:
-    """No subject withdraws."""
-    return ()
 
 
 @dataclass
 class OwnPart:
-    """A party's coefficients and what it needs to improve them."""
+    """A party's coefficients and what it needs to improve them.
+
+    `label`: of the active party, float64[n], zero where there is none; here it only tells one training from another.
+    """
 
     columns: Columns
     settings: Settings
     ring: Ring
     parties: int
+    label: Floats | None = None
     coefficients: Floats = field(init=False)
     _velocity: Floats = field(init=False)
     clipped_rows: int = 0
@@ -107,16 +111,19 @@ class OwnPart:
         self._x = np.hstack([np.ones((len(clipped), 1)), clipped]) if given.intercept else clipped
         self._integers: Ints = np.round(self._x * (1 << self.ring.feature_bits)).astype(np.int64)
         self._encoded = [[bfv.encode(block) for block in bfv.blocks_of(column)] for column in self._integers.T]
-        rows, width = self._x.shape
-        self._l2 = np.full(width, settings.l2)
+        self._l2 = np.full(self.width, settings.l2)
         if given.intercept:
             self._l2[0] = 0.0
-        curvature = 0.25 * (self._x * given.weights[:, None]).T @ self._x / rows
+        self.weights = given.weights.copy()
+        self.coefficients = np.zeros(self.width)
+        self._velocity = np.zeros(self.width)
+        self.leavers = Leavers(self._x, given.weights, *([] if self.label is None else [self.label]))
+        self._precondition()
+
+    def _precondition(self) -> None:
+        curvature = 0.25 * (self._x * self.weights[:, None]).T @ self._x / self.rows
         # The ridge keeps nearly collinear columns from exploding; the intercept's stays small.
-        self._preconditioner = np.linalg.inv(curvature + max(settings.l2, 1e-6) * np.eye(width))
-        self.coefficients = np.zeros(width)
-        self._velocity = np.zeros(width)
-        self._gone = np.zeros(rows, np.bool_)
+        self._preconditioner = np.linalg.inv(curvature + max(self.settings.l2, 1e-6) * np.eye(self.width))
 
     def state(self) -> State:
         """Where the party stands."""
@@ -126,36 +133,59 @@ class OwnPart:
             velocity=self._velocity.astype("<f8").tobytes(),
         )
 
+    def checkpoint(self, run: str, before: State) -> Checkpoint:
+        """What the party keeps after a step of this run."""
+        return Checkpoint(
+            run=run,
+            settings=self.settings,
+            data=self.leavers.fingerprint,
+            gone=self.leavers.packed,
+            now=self.state(),
+            before=before,
+        )
+
     def restore(self, checkpoint: Checkpoint, run: str, done: int) -> None:
         """Go on after step `done` of this run. Raises DataUnusable for a checkpoint that does not have it."""
-        states = [each for each in (checkpoint.now, checkpoint.before) if each is not None and each.done == done]
-        same = (checkpoint.run, checkpoint.width, checkpoint.settings) == (run, self.width, self.settings)
-        if not states or not same:
-            raise DataUnusable("the checkpoint is of another training, of other columns, or of another step")
+        if (checkpoint.run, checkpoint.settings) != (run, self.settings):
+            raise DataUnusable("the checkpoint is of another training, or of one with other settings")
+        states = [each for each in (checkpoint.now, checkpoint.before) if each.done == done]
+        if not states:
+            raise DataUnusable(f"the checkpoint is of step {checkpoint.done}; the training goes on after step {done}")
+        self._forget(self.leavers.restore(checkpoint.gone, checkpoint.data))
+        state = states[0]
+        if not len(state.coefficients) == len(state.velocity) == 8 * self.width:
+            raise DataUnusable("the checkpoint is damaged")
         self.done = done
-        self.coefficients = np.frombuffer(states[0].coefficients, "<f8").astype(np.float64)
-        self._velocity = np.frombuffer(states[0].velocity, "<f8").astype(np.float64)
-        if not len(self.coefficients) == len(self._velocity) == self.width:
-            raise DataUnusable("the checkpoint is of other columns")
+        self.coefficients = np.frombuffer(state.coefficients, "<f8").astype(np.float64)
+        self._velocity = np.frombuffer(state.velocity, "<f8").astype(np.float64)
 
-    def drop(self, rows: Ints) -> bool:
-        """From now on these rows have no record here: features of zero. Whether there were new ones."""
-        new = np.unique(rows[~self._gone[rows]])
+    def drop(self, rows: Sequence[int] | Ints) -> bool:
+        """From now on these rows have no record here: features and weight zero. Whether there were new ones. Raises DataUnusable."""
+        new = self.leavers.add(rows)
+        self._forget(new)
+        return bool(len(new))
+
+    def _forget(self, new: Ints) -> None:
         if not len(new):
-            return False
-        self._gone[new] = True
+            return
+        self.weights[new] = 0.0
         self._x[new] = 0.0
         self._integers[new] = 0
         for block in np.unique(new // bfv.SLOTS).tolist():
             span = slice(block * bfv.SLOTS, (block + 1) * bfv.SLOTS)
             for column, encoded in zip(self._integers.T, self._encoded, strict=True):
                 encoded[block] = bfv.encode(bfv.blocks_of(column[span])[0])
-        return True
+        self._precondition()
 
-    @property
-    def gone(self) -> npt.NDArray[np.bool_]:
-        """bool[n]: the rows that were dropped."""
-        return self._gone
+    def part(self, *, settled: bool) -> LogisticPart:
+        """The party's part of the model."""
+        return LogisticPart(
+            coefficients=self.coefficients,
+            steps=self.done,
+            settled=settled,
+            clipped_rows=self.clipped_rows,
+            left=len(self.leavers.rows),
+        )
 
     @property
     def width(self) -> int:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -11,8 +11,9 @@ import numpy as np
 from modeling import bfv
 from modeling.channel import Channel
 from modeling.errors import DataUnusable, ProtocolViolation
+from modeling.leavers import Withdrawn, nobody
 from modeling.logistic import sigmoid, wire
-from modeling.logistic.own import Checkpoint, Columns, Floats, Ints, Keep, LogisticPart, OwnPart, Withdrawn, nobody
+from modeling.logistic.own import Checkpoint, Columns, Floats, Ints, Keep, LogisticPart, OwnPart
 from modeling.logistic.settings import check_budget, ring_for
 from modeling.messages import Message
 
@@ -32,7 +33,8 @@ def train(
     """Take part in the training that `active` leads; `channels` reach it and the other passives.
 
     `keep`, `resume` and `withdrawn` are those of `active.train`; rows that have withdrawn are without a record here from the next step
-    on, whatever A does, and A has to tell everybody. Raises ModelingError.
+    on, whatever A does, and A has to tell everybody. Where A begins anew, because it was lost in the first step, so does this party.
+    Raises ModelingError.
     """
     if columns.intercept or columns.features.shape[1] == 0:
         raise DataUnusable("a passive party brings at least one feature, and no intercept")
@@ -45,7 +47,7 @@ def train(
     part = OwnPart(columns, start.settings, ring_for(start.settings, start.rows), parties=1 + len(channels))
     if resume is None and start.done:
         raise DataUnusable(f"the training goes on after {start.done} steps, and no checkpoint of it was given")
-    if resume is not None:
+    if resume is not None and not (start.done == 0 and resume.done <= 1):
         part.restore(resume, start.run, start.done)
     kind = _Computing if start.computing == own_name else _Other
     return kind(part, start, active, channels, withdrawn).train(keep)
@@ -65,7 +67,6 @@ class _Passive(ABC):
         self._part = part
         self._start = start
         self._withdrawn = withdrawn
-        self._weights = part.columns.weights.copy()
         self._settings = part.settings
         self._active = channels[active]
         self._others = {name: channel for name, channel in channels.items() if name != active}
@@ -81,33 +82,19 @@ class _Passive(ABC):
         while self._goes_on():
             before = self._part.state()
             settled = self._part.step(self._gradient())
-            keep(
-                Checkpoint(
-                    run=self._start.run,
-                    width=self._part.width,
-                    settings=self._settings,
-                    now=self._part.state(),
-                    before=before,
-                )
-            )
+            keep(self._part.checkpoint(self._start.run, before))
             self._active.send(Message(kind=wire.SETTLED, fields={"settled": settled}, arrays=self._left()))
-        return LogisticPart(
-            coefficients=self._part.coefficients,
-            steps=self._part.done,
-            settled=settled,
-            clipped_rows=self._part.clipped_rows,
-        )
+        return self._part.part(settled=settled)
 
     def _left(self) -> dict[str, Any]:
         """Who has withdrawn here by now: dropped at once, and told."""
-        self._drop(np.array(self._withdrawn(), np.int64))
-        self._mine = self._part.gone.copy()
-        return wire.rows_array(np.flatnonzero(self._mine).tolist())
+        self._drop(self._withdrawn())
+        return wire.rows_array(self._part.leavers.rows)
 
     def _goes_on(self) -> bool:
         told = self._active.receive(wire.GO_ON)
         rows = wire.withdrawn(told, self._part.rows)
-        if self._mine.sum() != np.isin(np.flatnonzero(self._mine), rows).sum():
+        if not set(self._part.leavers.rows) <= set(rows.tolist()):
             raise ProtocolViolation(f"{self._active.peer} goes on with a row whose consent has ended")
         self._drop(rows)
         more = wire.flag(told.fields, "more")
@@ -115,11 +102,8 @@ class _Passive(ABC):
             raise ProtocolViolation("the active party goes on after the last step that was agreed")
         return more
 
-    def _drop(self, rows: Ints) -> bool:
-        new = self._part.drop(rows)
-        if new:
-            self._weights[rows] = 0.0
-        return new
+    def _drop(self, rows: Sequence[int] | Ints) -> bool:
+        return self._part.drop(rows)
 
     @abstractmethod
     def _prepare(self) -> None:
@@ -144,9 +128,9 @@ class _Computing(_Passive):
         self._encode_offset()
 
     def _encode_offset(self) -> None:
-        self._offset_weights = [bfv.encode(block) for block in bfv.blocks_of(self._sines(self._weights))]
+        self._offset_weights = [bfv.encode(block) for block in bfv.blocks_of(self._sines(self._part.weights))]
 
-    def _drop(self, rows: Ints) -> bool:
+    def _drop(self, rows: Sequence[int] | Ints) -> bool:
         """A row of weight zero here has no residual, whatever the others bring."""
         new = super()._drop(rows)
         if new:
@@ -180,7 +164,7 @@ class _Computing(_Passive):
         for total, cipher, plain in zip(sums, self._offset, self._offset_weights, strict=True):
             total.add(cipher, plain)
         for wave in self._waves(predictor):
-            for total, block in zip(sums, bfv.blocks_of(self._sines(wave * self._weights)), strict=True):
+            for total, block in zip(sums, bfv.blocks_of(self._sines(wave * self._part.weights)), strict=True):
                 plain = bfv.encode(block)
                 (cipher,) = self._next_wave()
                 total.add(cipher, plain)

@@ -21,6 +21,7 @@ from modeling.messages import Message
 from modeling.metrics import auc
 
 SETTINGS = Settings(steps=12, tolerance=0.0)
+NOBODY: Mapping[int, Any] = {}
 
 
 class Cohort:
@@ -57,26 +58,29 @@ class Cohort:
             )
         return run_in_threads(parties | replaced, deadline_s=20)
 
-    def plain(self, settings: Settings = SETTINGS, parties: int | None = None) -> Floats:
-        """The same steps in the clear, with the same series for the sigmoid."""
-        count = parties or len(self.parts)
-        weight = np.prod(self.weights, axis=0)
+    def plain(self, settings: Settings = SETTINGS, leave: Mapping[int, Any] = NOBODY) -> Floats:
+        """The same steps in the clear, with the same series for the sigmoid; before step k the rows `leave[k]` leave."""
+        count = len(self.parts)
+        weights = [each.copy() for each in self.weights]
         blocks = [np.clip(part, -settings.clip, settings.clip) for part in self.parts]
-        own = [each * (self.weights[place] > 0)[:, None] for place, each in enumerate(blocks)]
+        own = [each * (weights[place] > 0)[:, None] for place, each in enumerate(blocks)]
         own[0] = np.hstack([np.ones((len(own[0]), 1)), own[0]])
         ridge = [np.full(each.shape[1], settings.l2) for each in own]
         ridge[0][0] = 0
         rows = len(self.label)
-        inverse = [
-            np.linalg.inv(0.25 * (x * w[:, None]).T @ x / rows + max(settings.l2, 1e-6) * np.eye(x.shape[1]))
-            for x, w in zip(own, self.weights, strict=True)
-        ]
         coefficients = [np.zeros(x.shape[1]) for x in own]
         velocity = [np.zeros(x.shape[1]) for x in own]
         bound = settings.period / (2 * count)
-        for _ in range(settings.steps):
+        for step in range(settings.steps):
+            for x, w in zip(own, weights, strict=True):
+                x[leave.get(step, [])] = 0
+                w[leave.get(step, [])] = 0
+            inverse = [
+                np.linalg.inv(0.25 * (x * w[:, None]).T @ x / rows + max(settings.l2, 1e-6) * np.eye(x.shape[1]))
+                for x, w in zip(own, weights, strict=True)
+            ]
             z = sum(np.clip(x @ w, -bound, bound) for x, w in zip(own, coefficients, strict=True))
-            residual = weight * (approximate(np.asarray(z), settings) - self.label)
+            residual = np.prod(weights, axis=0) * (approximate(np.asarray(z), settings) - self.label)
             for place, x in enumerate(own):
                 gradient = x.T @ residual / rows + ridge[place] * coefficients[place]
                 velocity[place] = settings.momentum * velocity[place] + settings.rate * 2 / count * (

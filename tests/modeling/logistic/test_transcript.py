@@ -114,3 +114,16 @@ def test_kinds_and_sizes_say_nothing_of_the_data(transcript: Transcript) -> None
     for name, told in transcript.sizes.items():
         # Ciphertexts are compressed by the library, which saves a few bytes by chance.
         np.testing.assert_allclose(told, sizes[name], rtol=0.002, atol=16)
+
+
+def test_the_same_holds_when_rows_leave(transcript: Transcript) -> None:
+    cohort = Cohort(rows=6000)
+    asked = iter([(), range(0, 2000)])
+    cohort.more = {"p1": {"withdrawn": lambda: next(asked, range(0, 2000))}}
+    cohort.train(SETTINGS)
+    for party in ("a", "p1"):
+        assert chi_square(transcript.shares(party), period()) < CHI_SQUARE_LIMIT
+    for vector in transcript.decrypted:
+        assert chi_square(vector, bfv.PLAIN_MODULUS) < CHI_SQUARE_LIMIT
+    told = {name for messages in transcript.sent.values() for message in messages for name in message.arrays}
+    assert told == {"share", "sums", "withdrawn"}

@@ -1,0 +1,163 @@
+"""A training that is killed anywhere goes on to the same model, and with nothing but its own checkpoints."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import msgspec
+import numpy as np
+import pytest
+
+from modeling.errors import DataUnusable, ModelingError
+from modeling.logistic.own import Checkpoint
+from modeling.logistic.settings import Settings
+from tests.modeling.logistic.test_training import Cohort, joined
+
+SETTINGS = Settings(steps=3, tolerance=0.0)
+NAMES = ("a", "p1", "p2")
+
+
+class _Killed(ModelingError):
+    code = "KILLED"
+
+
+class Kept:
+    """What each party has on its disk; one of them is killed at its step `at`, before or after it has written."""
+
+    def __init__(self, victim: str = "", at: int = 0, *, written: bool = False) -> None:
+        self.disk: dict[str, bytes] = {}
+        self._victim, self._at, self._written = victim, at, written
+
+    def arguments(self, name: str) -> dict[str, Any]:
+        stored = self.disk.get(name)
+        resume = None if stored is None else msgspec.json.decode(stored, type=Checkpoint)
+        return {"resume": resume, "keep": lambda checkpoint: self._keep(name, checkpoint)}
+
+    def _keep(self, name: str, checkpoint: Checkpoint) -> None:
+        killed = name == self._victim and checkpoint.done == self._at
+        if killed and not self._written:
+            self._victim = ""
+            raise _Killed("before it was written")
+        self.disk[name] = msgspec.json.encode(checkpoint)
+        if killed:
+            self._victim = ""
+            raise _Killed("after it was written")
+
+
+def cohort(seed: int = 1) -> Cohort:
+    return Cohort(rows=120, widths=(2, 2, 1), seed=seed)
+
+
+def run(rows: Cohort, kept: Kept, settings: Settings = SETTINGS) -> Any:
+    for name in NAMES:
+        rows.more[name] = {**rows.more.get(name, {}), **kept.arguments(name)}
+    return rows.train(settings)
+
+
+def after(steps: int, seed: int = 1) -> Kept:
+    """The checkpoints of a training in which A was killed with this many steps behind it."""
+    kept = Kept("a", steps, written=True)
+    with pytest.raises(_Killed):
+        run(cohort(seed), kept)
+    return kept
+
+
+@pytest.mark.parametrize(
+    ("victim", "at", "written"),
+    [
+        ("a", 1, False),
+        ("a", 3, True),
+        ("a", 3, False),
+        ("p1", 1, True),
+        ("p1", 2, False),
+        ("p2", 3, True),
+        ("p2", 1, False),
+    ],
+)
+def test_whoever_is_killed_at_whatever_step_the_training_goes_on_to_the_same_model(
+    victim: str, at: int, *, written: bool
+) -> None:
+    kept = Kept(victim, at, written=written)
+    with pytest.raises(_Killed):
+        run(cohort(), kept)
+    found = run(cohort(), kept)
+    np.testing.assert_allclose(joined(found), cohort().plain(SETTINGS), atol=2e-3)
+    assert {part.steps for part in found.values()} == {SETTINGS.steps}
+
+
+def test_a_training_that_goes_on_does_not_begin_again() -> None:
+    kept = after(2)
+    steps: list[int] = []
+    rows = cohort()
+    rows.more = {name: kept.arguments(name) for name in NAMES}
+    rows.more["a"]["keep"] = lambda checkpoint: steps.append(checkpoint.done)
+    rows.train(SETTINGS)
+    assert steps == [3]
+
+
+def test_parties_one_step_apart_go_on_from_the_older_one() -> None:
+    older, newer = after(2), after(2)
+    steps: list[int] = []
+    rows = cohort()
+    rows.more = {name: newer.arguments(name) for name in NAMES}
+    rows.more["a"]["keep"] = lambda checkpoint: steps.append(checkpoint.done)
+    with pytest.raises(DataUnusable, match="another training"):  # the checkpoints of two trainings do not mix
+        rows.more["p2"]["resume"] = older.arguments("p2")["resume"]
+        rows.train(SETTINGS)
+    kept = Kept("p1", 2, written=True)
+    with pytest.raises(_Killed):
+        run(cohort(), kept)
+    done = {name: msgspec.json.decode(kept.disk[name], type=Checkpoint).done for name in NAMES}
+    assert (done["a"], done["p1"]) == (1, 2)
+    rows.more = {name: kept.arguments(name) for name in NAMES}
+    rows.more["a"]["keep"] = lambda checkpoint: steps.append(checkpoint.done)
+    np.testing.assert_allclose(joined(rows.train(SETTINGS)), rows.plain(SETTINGS), atol=2e-3)
+    assert steps == [2, 3]
+
+
+@pytest.mark.parametrize("victim", NAMES)
+def test_a_checkpoint_of_other_data_settings_or_steps_is_refused(victim: str) -> None:
+    kept = after(2)
+    place = NAMES.index(victim)
+    rows = cohort()
+    rows.parts[place] = rows.parts[place].copy()
+    rows.parts[place][7, 0] += 0.25
+    with pytest.raises(DataUnusable, match="changed"):
+        run(rows, kept)
+    given = kept.arguments(victim)["resume"]
+    changes = (
+        {"settings": Settings(steps=5)},
+        {"data": "00"},
+        {"gone": b"abc"},
+        {"gone": b"\xff\xff\xff\xff"},
+        {"now": msgspec.structs.replace(given.now, velocity=b"")},
+    )
+    for change in changes:
+        rows = cohort()
+        rows.more = {name: kept.arguments(name) for name in NAMES}
+        rows.more[victim]["resume"] = msgspec.structs.replace(given, **change)
+        with pytest.raises(DataUnusable):
+            rows.train(SETTINGS)
+
+
+def test_another_label_is_another_training() -> None:
+    kept, rows = after(2), cohort()
+    rows.label = 1 - rows.label
+    with pytest.raises(DataUnusable, match="changed"):
+        run(rows, kept)
+
+
+def test_a_passive_without_its_checkpoint_or_far_behind_or_ahead_is_told() -> None:
+    kept = after(2)
+    del kept.disk["p1"]
+    with pytest.raises(DataUnusable, match="no checkpoint"):
+        run(cohort(), kept)
+    ahead = after(2)
+    del ahead.disk["a"]  # A does not begin anew with passives that have more than a step behind them
+    with pytest.raises(DataUnusable):
+        run(cohort(), ahead)
+
+
+def test_what_is_kept_is_small_and_holds_no_data() -> None:
+    kept = after(2)
+    assert max(map(len, kept.disk.values())) < 1000
