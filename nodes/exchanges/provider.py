@@ -75,6 +75,8 @@ class ProviderExchanges:
         running = self._running.get(exchange_id)
         if running is None:
             return False
+        # Through the channel first: the hub's word would come after the end of the connection.
+        await running[0].close(Failure(code="JOB_STOPPED", message=f"its operator stopped the job: {reason}"))
         await self._context.calls.end(exchange_id, "cancelled", f"JOB_STOPPED: {reason}")
         await running[0].abort(ExchangeFailed(f"This node's operator stopped it: {reason}", code="JOB_STOPPED"))
         return True

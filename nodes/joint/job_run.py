@@ -166,7 +166,8 @@ class JobRun:
         """Attempts until there is a model. Raises NodeError with why there is none."""
         made = self._stored_made()
         idle = 0
-        for attempt in itertools.count(1):
+        first = self._context.clock() // 1000
+        for attempt in itertools.count(first):
             before = self._checkpoint_mark()
             try:
                 for partner in partners:
@@ -175,7 +176,7 @@ class JobRun:
                         await self.agree(rows, partner)
                 if made is None:
                     made = await self._attempt(attempt, rows, partners)
-                return await self._record_all(made, attempt, rows, partners)
+                return await self._record_all(made, 1 + attempt - first, rows, partners)
             except (PeerRestarted, _AttemptBroken) as broken:
                 idle = 0 if self._checkpoint_mark() != before else idle + 1
                 if idle >= MAX_IDLE_ATTEMPTS or (isinstance(broken, _AttemptBroken) and not broken.again):
@@ -350,13 +351,13 @@ class JobRun:
         write_document(self._folder / "made.json", made)
         return made
 
-    async def _record_all(self, made: _Made, attempt: int, rows: BankRows, partners: tuple[Partner, ...]) -> Made:
+    async def _record_all(self, made: _Made, attempts: int, rows: BankRows, partners: tuple[Partner, ...]) -> Made:
         for partner in partners:
             await self._record_model(partner, made.result, made.model.commitment)
         kept = self._context.settings.home / "models" / self._job_id
         write_document(kept / PART_FILE, made.own)
         write_document(kept / MODEL_FILE, made.model)
-        return Made(model=made.model, result=made.result, rows=rows, partners=partners, attempts=attempt)
+        return Made(model=made.model, result=made.result, rows=rows, partners=partners, attempts=attempts)
 
     async def _record_model(self, partner: Partner, result: ActiveResult, commitment: str) -> None:
         if partner.permitted is None:

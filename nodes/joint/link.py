@@ -80,7 +80,7 @@ class JointLink:
         self._forward = forward
         self._heard: asyncio.Queue[Said | bytes | Exception] = asyncio.Queue()
         self._attempt = -1
-        self._joined = asyncio.Event()
+        self._early: list[tuple[int, int, bytes]] = []
         self._ends: dict[int, _End] = {}
         self._pumps: list[asyncio.Task[None]] = []
 
@@ -98,7 +98,8 @@ class JointLink:
                 else:
                     raise ExchangeFailed(f"The other node sent a frame of type {kind} in a joint exchange.")
             except PeerRestarted as error:
-                self._attempt = -1  # the bank may count from one again; nothing of before comes any more
+                self._attempt = -1  # whoever counts the attempts may have begun anew
+                self._early.clear()
                 self._heard.put_nowait(error)
             except Exception as error:
                 self._heard.put_nowait(error)
@@ -145,11 +146,15 @@ class JointLink:
         """Connect a process's sockets for one attempt, by the place of the party at their other end. Takes over the sockets."""
         waits = len(ends) == 1 and self._forward is None
         made = {place: _End(end, (tunnels or {}).get(place), waits=waits) for place, end in ends.items()}
-        self._attempt, self._ends = attempt, made
-        self._joined.set()
+        self._ends = made
         for end in made.values():
             if end.tunnel is not None:
                 await end.tunnel.start()
+        while self._early:  # what comes meanwhile is put behind
+            of, place, data = self._early.pop(0)
+            if of == attempt:
+                await self._hand_over(attempt, place, data)
+        self._attempt = attempt
         loop = asyncio.get_running_loop()
         self._pumps = [loop.create_task(self._pump(attempt, place, end)) for place, end in made.items()]
 
@@ -178,11 +183,12 @@ class JointLink:
             raise ExchangeFailed("The other node sent an empty data frame.")
         attempt, place = _HEAD.unpack_from(payload)
         data = payload[_HEAD.size :]
-        while attempt > self._attempt:  # the other process was quicker: this one is being started
-            self._joined.clear()
-            await self._joined.wait()
-        if attempt != self._attempt:
-            return
+        if attempt > self._attempt:  # the other process was quicker: this one is being started
+            self._early.append((attempt, place, data))
+        elif attempt == self._attempt:
+            await self._hand_over(attempt, place, data)
+
+    async def _hand_over(self, attempt: int, place: int, data: bytes) -> None:
         end = self._ends.get(place)
         if end is None:
             if self._forward is not None and place > 0 and self._ends:

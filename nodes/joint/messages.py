@@ -25,6 +25,8 @@ Aggregate = Literal["latest", "mean", "sum", "min", "max"]
 """How several records of a subject become one: the latest by the item's period, or a function of each number."""
 
 _Count = Annotated[int, msgspec.Meta(ge=0, le=MAX_ROWS)]
+_Attempt = Annotated[int, msgspec.Meta(ge=0, le=(1 << 32) - 1)]
+"""Counts up; begins at the second at which the bank's node began, so that no number comes twice."""
 _Text = Annotated[str, msgspec.Meta(max_length=500)]
 
 
@@ -65,7 +67,7 @@ class Cohort(_Said, frozen=True, kw_only=True, forbid_unknown_fields=True, tag="
 class Begin(_Said, frozen=True, kw_only=True, forbid_unknown_fields=True, tag="begin"):
     """`place`: P's place among the passives, which names its party. `others`: nodes of those that P talks to, by their places."""
 
-    attempt: _Count
+    attempt: _Attempt
     place: Annotated[int, msgspec.Meta(ge=1, le=4)]
     others: Annotated[dict[int, str], msgspec.Meta(max_length=3)] = {}
 
@@ -73,7 +75,7 @@ class Begin(_Said, frozen=True, kw_only=True, forbid_unknown_fields=True, tag="b
 class Broken(_Said, frozen=True, kw_only=True, forbid_unknown_fields=True, tag="broken"):
     """`again`: whether another attempt may help."""
 
-    attempt: _Count
+    attempt: _Attempt
     code: _Text
     message: _Text
     again: bool
@@ -82,7 +84,7 @@ class Broken(_Said, frozen=True, kw_only=True, forbid_unknown_fields=True, tag="
 class PartMade(_Said, frozen=True, kw_only=True, forbid_unknown_fields=True, tag="part"):
     """The commitment to P's part: SM3 over a salt and the part."""
 
-    attempt: _Count
+    attempt: _Attempt
     commitment: Sm3Hex
 
 
