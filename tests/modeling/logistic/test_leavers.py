@@ -10,13 +10,14 @@ import msgspec
 import numpy as np
 import pytest
 
+from modeling import bfv
 from modeling.channel import Channel
 from modeling.errors import DataUnusable, PeerFailed, ProtocolViolation
 from modeling.leavers import Leavers
 from modeling.local import run_in_threads
 from modeling.logistic import active, passive, wire
-from modeling.logistic.own import Checkpoint, Columns
-from modeling.logistic.settings import Settings
+from modeling.logistic.own import Checkpoint, Columns, OwnPart
+from modeling.logistic.settings import PREDICTOR_BITS, Settings, ring_for
 from modeling.messages import Message
 from tests.modeling.logistic.test_training import Cohort, joined
 
@@ -97,6 +98,46 @@ def test_everybody_may_leave() -> None:
     cohort.more = {"p1": {"withdrawn": at_step((), range(300))}}
     found = cohort.train(SETTINGS)
     assert found["a"].left == 300 and np.isfinite(joined(found)).all()
+
+
+@pytest.mark.parametrize("who", ["a", "p1"])
+def test_rows_that_left_have_no_residual_from_the_next_step_on(who: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    shares: list[np.ndarray] = []
+    gradient = OwnPart.gradient_of_own_share
+
+    def seen(part: OwnPart, residuals: np.ndarray) -> list[int]:
+        shares.append(residuals[:300])
+        return gradient(part, residuals)
+
+    monkeypatch.setattr(OwnPart, "gradient_of_own_share", seen)
+    cohort = Cohort(rows=300)
+    cohort.more = {who: {"withdrawn": at_step((), range(40))}}
+    cohort.train(Settings(steps=2, tolerance=0.0))
+    first, second = (
+        np.mod(one + other, bfv.PLAIN_MODULUS) for one, other in zip(shares[::2], shares[1::2], strict=True)
+    )
+    assert first.all() and second[40:].all() and not second[:40].any()
+
+
+def test_a_part_that_drops_rows_has_no_record_of_them() -> None:
+    rng = np.random.default_rng(3)
+    features, weights = rng.normal(size=(30, 2)), np.ones(30)
+    dropped, without = (
+        OwnPart(
+            Columns(features=features * keeps, weights=weights, intercept=True),
+            SETTINGS,
+            ring_for(SETTINGS, 30),
+            parties=2,
+        )
+        for keeps in (1.0, (np.arange(30) >= 10)[:, None])
+    )
+    assert dropped.drop(range(10)) and not dropped.drop([3])
+    assert dropped.weights.tolist() == [0.0] * 10 + [1.0] * 20
+    residuals = rng.integers(0, bfv.PLAIN_MODULUS, 30)
+    assert dropped.gradient_of_own_share(residuals)[1:] == without.gradient_of_own_share(residuals)[1:]
+    dropped.coefficients = np.array([2.0, 1.0, -1.0])
+    predictor = np.mod(sum(dropped.predictor_shares()), SETTINGS.period << PREDICTOR_BITS)
+    assert not predictor[:10].any() and predictor[10:].all()
 
 
 # -- parties that do not keep to it
