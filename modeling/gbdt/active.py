@@ -9,11 +9,15 @@ SecureBoost (Cheng et al., IEEE Intelligent Systems 2021), protocols.md 6; for e
     P → A          gradient sums left of each of P's candidates, shuffled, packed, refreshed; A decrypts and takes the best of all
     A → P → A      the chosen candidate of P; which rows of the node it sends left (checked against the sums that P had claimed)
     A → all P      which rows went left in nodes whose children are worth a look, whoever parted them
+    P → A          rows whose subjects have withdrawn; with the next tree A tells all P who has left, and it sees none of them
+
+A passive keeps its checkpoint of a tree before it speaks of withdrawals, A after all have: whoever is killed, a passive has the trees
+that A has, or one more. Trees of A's own features are announced too, when they have been grown.
 
 Leak to A: for each node the gradient sums left of each candidate of P, anonymous and in an order of this node only;
-the rows left of each chosen split. Leak to P: which rows are together in a node, the number of trees, with sampling the
-rows of each tree, with `top` those of large gradients. Rows of weight zero travel as encryptions of zero: P does not
-learn which these are.
+the rows left of each chosen split; which rows have withdrawn at P. Leak to P: which rows are together in a node, the number of
+trees, with sampling the rows of each tree, with `top` those of large gradients; which rows have left, not whose consent ended. Rows of
+weight zero travel as encryptions of zero: P does not learn which these are.
 Secure against parties that follow the protocol; what a P claims falsely ends the training or changes its own splits only.
 """
 
@@ -33,16 +37,21 @@ from modeling.gbdt import wire
 from modeling.gbdt.additive import SecretKey
 from modeling.gbdt.features import Binned, Flags, Floats, Ints, binned
 from modeling.gbdt.gradients import Seen, Target, seen, unpacked
+from modeling.gbdt.leavers import parted
 from modeling.gbdt.settings import Settings, layout_for
 from modeling.gbdt.stock import Stock
 from modeling.gbdt.trees import SCALE, ActivePart, Leaf, Node, OwnNode, PassiveNode, Tree, gains, leaf_weight
+from modeling.leavers import Leavers, Withdrawn, nobody
 from modeling.messages import Message
 
 MAX_PASSIVES: Final = 4
 
 
 class ActiveCheckpoint(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """Where A's side of a training stands. `margin`: float64[n], little-endian; `losses`: of the validation rows after each tree."""
+    """Where A's side of a training stands. `margin`: float64[n], little-endian; `losses`: of the validation rows after each tree.
+
+    `gone`: rows that have left, int32, little-endian; `data`: fingerprint of the data of those that stay.
+    """
 
     part: ActivePart
     seed: int
@@ -50,16 +59,11 @@ class ActiveCheckpoint(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown
     losses: tuple[float, ...]
     splits: dict[str, int]
     """How many splits each passive has."""
+    gone: bytes
+    data: str
 
 
 Keep = Callable[[ActiveCheckpoint], None]
-Withdrawn = Callable[[], Sequence[int]]
-"""Rows of the common order whose subjects have withdrawn by now."""
-
-
-def nobody() -> Sequence[int]:
-    """No subject withdraws."""
-    return ()
 
 
 def train(
@@ -84,20 +88,31 @@ def train(
     if features.shape[:1] != target.label.shape:
         raise DataUnusable(f"features {features.shape} and label {target.label.shape} are not of the same rows")
     layout_for(settings, len(features))  # its errors come before anything is sent
-    checkpoint = _begun(target, features.shape[1], tuple(channels), settings) if resume is None else resume
-    _check_resumed(checkpoint, features, channels, settings)
+    leavers = Leavers(features, *target.arrays)
+    if resume is None:
+        checkpoint = _begun(target, features.shape[1], tuple(channels), settings, leavers.fingerprint)
+    else:
+        checkpoint = resume
+        _check_resumed(checkpoint, features, channels, settings)
+        leavers.restore(checkpoint.gone, checkpoint.data)
     if settings.patience:
         target.loss(np.zeros(len(features)))
     pair = SecretKey(settings.scheme, settings.key_bits) if key is None else key
-    return _Active(features, target, channels, pair, checkpoint, withdrawn).train(keep)
+    return _Active(features, target, channels, pair, checkpoint, leavers, withdrawn).train(keep)
 
 
-def _begun(target: Target, width: int, passives: tuple[str, ...], settings: Settings) -> ActiveCheckpoint:
+def _begun(target: Target, width: int, passives: tuple[str, ...], settings: Settings, data: str) -> ActiveCheckpoint:
     run, base = secrets.token_hex(16), target.base
     part = ActivePart(run=run, settings=settings, base=base, features=width, passives=passives, trees=())
     margin = np.full(len(target.label), base).astype("<f8").tobytes()
     return ActiveCheckpoint(
-        part=part, seed=secrets.randbits(63), margin=margin, losses=(), splits=dict.fromkeys(passives, 0)
+        part=part,
+        seed=secrets.randbits(63),
+        margin=margin,
+        losses=(),
+        splits=dict.fromkeys(passives, 0),
+        gone=b"",
+        data=data,
     )
 
 
@@ -152,6 +167,7 @@ class _Active:
         channels: Mapping[str, Channel],
         key: SecretKey,
         checkpoint: ActiveCheckpoint,
+        leavers: Leavers,
         withdrawn: Withdrawn,
     ) -> None:
         self._settings = checkpoint.part.settings
@@ -163,7 +179,9 @@ class _Active:
         self._stock = Stock(key.public, len(features))
         self._checkpoint = checkpoint
         self._candidates: dict[str, int] = {}
-        self._withdrawn, self._gone = withdrawn, np.zeros(len(features), np.bool_)
+        self._leavers, self._withdrawn = leavers, withdrawn
+        if leavers.gone.any():
+            self._target = target.without(leavers.gone)
 
     def train(self, keep: Keep) -> ActivePart:
         """All trees."""
@@ -190,7 +208,11 @@ class _Active:
                 raise ProtocolViolation(
                     f"{name} has {ready.number('rows')} rows and {self._candidates[name]} candidates"
                 )
-            self._gone[wire.receive_left(channel, rows)] = True
+            self._leave(wire.receive_left(channel, rows))
+
+    def _leave(self, rows: Sequence[int] | Ints) -> None:
+        if len(self._leavers.add(rows)):
+            self._target = self._target.without(self._leavers.gone)
 
     def _best(self) -> int:
         return int(np.argmin(self._checkpoint.losses)) + 1
@@ -202,15 +224,16 @@ class _Active:
     def _with_tree(self, number: int) -> ActiveCheckpoint:
         before = self._checkpoint
         margin = np.frombuffer(before.margin, "<f8").astype(np.float64)
-        self._gone[list(self._withdrawn())] = True
-        if self._gone.any():
-            self._target = self._target.without(self._gone)
-        rows = seen(self._settings, before.seed, number, *self._target.gradients(margin), self._gone)
+        self._leave(self._withdrawn())
+        gradients = self._target.gradients(margin)
+        rows = seen(self._settings, before.seed, number, *gradients, self._leavers.gone)
         grown = _Growing(rows, np.zeros(len(margin), np.int64), dict(before.splits))
         self._grow(grown, number)
         for node, leaf in grown.nodes.items():
             if isinstance(leaf, Leaf):
                 margin[grown.at == node] += leaf.weight
+        for channel in self._channels.values():
+            self._leave(wire.receive_left(channel, len(margin)))
         tree: Tree = dict(sorted(grown.nodes.items()))
         return ActiveCheckpoint(
             part=msgspec.structs.replace(before.part, trees=(*before.part.trees, tree)),
@@ -218,12 +241,15 @@ class _Active:
             margin=margin.astype("<f8").tobytes(),
             losses=(*before.losses, self._target.loss(margin)) if self._settings.patience else (),
             splits=grown.splits,
+            gone=self._leavers.packed,
+            data=self._leavers.fingerprint,
         )
 
     def _grow(self, grown: _Growing, number: int) -> None:
         alone = number < self._settings.own_trees
         channels = {} if alone or not grown.rows.rows.any() else self._channels
-        self._send_rows(grown.rows, number, channels)
+        gone = self._leavers.gone.copy()
+        self._send_rows(grown.rows, number, gone, channels)
         open_nodes = [0]
         for level in range(self._settings.depth):
             chosen = {node: found for node in open_nodes if (found := self._choose(grown, node, channels)) is not None}
@@ -232,7 +258,7 @@ class _Active:
                 theirs = [node for node, choice in chosen.items() if choice.party == name]
                 picked = wire.int32([chosen[node].candidate for node in theirs])
                 channel.send(Message(kind=wire.CHOSEN, arrays={"nodes": wire.int32(theirs), "candidates": picked}))
-            lefts = self._lefts(grown, chosen, members, channels)
+            lefts = self._lefts(grown, chosen, members, gone, channels)
             for node, left in lefts.items():
                 grown.at[members[node]] = np.where(left, 2 * node + 1, 2 * node + 2)
             last = level + 1 == self._settings.depth
@@ -240,8 +266,8 @@ class _Active:
             self._tell_parted(members, lefts, open_nodes, channels)
             if not open_nodes:
                 break
-        for channel in channels.values():
-            self._gone[wire.receive_left(channel, len(grown.at))] = True
+        if not channels:
+            self._announce(number, gone, np.zeros(len(gone), np.bool_))
         for node in np.unique(grown.at).tolist():
             totals = grown.totals(np.flatnonzero(grown.at == node))
             grown.nodes[node] = Leaf(weight=leaf_weight(*totals, self._settings))
@@ -250,12 +276,16 @@ class _Active:
                 for child in (2 * node + 1, 2 * node + 2):
                     grown.nodes.setdefault(child, Leaf(weight=0.0))
 
-    def _send_rows(self, rows: Seen, number: int, channels: Mapping[str, Channel]) -> None:
+    def _announce(self, number: int, gone: Flags, shown: Flags) -> None:
+        """A tree, who has left, and the rows that passives see in it: none where it is of A's own features."""
+        arrays = {"gone": wire.int32(np.flatnonzero(gone).tolist()), "seen": wire.pack_flags(shown)}
+        for channel in self._channels.values():
+            channel.send(Message(kind=wire.NEXT, fields={"tree": number, "rows": int(shown.sum())}, arrays=arrays))
+
+    def _send_rows(self, rows: Seen, number: int, gone: Flags, channels: Mapping[str, Channel]) -> None:
         if not channels:
             return
-        told = Message(kind=wire.NEXT, fields={"tree": number}, arrays={"seen": wire.pack_flags(rows.rows)})
-        for channel in channels.values():
-            channel.send(told)
+        self._announce(number, gone, rows.rows)
         for piece in self._stock.encrypted(rows.packed(self._layout)):
             for channel in channels.values():
                 channel.send(Message(kind=wire.ROWS, arrays={"ciphers": piece}))
@@ -297,13 +327,14 @@ class _Active:
         grown: _Growing,
         chosen: Mapping[int, _Choice],
         members: Mapping[int, Ints],
+        gone: Flags,
         channels: Mapping[str, Channel],
     ) -> dict[int, Flags]:
         """Record the splits; which of each node's rows go left."""
         found: dict[int, Flags] = {}
         for node, choice in chosen.items():
             if choice.party is None:
-                split, found[node] = self._binned.split(choice.candidate, members[node])
+                split, found[node] = parted(self._binned, choice.candidate, members[node], gone)
                 grown.nodes[node] = OwnNode(split=split, gain=choice.gain)
         for name, channel in channels.items():
             theirs = {node: choice for node, choice in chosen.items() if choice.party == name}

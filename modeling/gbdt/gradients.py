@@ -47,6 +47,11 @@ class Target:
     def _clean(self) -> Floats:
         return np.where(self.weights > 0, self.label, 0.0)
 
+    @property
+    def arrays(self) -> tuple[Floats, Floats, Floats]:
+        """Label (zero where it does not matter), weights, and 1.0 for a validation row: float64[n] each."""
+        return self._clean, self.weights, self.validation.astype(np.float64)
+
     def without(self, gone: Flags) -> Target:
         """The same with rows that are gone (bool[n]) at weight zero. Raises DataUnusable if too few are left."""
         return Target(label=self.label, weights=np.where(gone, 0.0, self.weights), validation=self.validation)

@@ -4,17 +4,17 @@ Parties: A (label, own features), P_1 … P_k. Inputs of P: float64[n, p] over t
 Outputs of P: its own splits (`PassivePart`). After SecureBoost (Cheng et al., IEEE Intelligent Systems 2021), protocols.md 6.
 
 Leak to P: which rows are in each node that it sums (not which party parted them), how many trees there are, with sampling which rows a
-tree sees. It sees ciphertexts under A's key besides. Leak to A: the number of P's candidates; for each node the gradient sums left of
-each candidate, features and thresholds shuffled together anew by a permutation that only P knows, candidates with fewer than `min_rows`
-rows on a side replaced by zero; the rows left of each split that A chooses. What P answers is refreshed: A, who made the randomness of
-every row, could else tell by it which rows are in a sum.
+tree sees, which rows have left (not at whom). It sees ciphertexts under A's key besides. Leak to A: the number of P's candidates; for
+each node the gradient sums left of each candidate, features and thresholds shuffled together anew by a permutation that only P knows,
+candidates with fewer than `min_rows` rows on a side replaced by zero; the rows left of each split that A chooses; the rows that have
+withdrawn here. What P answers is refreshed: A, who made the randomness of every row, could else tell by it which rows are in a sum.
 """
 
 from __future__ import annotations
 
 import hashlib
 import secrets
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 
 import msgspec
 import numpy as np
@@ -24,27 +24,27 @@ from modeling.errors import DataUnusable, ProtocolViolation
 from modeling.gbdt import wire
 from modeling.gbdt.additive import Ciphers, PublicKey, take
 from modeling.gbdt.features import Binned, Flags, Floats, Ints, binned
+from modeling.gbdt.leavers import parted
 from modeling.gbdt.settings import layout_for
 from modeling.gbdt.trees import NumberedSplit, PassivePart
+from modeling.leavers import Leavers, Withdrawn, nobody
 from modeling.messages import Array, Message
 
 
 class PassiveCheckpoint(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """Where P's side of a training stands after `done` trees. `seed` is secret: it orders what A sees."""
+    """Where P's side of a training stands after `done` trees. `seed` is secret: it orders what A sees.
+
+    `gone`: rows that have left, int32, little-endian; `data`: fingerprint of the features of those that stay.
+    """
 
     part: PassivePart
     done: int
     seed: bytes
+    gone: bytes
+    data: str
 
 
 Keep = Callable[[PassiveCheckpoint], None]
-Withdrawn = Callable[[], Sequence[int]]
-"""Rows of the common order whose subjects have withdrawn by now."""
-
-
-def nobody() -> Sequence[int]:
-    """No subject withdraws."""
-    return ()
 
 
 def train(
@@ -57,7 +57,8 @@ def train(
 ) -> PassivePart:
     """Take part in a training that A leads. `keep` is given a checkpoint after each tree; `withdrawn` is asked before each.
 
-    From then on these rows have no record here, and a tree of A's that sees one ends the training. Raises ModelingError.
+    From then on these rows have no record here, and a tree of A's that sees one ends the training. Where A begins anew, because it was
+    lost in the first tree, so does this party. Raises ModelingError.
     """
     start, key = wire.receive_start(channel)
     if start.rows != len(features):
@@ -65,23 +66,25 @@ def train(
     settings = start.settings
     layout_for(settings, start.rows)  # its errors come before any work
     public = PublicKey(settings.scheme, settings.key_bits, key)
-    checkpoint = _resumed(start, features.shape[1], resume)
-    party = _Passive(features, channel, start, public, checkpoint, withdrawn)
+    leavers = Leavers(features)
+    checkpoint = _resumed(start, leavers, features.shape[1], resume)
+    party = _Passive(features, channel, start, public, checkpoint, leavers, withdrawn)
     channel.send(Message(kind=wire.READY, fields={"rows": len(features), "candidates": party.candidates}))
     party.tell_left()
     return party.train(keep)
 
 
-def _resumed(start: wire.Start, width: int, given: PassiveCheckpoint | None) -> PassiveCheckpoint:
+def _resumed(start: wire.Start, leavers: Leavers, width: int, given: PassiveCheckpoint | None) -> PassiveCheckpoint:
     """The checkpoint, cut to what A has too. Raises DataUnusable."""
-    if given is None:
-        if start.done:
-            raise DataUnusable(f"the training goes on after {start.done} trees, and no checkpoint of it was given")
+    if start.done == 0 and (given is None or given.done <= 1):
         part = PassivePart(run=start.run, features=width, splits=())
-        return PassiveCheckpoint(part=part, done=0, seed=secrets.token_bytes(32))
-    if given.part.run != start.run or given.done < start.done or given.part.features != width:
-        raise DataUnusable("the checkpoint is of another training, of other columns, or older than the active party's")
-    return PassiveCheckpoint(part=_cut(given.part, start.done), done=start.done, seed=given.seed)
+        return PassiveCheckpoint(part=part, done=0, seed=secrets.token_bytes(32), gone=b"", data=leavers.fingerprint)
+    if given is None:
+        raise DataUnusable(f"the training goes on after {start.done} trees, and no checkpoint of it was given")
+    if given.part.run != start.run or not start.done <= given.done <= start.done + 1:
+        raise DataUnusable("the checkpoint is of another training, or of another tree than the active party's")
+    leavers.restore(given.gone, given.data)
+    return msgspec.structs.replace(given, part=_cut(given.part, start.done), done=start.done)
 
 
 def _cut(part: PassivePart, trees: int) -> PassivePart:
@@ -96,6 +99,7 @@ class _Passive:
         start: wire.Start,
         key: PublicKey,
         checkpoint: PassiveCheckpoint,
+        leavers: Leavers,
         withdrawn: Withdrawn,
     ) -> None:
         self._binned = binned(features, start.settings.bins)
@@ -105,33 +109,44 @@ class _Passive:
         self._channel, self._settings, self._key = channel, start.settings, key
         self._layout = layout_for(start.settings, start.rows)
         self._rows, self._checkpoint = start.rows, checkpoint
-        self._withdrawn, self._gone = withdrawn, np.zeros(start.rows, np.bool_)
+        self._leavers, self._withdrawn = leavers, withdrawn
 
     def tell_left(self) -> None:
         """Look who has withdrawn, and tell A."""
-        self._gone[list(self._withdrawn())] = True
-        wire.send_left(self._channel, np.flatnonzero(self._gone).tolist())
+        self._leavers.add(self._withdrawn())
+        wire.send_left(self._channel, self._leavers.rows)
 
     def train(self, keep: Keep) -> PassivePart:
         """All trees, as A announces them."""
         limit = self._settings.trees
         while True:
             told = self._channel.receive(wire.NEXT)
-            tree, last = told.number("tree"), self._checkpoint.done - 1
+            tree, due = told.number("tree"), self._checkpoint.done
             if tree < 0:
                 kept = told.number("keep")
                 if not 0 <= kept <= limit:
                     raise ProtocolViolation(f"{self._channel.peer} keeps {kept} trees of {limit}")
                 return _cut(self._checkpoint.part, kept)
-            if not last < tree < limit:
-                raise ProtocolViolation(f"{self._channel.peer} grows tree {tree} after tree {last} of {limit}")
-            seen = wire.flags(told, "seen", self._rows)
-            if (seen & self._gone).any():
-                raise ProtocolViolation(f"{self._channel.peer} goes on with a row whose consent has ended")
-            self._grow(tree, seen)
-            self._checkpoint = msgspec.structs.replace(self._checkpoint, done=tree + 1)
+            if tree != due or tree >= limit:
+                raise ProtocolViolation(f"{self._channel.peer} grows tree {tree} where {due} of {limit} was due")
+            seen = self._seen(told)
+            if seen.any():
+                self._grow(tree, seen)
+            self._checkpoint = msgspec.structs.replace(
+                self._checkpoint, done=tree + 1, gone=self._leavers.packed, data=self._leavers.fingerprint
+            )
             keep(self._checkpoint)
             self.tell_left()
+
+    def _seen(self, told: Message) -> Flags:
+        """Which rows a tree sees; A has to know of every row that left, and to see none."""
+        rows, seen = wire.numbers(told, "gone", self._rows), wire.flags(told, "seen", self._rows)
+        if not set(self._leavers.rows) <= set(rows.tolist()) or seen[rows].any():
+            raise ProtocolViolation(f"{self._channel.peer} goes on with a row whose consent has ended")
+        if told.number("rows") != seen.sum():
+            raise ProtocolViolation(f"{self._channel.peer} announced a tree of other rows than it names")
+        self._leavers.add(rows)
+        return seen
 
     def _grow(self, tree: int, seen: Flags) -> None:
         grown = _Growing(self._binned, self._key, seen)
@@ -180,11 +195,9 @@ class _Passive:
         new, sides = [], [np.zeros(0, np.bool_)]
         for node, shown in zip(nodes, chosen, strict=True):
             rows = grown.rows(node)
-            here = ~self._gone[rows]
-            split, parted = self._binned.split(int(self._permutation(tree, node)[shown]), rows[here])
-            left = np.full(len(rows), split.missing_left)  # rows without a record: not even a side is told of them
-            left[here] = parted
-            new.append(NumberedSplit(tree=tree, rows=len(rows), split=split))
+            gone = self._leavers.gone
+            split, left = parted(self._binned, int(self._permutation(tree, node)[shown]), rows, gone)
+            new.append(NumberedSplit(tree=tree, rows=int((~gone[rows]).sum()), split=split))
             sides.append(left)
         part = self._checkpoint.part
         part = msgspec.structs.replace(part, splits=(*part.splits, *new))
@@ -214,8 +227,6 @@ class _Growing:
         self._binned, self._key = table, key
         self._seen = np.flatnonzero(seen)
         self.count = len(self._seen)
-        if not self.count:
-            raise ProtocolViolation("a tree that sees no rows was announced")
         self._codes = np.ascontiguousarray(table.codes[self._seen])
         self._at = np.zeros(len(seen), np.int64)
         self._pieces: list[Ciphers] = []

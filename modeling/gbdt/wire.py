@@ -2,8 +2,9 @@
 
 START      A → P   settings, rows, the run, trees already there, the public key
 READY      P → A   rows, how many candidates P has
-LEFT       P → A   after READY and after each tree: the rows that have withdrawn at P by now
-NEXT       A → P   a tree's number and which rows it sees, or that training ends and how many trees are kept
+LEFT       P → A   after READY and after each tree: the rows that have withdrawn by now, as far as P knows
+NEXT       A → P   a tree's number, all rows that have left, and which rows it sees (none: A has grown it alone); or that training ends
+                   and how many trees are kept
 ROWS       A → P   ciphertexts of these rows' gradients, in pieces
 SUMS       P → A   for one node: packed, refreshed ciphertexts of the left sums of all candidates, in an order of this node only
 CHOSEN     A → P   which nodes take which of P's candidates

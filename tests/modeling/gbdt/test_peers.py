@@ -208,7 +208,7 @@ def test_what_a_passive_receives_does_not_tell_labels_by_kind_or_size() -> None:
         "ciphertexts are fresh, also of equal gradients"
     )
     named = {name for m in sent[0]["active"] for name in (*m.fields, *m.arrays)}
-    public = {"run", "settings", "rows", "done", "tree", "keep", "seen", "nodes", "candidates", "open", "left"}
+    public = {"run", "settings", "rows", "done", "tree", "keep", "gone", "seen", "nodes", "candidates", "open", "left"}
     assert named == public | {"ciphers"}
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+from collections.abc import Mapping
 from typing import Any
 
 import msgspec
@@ -23,6 +24,7 @@ from modeling.local import run_in_threads
 from modeling.metrics import auc
 
 SMALL = Settings(trees=3, depth=3, bins=8, key_bits=2048)
+NOBODY: Mapping[int, Any] = {}
 
 
 @functools.cache
@@ -53,13 +55,15 @@ class Cohort:
         given = {"key": key(settings.scheme)} | given
         resumed = given.pop("passives", {})
         kept = given.pop("passive_keep", lambda _name, _checkpoint: None)
+        left = given.pop("passive_withdrawn", {})
 
         def lead(channels: Any) -> ActivePart:
             return active.train(self.parts[0], self.target(), channels, settings, **given)
 
         def follow(name: str, part: Any) -> Any:
             keep = functools.partial(kept, name)
-            return lambda channels: passive.train(part, channels["active"], resume=resumed.get(name), keep=keep)
+            more = {"resume": resumed.get(name), "keep": keep} | ({"withdrawn": left[name]} if name in left else {})
+            return lambda channels: passive.train(part, channels["active"], **more)
 
         parties = {"active": lead} | {n: follow(n, p) for n, p in zip(self.names, self.parts[1:], strict=True)}
         found = run_in_threads(parties, deadline_s=60)
@@ -88,8 +92,11 @@ def described(part: ActivePart, passives: dict[str, PassivePart]) -> list[dict[i
     return [{place: meaning(node) for place, node in tree.items()} for tree in part.trees]
 
 
-def in_the_clear(cohort: Cohort, settings: Settings) -> list[dict[int, Any]]:
-    """SecureBoost's algorithm in one place by plain loops, for rows without missing values; gradients rounded to 2^-20."""
+def in_the_clear(cohort: Cohort, settings: Settings, leave: Mapping[int, Any] = NOBODY) -> list[dict[int, Any]]:
+    """SecureBoost's algorithm in one place by plain loops, for rows without missing values; gradients rounded to 2^-20.
+
+    Before tree k the rows `leave[k]` lose their weight. The first trees are of the first party's columns, where the settings say so.
+    """
     w = np.where(cohort.validation, 0, cohort.weights)
     y, lam = cohort.label, settings.l2
     mean = np.average(y, weights=w)
@@ -99,7 +106,8 @@ def in_the_clear(cohort: Cohort, settings: Settings) -> list[dict[int, Any]]:
         [np.unique(np.quantile(c, np.linspace(0, 1, settings.bins + 1)[:-1]))[1:] for c in x.T] for x in cohort.parts
     ]
     trees = []
-    for _ in range(settings.trees):
+    for number in range(settings.trees):
+        w[leave.get(number, [])] = 0
         p = 1 / (1 + np.exp(-margin))
         g, h = np.round(w * (p - y) * 2**20) / 2**20, np.round(w * p * (1 - p) * 2**20) / 2**20
         tree: dict[int, Any] = {}
@@ -107,7 +115,8 @@ def in_the_clear(cohort: Cohort, settings: Settings) -> list[dict[int, Any]]:
         while nodes:
             node, rows = nodes.popitem()
             gt, ht, best = g[rows].sum(), h[rows].sum(), (1e-6, None, None)
-            for owner, x, cuts in zip(owners, cohort.parts, edges, strict=True):
+            shown = slice(1 if number < settings.own_trees else None)
+            for owner, x, cuts in zip(owners[shown], cohort.parts[shown], edges[shown], strict=True):
                 for feature, thresholds in enumerate(cuts if node < 2**settings.depth - 1 else []):
                     for threshold in thresholds:
                         left = x[rows, feature] < threshold

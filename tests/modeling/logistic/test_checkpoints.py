@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from typing import Any
 
 import msgspec
@@ -44,21 +45,28 @@ class Kept:
             raise _Killed("after it was written")
 
 
-def cohort(seed: int = 1) -> Cohort:
-    return Cohort(rows=120, widths=(2, 2, 1), seed=seed)
+def cohort() -> Cohort:
+    return Cohort(rows=120, widths=(2, 2, 1))
 
 
-def run(rows: Cohort, kept: Kept, settings: Settings = SETTINGS) -> Any:
+def training(rows: Cohort, kept: Kept, settings: Settings = SETTINGS) -> Any:
     for name in NAMES:
         rows.more[name] = {**rows.more.get(name, {}), **kept.arguments(name)}
     return rows.train(settings)
 
 
-def after(steps: int, seed: int = 1) -> Kept:
-    """The checkpoints of a training in which A was killed with this many steps behind it."""
+@functools.cache
+def _broken_off(steps: int, run: int) -> dict[str, bytes]:
     kept = Kept("a", steps, written=True)
     with pytest.raises(_Killed):
-        run(cohort(seed), kept)
+        training(cohort(), kept)
+    return kept.disk
+
+
+def after(steps: int, run: int = 0) -> Kept:
+    """The checkpoints of one of the trainings in which A was killed with so many steps behind it."""
+    kept = Kept()
+    kept.disk = dict(_broken_off(steps, run))
     return kept
 
 
@@ -79,8 +87,8 @@ def test_whoever_is_killed_at_whatever_step_the_training_goes_on_to_the_same_mod
 ) -> None:
     kept = Kept(victim, at, written=written)
     with pytest.raises(_Killed):
-        run(cohort(), kept)
-    found = run(cohort(), kept)
+        training(cohort(), kept)
+    found = training(cohort(), kept)
     np.testing.assert_allclose(joined(found), cohort().plain(SETTINGS), atol=2e-3)
     assert {part.steps for part in found.values()} == {SETTINGS.steps}
 
@@ -96,7 +104,7 @@ def test_a_training_that_goes_on_does_not_begin_again() -> None:
 
 
 def test_parties_one_step_apart_go_on_from_the_older_one() -> None:
-    older, newer = after(2), after(2)
+    older, newer = after(2), after(2, run=1)
     steps: list[int] = []
     rows = cohort()
     rows.more = {name: newer.arguments(name) for name in NAMES}
@@ -106,7 +114,7 @@ def test_parties_one_step_apart_go_on_from_the_older_one() -> None:
         rows.train(SETTINGS)
     kept = Kept("p1", 2, written=True)
     with pytest.raises(_Killed):
-        run(cohort(), kept)
+        training(cohort(), kept)
     done = {name: msgspec.json.decode(kept.disk[name], type=Checkpoint).done for name in NAMES}
     assert (done["a"], done["p1"]) == (1, 2)
     rows.more = {name: kept.arguments(name) for name in NAMES}
@@ -123,7 +131,7 @@ def test_a_checkpoint_of_other_data_settings_or_steps_is_refused(victim: str) ->
     rows.parts[place] = rows.parts[place].copy()
     rows.parts[place][7, 0] += 0.25
     with pytest.raises(DataUnusable, match="changed"):
-        run(rows, kept)
+        training(rows, kept)
     given = kept.arguments(victim)["resume"]
     changes = (
         {"settings": Settings(steps=5)},
@@ -144,18 +152,18 @@ def test_another_label_is_another_training() -> None:
     kept, rows = after(2), cohort()
     rows.label = 1 - rows.label
     with pytest.raises(DataUnusable, match="changed"):
-        run(rows, kept)
+        training(rows, kept)
 
 
 def test_a_passive_without_its_checkpoint_or_far_behind_or_ahead_is_told() -> None:
     kept = after(2)
     del kept.disk["p1"]
     with pytest.raises(DataUnusable, match="no checkpoint"):
-        run(cohort(), kept)
+        training(cohort(), kept)
     ahead = after(2)
     del ahead.disk["a"]  # A does not begin anew with passives that have more than a step behind them
     with pytest.raises(DataUnusable):
-        run(cohort(), ahead)
+        training(cohort(), ahead)
 
 
 def test_what_is_kept_is_small_and_holds_no_data() -> None:
