@@ -105,10 +105,13 @@ def test_validation_rows_that_left_do_not_count_in_losses() -> None:
     cohort.validation = np.arange(300) % 3 == 0
     kept: list[ActiveCheckpoint] = []
     gone = np.arange(0, 300, 6)
+    theirs: list[PassiveCheckpoint] = []
+    patient = msgspec.structs.replace(SETTINGS, patience=5)
     cohort.train(
-        msgspec.structs.replace(SETTINGS, patience=5),
+        patient,
         keep=kept.append,
         passive_withdrawn={"p1": at_tree((), gone.tolist())},
+        passive_keep=lambda _, each: theirs.append(each),
     )
     last = kept[-1]
     margin, counted = np.frombuffer(last.margin, "<f8"), cohort.validation.copy()
@@ -117,6 +120,9 @@ def test_validation_rows_that_left_do_not_count_in_losses() -> None:
     counted[gone] = False
     stayed = np.average(losses[counted], weights=cohort.weights[counted])
     assert last.losses[-1] == pytest.approx(stayed) and abs(stayed - everybody) > 1e-4
+    resumed: list[ActiveCheckpoint] = []
+    cohort.train(patient, keep=resumed.append, resume=kept[1], passives={"p1": theirs[1]})
+    assert resumed[-1].losses == last.losses
 
 
 @settings(max_examples=40, deadline=None)
