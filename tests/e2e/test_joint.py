@@ -28,7 +28,7 @@ from trust.keyfile import load_private_key
 
 pytestmark = pytest.mark.timeout(240)
 
-ENTERPRISES = 320
+ENTERPRISES = 200
 PROVIDERS = ((GOVERNMENT, "tax-1", GOVERNMENT_ITEM), (PLATFORM, "pay-1", PLATFORM_ITEM))
 OWN = ("funded_amnt", "int_rate", "annual_inc")
 BROUGHT = {GOVERNMENT_ITEM: ("inq_last_6mths", "inq_last_12m"), PLATFORM_ITEM: ("revol_util", "all_util")}
@@ -181,7 +181,7 @@ def test_a_plan_tells_cost_and_leaks_and_opens_nothing(joint: Joint) -> None:
 
 @pytest.mark.parametrize(
     ("algorithm", "parameters"),
-    [("boosting", "{trees: 4, depth: 2, key_bits: 2048}"), ("logistic", "{steps: 10}")],
+    [("boosting", "{trees: 4, depth: 2, key_bits: 2048}"), ("logistic", "{steps: 8}")],
 )
 def test_two_providers_and_a_bank_train_a_model_that_each_keeps_its_part_of(
     joint: Joint, algorithm: str, parameters: str
@@ -201,9 +201,9 @@ def test_two_providers_and_a_bank_train_a_model_that_each_keeps_its_part_of(
         assert not list((home / "joint").glob("*/table.arrow"))
 
 
-@pytest.mark.parametrize("victim", ["bank-1", "tax-1", "pay-1", "hub"])
+@pytest.mark.parametrize("victim", ["bank-1", "tax-1", "hub"])
 def test_kill_9_in_the_middle_goes_on_from_the_last_checkpoint(joint: Joint, victim: str) -> None:
-    job = joint.job(f"killed-{victim}", "boosting", "{trees: 150, depth: 2, key_bits: 2048}")
+    job = joint.job(f"killed-{victim}", "boosting", "{trees: 60, depth: 2, key_bits: 2048}")
     running = joint.start(job)
     joint.reaches(job, "checkpoint.json")
     joint.network.processes[victim].kill()
@@ -212,13 +212,13 @@ def test_kill_9_in_the_middle_goes_on_from_the_last_checkpoint(joint: Joint, vic
     report = (
         joint.train(job) if running.returncode else json.loads((joint.folder / job.stem / "report.json").read_bytes())
     )
-    assert report["steps"] == 150
+    assert report["steps"] == 60
     assert report["attempts"] > 1 or victim in {"bank-1", "hub"}
     assert joint.listed("tax-1", job.stem)["commitment"] == report["commitment"]
 
 
 def test_logistic_regression_with_several_providers_goes_on_after_kill_9(joint: Joint) -> None:
-    job = joint.job("killed-logistic", "logistic", "{steps: 13, tolerance: 0}")
+    job = joint.job("killed-logistic", "logistic", "{steps: 8, tolerance: 0}")
     running = joint.start(job)
     joint.reaches(job, "checkpoint.json")
     joint.network.processes["pay-1"].kill()
@@ -227,15 +227,15 @@ def test_logistic_regression_with_several_providers_goes_on_after_kill_9(joint: 
     report = (
         joint.train(job) if running.returncode else json.loads((joint.folder / job.stem / "report.json").read_bytes())
     )
-    whole = joint.train(joint.job("whole-again", "logistic", "{steps: 13, tolerance: 0}"))
-    assert report["steps"] == 13
+    whole = joint.train(joint.job("whole-again", "logistic", "{steps: 8, tolerance: 0}"))
+    assert report["steps"] == 8
     assert report["test"]["auc"]["value"] == pytest.approx(
         whole["test"]["auc"]["value"], abs=0.15
     )  # other rows: another order
 
 
 def test_an_enterprise_that_withdraws_leaves_the_training_and_sees_its_lineage(joint: Joint) -> None:
-    job = joint.job("left", "boosting", "{trees: 150, depth: 2, key_bits: 2048}")
+    job = joint.job("left", "boosting", "{trees: 60, depth: 2, key_bits: 2048}")
     running = joint.start(job)
     joint.reaches(job, "checkpoint.json")
     gone = joint.registry.revoke(joint.enterprises[-1], PLATFORM, joint.consents[-1][PLATFORM])
