@@ -7,6 +7,7 @@ measured, for a figure without its reference would say nothing.
 from __future__ import annotations
 
 import csv
+import os
 import re
 import subprocess
 import sys
@@ -42,9 +43,12 @@ def read() -> tuple[Matrix, Matrix]:
     return np.array([[*row.values(), *host[key].values()] for key, row in guest.items()]), label
 
 
-def trial_seconds(trial: str, *arguments: str) -> float:
-    """Run a trial; the seconds that it says it took."""
+def trial_seconds(trial: str, *arguments: str, cores: int | None = None) -> float:
+    """Run a trial, on so many cores at most; the seconds that it says it took."""
     command = [sys.executable, str(_TRIALS / trial), *arguments]
+    if cores is not None:  # its libraries have threads of their own
+        kept = ",".join(map(str, sorted(os.sched_getaffinity(0))[:cores]))
+        command = ["taskset", "--cpu-list", kept, *command]
     done = subprocess.run(command, capture_output=True, text=True, check=True)
     found = re.search(r"total s ([0-9.]+)", done.stdout)
     if found is None:
