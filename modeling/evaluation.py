@@ -5,6 +5,8 @@ Rows that do not count are left out by the caller. Every function is pure; boots
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+from itertools import pairwise
 from typing import Final
 
 import msgspec
@@ -12,11 +14,12 @@ import numpy as np
 import numpy.typing as npt
 
 from modeling.errors import DataUnusable
-from modeling.metrics import Vector, auc, brier, ks, log_loss, stability_index
+from modeling.metrics import Vector, auc, brier, ks, log_loss, stability_index, stability_parts
 
 CURVE_POINTS: Final = 200
 DRAWS: Final = 400
-_TINY: Final = 1e-12
+BANDS: Final = 10
+HISTOGRAM_BANDS: Final = 50
 
 Floats = npt.NDArray[np.float64]
 
@@ -65,7 +68,10 @@ class Confusion(_Figures, frozen=True, kw_only=True, forbid_unknown_fields=True)
 
 
 class Curve(_Figures, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """Points of ROC and KS: threshold from high to low, shares of goods and bads at or above it."""
+    """Points of ROC and KS: threshold from high to low, shares of goods and bads at or above it. At most CURVE_POINTS.
+
+    Where a long curve is thinned, the point of the greatest distance stays.
+    """
 
     thresholds: tuple[float, ...]
     goods: tuple[float, ...]
@@ -79,6 +85,8 @@ class Evaluation(_Figures, frozen=True, kw_only=True, forbid_unknown_fields=True
     events: int
     auc: Interval
     ks: Interval
+    ks_threshold: float
+    """The highest probability at which bads and goods are that far apart."""
     gini: float
     brier: float
     log_loss: float
@@ -88,33 +96,59 @@ class Evaluation(_Figures, frozen=True, kw_only=True, forbid_unknown_fields=True
     confusion: Confusion
     curve: Curve
     histogram: tuple[int, ...]
-    """Rows by probability, twenty bands of equal width from 0 to 1."""
+    """Rows by probability, HISTOGRAM_BANDS bands of equal width from 0 to 1."""
+
+
+class StabilityBand(_Figures, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Rows with a probability above `low` (the first band: from it) and up to `high`, and their part of the index."""
+
+    low: float
+    high: float
+    expected: int
+    actual: int
+    part: float
+
+
+class Stability(_Figures, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """PSI of two sets of probabilities, and its parts by band.
+
+    In practice below 0.1 is stable and above 0.25 is another population (Siddiqi, Credit Risk Scorecards, 2006).
+    """
+
+    value: float
+    bands: tuple[StabilityBand, ...]
 
 
 def evaluate(
     label: Vector, probability: Floats, random: np.random.Generator, *, threshold: float | None = None
 ) -> Evaluation:
-    """Every figure. `threshold`: where to refuse; the share of events by default. Raises DataUnusable unless both classes are there."""
-    if label.shape != probability.shape or not np.isfinite(probability).all():
-        raise DataUnusable("an evaluation needs a finite probability for each label")
-    at = float(label.mean()) if threshold is None else threshold
-    area = auc(label, probability)
-    drawn_auc, drawn_ks = _bootstrap(label, probability, random)
-    curve = _curve(label, probability)
+    """Every figure. `threshold`: where to refuse; the share of events by default.
+
+    Raises DataUnusable unless both classes are there and each label has a probability in 0 .. 1.
+    """
+    if label.shape != probability.shape or label.ndim != 1:
+        raise DataUnusable("an evaluation needs a probability for each label")
+    if not ((probability >= 0) & (probability <= 1)).all():  # NaN is neither
+        raise DataUnusable("a probability is a number from 0 to 1")
+    area = auc(label, probability)  # refuses a label of one class, or none
+    ranking = _Ranking.of(label, probability)
+    areas, distances = _bootstrap(ranking, random)
+    bands = _reliability(label, probability)
     return Evaluation(
         rows=len(label),
         events=int(label.sum()),
-        auc=_interval(area, drawn_auc),
-        ks=_interval(ks(label, probability), drawn_ks),
+        auc=_interval(area, areas),
+        ks=_interval(ks(label, probability), distances),
+        ks_threshold=float(ranking.values[ranking.farthest]),
         gini=2 * area - 1,
         brier=brier(label, probability),
         log_loss=log_loss(label, probability),
-        calibration_error=_calibration_error(label, probability),
+        calibration_error=sum(abs(each.predicted - each.observed) * each.rows for each in bands) / len(label),
         bands=_bands(label, probability),
-        reliability=_reliability(label, probability),
-        confusion=confusion(label, probability, at),
-        curve=curve,
-        histogram=tuple(np.histogram(probability, np.linspace(0, 1, 21))[0].tolist()),
+        reliability=bands,
+        confusion=confusion(label, probability, float(label.mean()) if threshold is None else threshold),
+        curve=_curve(ranking),
+        histogram=tuple(np.histogram(probability, HISTOGRAM_BANDS, (0, 1))[0].tolist()),
     )
 
 
@@ -136,19 +170,87 @@ def confusion(label: Vector, probability: Floats, threshold: float) -> Confusion
     )
 
 
-def score_stability(expected: Floats, actual: Floats, bands: int = 10) -> float:
-    """PSI of two sets of probabilities, by quantile bands of the expected one."""
-    edges = np.unique(np.quantile(expected, np.linspace(0, 1, bands + 1)[1:-1]))
-    counted = [
-        np.bincount(np.searchsorted(edges, values, side="right"), minlength=len(edges) + 1).astype(np.float64)
-        for values in (expected, actual)
-    ]
-    return stability_index(counted[0], counted[1])
+def score_stability(expected: Floats, actual: Floats) -> Stability:
+    """PSI of two sets of probabilities, by at most BANDS quantile bands of the expected one. Raises DataUnusable if one is empty."""
+    if not len(expected) or not len(actual):
+        raise DataUnusable("the stability of a score compares two sets of rows, each with rows in it")
+    cuts = np.unique(np.quantile(expected, np.arange(1, BANDS) / BANDS, method="inverted_cdf"))
+    cuts = cuts[cuts < expected.max()]
+    before, after = (
+        np.bincount(np.searchsorted(cuts, values), minlength=len(cuts) + 1) for values in (expected, actual)
+    )
+    ends = [0.0, *cuts.tolist(), 1.0]
+    return Stability(
+        value=stability_index(before, after),
+        bands=tuple(
+            StabilityBand(low=low, high=high, expected=e, actual=a, part=part)
+            for (low, high), e, a, part in zip(
+                pairwise(ends), before.tolist(), after.tolist(), stability_parts(before, after).tolist(), strict=True
+            )
+        ),
+    )
+
+
+@dataclass(frozen=True, eq=False)
+class _Ranking:
+    """Rows sorted once. `values`: distinct probabilities, highest first; `bads`, `goods`: int64[m], rows of each class at each."""
+
+    values: Floats
+    bads: npt.NDArray[np.int64]
+    goods: npt.NDArray[np.int64]
+
+    @classmethod
+    def of(cls, label: Vector, probability: Floats) -> _Ranking:
+        values, place = np.unique(probability, return_inverse=True)
+        bads, goods = (np.bincount(place[label == kind], minlength=len(values)) for kind in (1, 0))
+        return cls(values[::-1], bads[::-1], goods[::-1])
+
+    @property
+    def shares(self) -> tuple[Floats, Floats]:
+        """Of the bads and of the goods, at or above each value."""
+        return np.cumsum(self.bads) / self.bads.sum(), np.cumsum(self.goods) / self.goods.sum()
+
+    @property
+    def farthest(self) -> int:
+        """Where these are farthest apart."""
+        bads, goods = self.shares
+        return int(np.abs(bads - goods).argmax())
+
+
+def _curve(ranking: _Ranking) -> Curve:
+    count = len(ranking.values)
+    kept = np.unique(np.linspace(0, count - 1, min(CURVE_POINTS - 1, count)).round().astype(np.int64))
+    kept = np.union1d(kept, ranking.farthest)
+    bads, goods = ranking.shares
+    return Curve(
+        thresholds=tuple(ranking.values[kept].tolist()),
+        goods=tuple(goods[kept].tolist()),
+        bads=tuple(bads[kept].tolist()),
+    )
+
+
+def _bootstrap(ranking: _Ranking, random: np.random.Generator) -> tuple[Floats, Floats]:
+    """AUC and KS of DRAWS resamples of the rows, float64[DRAWS] each. Both classes keep their sizes, so a draw never lacks one."""
+    areas, distances = np.empty(DRAWS), np.empty(DRAWS)
+    size = len(ranking.values)
+    bad_at, good_at = (np.repeat(np.arange(size), counts) for counts in (ranking.bads, ranking.goods))
+    for draw in range(DRAWS):
+        bads = np.bincount(random.choice(bad_at, len(bad_at)), minlength=size)
+        goods = np.bincount(random.choice(good_at, len(good_at)), minlength=size)
+        bads_above, goods_above = np.cumsum(bads), np.cumsum(goods)
+        areas[draw] = goods @ (bads_above - bads / 2) / (len(bad_at) * len(good_at))  # ties count half
+        distances[draw] = np.abs(bads_above / len(bad_at) - goods_above / len(good_at)).max()
+    return areas, distances
+
+
+def _interval(value: float, drawn: Floats) -> Interval:
+    low, high = np.quantile(drawn, [0.025, 0.975])
+    return Interval(value=value, low=float(low), high=float(high))
 
 
 def _bands(label: Vector, probability: Floats) -> tuple[Band, ...]:
     order = np.argsort(-probability, kind="stable")
-    parts = np.array_split(np.asarray(label)[order], min(10, len(label)))
+    parts = np.array_split(np.asarray(label)[order], min(BANDS, len(label)))
     overall, total, so_far = float(label.mean()), float(label.sum()), 0.0
     found = []
     for part in parts:
@@ -170,47 +272,5 @@ def _reliability(label: Vector, probability: Floats) -> tuple[Reliability, ...]:
         Reliability(
             predicted=float(probability[part].mean()), observed=float(np.asarray(label)[part].mean()), rows=len(part)
         )
-        for part in np.array_split(order, min(10, len(label)))
+        for part in np.array_split(order, min(BANDS, len(label)))
     )
-
-
-def _calibration_error(label: Vector, probability: Floats) -> float:
-    """Mean distance of predicted and observed over the reliability bands, weighted by rows."""
-    bands = _reliability(label, probability)
-    return sum(abs(each.predicted - each.observed) * each.rows for each in bands) / len(label)
-
-
-def _curve(label: Vector, probability: Floats) -> Curve:
-    order = np.argsort(-probability, kind="stable")
-    ranked, sorted_label = probability[order], np.asarray(label, np.float64)[order]
-    ends = np.append(np.flatnonzero(ranked[1:] != ranked[:-1]), len(ranked) - 1)
-    bads, goods = np.cumsum(sorted_label)[ends], np.cumsum(1 - sorted_label)[ends]
-    kept = np.unique(np.linspace(0, len(ends) - 1, min(CURVE_POINTS, len(ends))).round().astype(np.int64))
-    return Curve(
-        thresholds=tuple(ranked[ends][kept].tolist()),
-        goods=tuple((goods[kept] / max(goods[-1], _TINY)).tolist()),
-        bads=tuple((bads[kept] / max(bads[-1], _TINY)).tolist()),
-    )
-
-
-def _bootstrap(label: Vector, probability: Floats, random: np.random.Generator) -> tuple[Floats, Floats]:
-    """AUC and KS of resampled rows, float64[DRAWS] each: sorted once, then each draw is a weight for each row."""
-    order = np.argsort(probability, kind="stable")
-    ranked, bad = probability[order], np.asarray(label)[order] == 1
-    ends = np.append(np.flatnonzero(ranked[1:] != ranked[:-1]), len(ranked) - 1)
-    areas, distances = np.empty(DRAWS), np.empty(DRAWS)
-    bad_at, good_at = np.flatnonzero(bad), np.flatnonzero(~bad)
-    for draw in range(DRAWS):
-        bads = np.bincount(random.choice(bad_at, len(bad_at)), minlength=len(bad))
-        goods = np.bincount(random.choice(good_at, len(good_at)), minlength=len(bad))
-        b = np.cumsum(bads)[ends] / len(bad_at)
-        g = np.cumsum(goods)[ends] / len(good_at)
-        steps = np.diff(b, prepend=0.0)
-        areas[draw] = float((steps * (g - np.diff(g, prepend=0.0) / 2)).sum())  # goods below, ties half
-        distances[draw] = float(np.abs(b - g).max())
-    return areas, distances
-
-
-def _interval(value: float, drawn: Floats) -> Interval:
-    low, high = np.quantile(drawn, [0.025, 0.975])
-    return Interval(value=value, low=float(low), high=float(high))

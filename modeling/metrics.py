@@ -46,11 +46,17 @@ def log_loss(label: Vector, probability: Vector) -> float:
 
 def stability_index(expected: Vector, actual: Vector) -> float:
     """PSI of two histograms over the same bins (counts). A bin that is empty on one side counts half a row there."""
+    return float(stability_parts(expected, actual).sum())
+
+
+def stability_parts(expected: Vector, actual: Vector) -> Vector:
+    """What each bin adds to the stability index, float64[bins], none below 0. Raises DataUnusable."""
     if expected.shape != actual.shape or expected.sum() <= 0 or actual.sum() <= 0:
         raise DataUnusable("the stability index compares two histograms over the same bins, each with rows in it")
     e = np.maximum(expected, 0.5) / expected.sum()
     a = np.maximum(actual, 0.5) / actual.sum()
-    return float(((a - e) * np.log(a / e)).sum())
+    parts: Vector = (a - e) * np.log(a / e)
+    return parts
 
 
 def _positives(label: Vector) -> int:

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from contextlib import suppress
+from dataclasses import dataclass, field
+from importlib.metadata import PackageNotFoundError, version
 from itertools import pairwise
 from typing import Any
 
@@ -12,7 +14,7 @@ import numpy as np
 import numpy.typing as npt
 
 from modeling.errors import ModelingError
-from modeling.evaluation import Evaluation, evaluate, score_stability
+from modeling.evaluation import Evaluation, Stability, evaluate, score_stability
 from modeling.jobs.active import ActiveResult
 from modeling.jobs.leaks import Leak
 from modeling.jobs.table import Flags, Table
@@ -33,6 +35,16 @@ from modeling.scorecard import Scale, scorecard
 
 BINS = 8
 MAX_TABLES = 60
+_SOFTWARE = ("xinqiao", "numpy", "sf-heu", "tenseal")
+
+
+def installed() -> dict[str, str]:
+    """Versions of what a training computes with, where installed."""
+    found = {}
+    for name in _SOFTWARE:
+        with suppress(PackageNotFoundError):
+            found[name] = version(name)
+    return found
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -51,6 +63,7 @@ class Told:
     attempts: int
     leaks: tuple[Leak, ...]
     scale: Scale
+    versions: dict[str, str] = field(default_factory=installed)
 
 
 def build_report(result: ActiveResult, table: Table, present: Flags, told: Told, random: np.random.Generator) -> Report:
@@ -94,6 +107,7 @@ def build_report(result: ActiveResult, table: Table, present: Flags, told: Told,
         phases=tuple(msgspec.convert(msgspec.to_builtins(each), PhaseCost) for each in result.phases),
         attempts=told.attempts,
         leaks=told.leaks,
+        versions=told.versions,
     )
 
 
@@ -105,7 +119,9 @@ def _parties(result: ActiveResult, told: Told) -> tuple[Party, ...]:
     return (own, *(msgspec.structs.replace(each, columns=widths[place]) for place, each in enumerate(others)))
 
 
-def _score_stability(trained: Evaluation | None, fitted: npt.NDArray[Any], tested: npt.NDArray[Any]) -> float | None:
+def _score_stability(
+    trained: Evaluation | None, fitted: npt.NDArray[Any], tested: npt.NDArray[Any]
+) -> Stability | None:
     return None if trained is None else score_stability(fitted, tested)
 
 

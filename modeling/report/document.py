@@ -7,7 +7,7 @@ from typing import Any, Final, Literal
 import msgspec
 
 from modeling.errors import DataUnusable
-from modeling.evaluation import Evaluation
+from modeling.evaluation import Evaluation, Stability
 from modeling.jobs.leaks import Leak
 from modeling.jobs.plan import Algorithm
 
@@ -107,7 +107,11 @@ class Baseline(_Part, frozen=True, kw_only=True, forbid_unknown_fields=True):
 
 
 class Report(_Part, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """One job, from its file to its model."""
+    """One job, from its file to its model.
+
+    `curve`: the mean log loss of the training rows after each tree; `made_ms`: Unix time in milliseconds; `commitment`: hexadecimal;
+    `versions`: of the software that computed it.
+    """
 
     version: int = VERSION
     job: str
@@ -122,7 +126,7 @@ class Report(_Part, frozen=True, kw_only=True, forbid_unknown_fields=True):
     cohort: Cohort
     test: Evaluation
     train: Evaluation | None = None
-    score_stability: float | None = None
+    score_stability: Stability | None = None
     steps: int
     settled: bool
     curve: tuple[float, ...] = ()
@@ -133,19 +137,26 @@ class Report(_Part, frozen=True, kw_only=True, forbid_unknown_fields=True):
     phases: tuple[PhaseCost, ...]
     attempts: int = 1
     leaks: tuple[Leak, ...]
+    versions: dict[str, str] = {}
+
+
+class _AnyVersion(msgspec.Struct, frozen=True):
+    """What can be read of a report that another version of this software wrote."""
+
+    version: int
 
 
 def to_json(report: Report) -> bytes:
-    """As it is written beside the page."""
-    return msgspec.json.format(msgspec.json.encode(report), indent=1) + b"\n"
+    """As it is written beside the page: equal reports have equal bytes, whatever order their mappings were filled in."""
+    return msgspec.json.format(msgspec.json.encode(report, order="deterministic"), indent=1) + b"\n"
 
 
 def from_json(data: bytes) -> Report:
-    """Read what `to_json` writes. Raises DataUnusable."""
+    """Read what `to_json` writes. Raises DataUnusable: for another version before anything else in it is looked at."""
     try:
-        found = msgspec.json.decode(data, type=Report)
-    except msgspec.DecodeError as error:
+        version = msgspec.json.decode(data, type=_AnyVersion).version
+        if version != VERSION:
+            raise DataUnusable(f"the report is of version {version}; this software reads version {VERSION}")
+        return msgspec.json.decode(data, type=Report)
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
         raise DataUnusable(f"the report cannot be read: {error}") from None
-    if found.version != VERSION:
-        raise DataUnusable(f"the report is of version {found.version}; this software reads version {VERSION}")
-    return found

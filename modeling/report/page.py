@@ -2,60 +2,100 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
 
 import jinja2
 
+from modeling.evaluation import Evaluation, Interval
 from modeling.report.document import Report
 from modeling.report.words import words_of
 
 
+@dataclass(frozen=True)
+class _Plot:
+    """A figure's place on the page. `json`: as it stands in a script."""
+
+    id: str
+    title: str
+    note: str
+    json: str
+
+
 def page(report: Report, language: str = "en") -> str:
-    """HTML. Raises DataUnusable for a language that there is not."""
+    """HTML, about 5 MB: plotly's script is in it. Raises DataUnusable for a language that there is not."""
     from plotly.offline import get_plotlyjs  # a node that makes no report does not load it
 
-    from modeling.report.plots import figures
+    from modeling.report.plots import evidence_figures, figures, rounded
 
     words = words_of(language)
-    environment = jinja2.Environment(
-        loader=jinja2.PackageLoader("modeling.report", "."), autoescape=True, undefined=jinja2.StrictUndefined
-    )
-    environment.filters["figure"] = _figure
     plots = [
-        # A text inside a script ends at "</": escaped as JSON allows.
-        {"id": name, "title": title, "json": figure.to_json().replace("<", "\\u003c")}
-        for name, title, figure in figures(report, words)
+        _plot(name, words(name), words(f"{name.removesuffix('_curve')}_note"), it)
+        for name, it in figures(report, words)
     ]
+    evidence = [
+        _plot(f"woe{at}", name, words("woe_note"), it) for at, (name, it) in enumerate(evidence_figures(report, words))
+    ]
+    environment = jinja2.Environment(
+        loader=jinja2.PackageLoader("modeling.report", "."),
+        autoescape=True,
+        undefined=jinja2.StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    environment.filters |= {
+        "figure": "{:.4f}".format,
+        "count": "{:,}".format,
+        "percent": "{:.1%}".format,
+        "short": "{:.4g}".format,
+        "megabytes": lambda value: rounded(value / 1e6),
+        "interval": _interval,
+    }
     return environment.get_template("page.html").render(
         report=report,
         t=words,
-        language=language,
+        language={"en": "en", "zh": "zh-CN"}[language],
         made=datetime.fromtimestamp(report.made_ms / 1000, tz=UTC).strftime("%Y-%m-%d %H:%M UTC"),
-        plots=plots,
-        plotly=get_plotlyjs(),
         figures=_figures(report),
+        plots=plots,
+        evidence=evidence,
+        most=max((each.value for each in report.importance), default=0) or 1,
+        plotly=get_plotlyjs(),
     )
+
+
+def _plot(name: str, title: str, note: str, figure: Any) -> _Plot:  # noqa: ANN401 - plotly
+    # a text inside a script ends it with "</", and "<!--" changes how it is read: escaped as JSON allows
+    return _Plot(name, title, note, figure.to_json().replace("<", "\\u003c"))
 
 
 def _figures(report: Report) -> list[tuple[str, str, str, str]]:
     """(name, test, its interval, training) of the headline figures."""
-    test, train = report.test, report.train
-    return [
-        ("rows", f"{test.rows:,}", "", f"{train.rows:,}" if train else ""),
-        ("events", f"{test.events:,}", "", f"{train.events:,}" if train else ""),
-        ("auc", _figure(test.auc.value), _between(test.auc), _figure(train.auc.value) if train else ""),
-        ("ks", _figure(test.ks.value), _between(test.ks), _figure(train.ks.value) if train else ""),
-        ("gini", _figure(test.gini), "", _figure(train.gini) if train else ""),
-        ("brier", _figure(test.brier), "", _figure(train.brier) if train else ""),
-        ("log_loss", _figure(test.log_loss), "", _figure(train.log_loss) if train else ""),
-        ("calibration_error", _figure(test.calibration_error), "", _figure(train.calibration_error) if train else ""),
+    readers: list[tuple[str, Callable[[Evaluation], float | Interval], str]] = [
+        ("rows", lambda of: of.rows, "{:,}"),
+        ("events", lambda of: of.events, "{:,}"),
+        ("auc", lambda of: of.auc, "{:.4f}"),
+        ("ks", lambda of: of.ks, "{:.4f}"),
+        ("gini", lambda of: of.gini, "{:.4f}"),
+        ("brier", lambda of: of.brier, "{:.4f}"),
+        ("log_loss", lambda of: of.log_loss, "{:.4f}"),
+        ("calibration_error", lambda of: of.calibration_error, "{:.4f}"),
     ]
+    lines = []
+    for name, read, form in readers:
+        test, train = (None if of is None else read(of) for of in (report.test, report.train))
+        between = _interval(test) if isinstance(test, Interval) else ""
+        lines.append((name, _value(test, form), between, _value(train, form)))
+    return lines
 
 
-def _between(interval: Any) -> str:  # noqa: ANN401 - evaluation.Interval
-    return f"{interval.low:.4f} – {interval.high:.4f}"
+def _value(found: float | Interval | None, form: str) -> str:
+    if found is None:
+        return ""
+    return form.format(found.value if isinstance(found, Interval) else found)
 
 
-def _figure(value: float) -> str:
-    return f"{value:.4f}"
+def _interval(found: Interval) -> str:
+    return f"{found.low:.4f} – {found.high:.4f}"

@@ -43,3 +43,9 @@ def test_the_stability_index_is_zero_for_equal_shares_and_grows_with_the_shift()
     assert np.isfinite(metrics.stability_index(np.array([50, 50]), np.array([100, 0])))
     with pytest.raises(DataUnusable):
         metrics.stability_index(np.array([1, 2]), np.array([1, 2, 3]))
+
+
+def test_the_parts_of_a_stability_index_are_siddiqis_and_none_is_negative() -> None:
+    parts = metrics.stability_parts(np.array([20, 30, 50]), np.array([10, 30, 60]))
+    assert parts.tolist() == pytest.approx([-0.1 * np.log(0.5), 0, 0.1 * np.log(1.2)])
+    assert (metrics.stability_parts(np.array([0, 3, 1]), np.array([4, 0, 9])) >= 0).all()

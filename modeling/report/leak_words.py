@@ -1,0 +1,64 @@
+"""The leak statement in Chinese: the English paragraph, its numbers left open, is the key (as gettext has it).
+
+The English text of modeling/jobs/leaks.py is the statement, and stands below its translation on the page; a test asks for a
+translation of each of its paragraphs.
+"""
+
+from __future__ import annotations
+
+import re
+from typing import Final
+
+_NUMBER: Final = re.compile(r"\d[\d,]*")
+
+_PARAGRAPHS: Final = {
+    # the hub
+    "Who trains with whom, for which purpose and with which items; when, and how many bytes pass. What passes is encrypted "
+    "between the nodes.": "谁与谁联合训练、用于何种目的、使用哪些信息项；训练的时间和传输的字节数。传输内容在节点之间加密。",
+    "The commitment to the model, and a commitment to the enterprises that were in it.": "模型的承诺值，以及参与训练企业的承诺值。",
+    # the cohort
+    "Which of the enterprises that consented each provider lets in; not for which of them it has a record.": (
+        "在已授权的企业中，各提供方准入了哪些；但不知道提供方对其中哪些企业有记录。"
+    ),
+    "Which of its consents are in the job; no label, and not for whom the bank has one or a record.": (
+        "其持有的授权中有哪些进入了本次任务；不知道任何标签，也不知道银行对哪些企业有标签或记录。"
+    ),
+    # logistic regression
+    "Nothing of a provider's features, coefficients or single predictors in training: shares and masked sums are uniformly random.": (
+        "训练中不获知提供方的任何变量、系数或单个线性预测值：所见的份额与加掩码的和均为均匀随机数。"
+    ),
+    "When a provider has settled, and how many columns it has.": "提供方何时收敛，以及它有多少个变量。",
+    "Its own coefficients, and its own gradient in each step: the number of these equations is kept below a quarter of the rows.": (
+        "自己的系数，以及每一步中自己的梯度：这类方程的数量始终少于行数的四分之一。"
+    ),
+    "The number of steps and the bank's number of columns; no label, no coefficient, no score.": (
+        "训练步数和银行的变量数；不知道任何标签、银行的系数或评分。"
+    ),
+    "The sum of the providers' parts of the score of each of {} test enterprises.": "{} 家测试企业中每一家的评分里，各提供方部分之和。",
+    "The provider's part of the score of each of {} test enterprises: one number each, of unknown weights.": (
+        "{} 家测试企业中每一家的评分里，提供方的部分：每家一个数值，其权重未知。"
+    ),
+    # boosting
+    "For each node of a tree the sums of its own gradients left of each candidate split of a provider, in an order that says nothing "
+    "of feature or threshold; sums over few rows are left out.": (
+        "在树的每个节点上，提供方每个候选分裂点左侧的、银行自身梯度之和；其排列顺序不透露变量或阈值，行数过少的和不会给出。"
+    ),
+    "Which enterprises go left at a split of a provider that it chose; how many candidate splits a provider has.": (
+        "在银行选中的提供方分裂点上，哪些企业进入左侧；以及提供方有多少个候选分裂点。"
+    ),
+    "For each test enterprise, on which side of each split of a provider it stands.": (
+        "每家测试企业位于提供方每个分裂点的哪一侧。"
+    ),
+    "Which enterprises are together in a node of a tree, whoever parted them, and how many trees there are; gradients are encrypted.": (
+        "哪些企业同处于树的一个节点（无论由哪一方分开），以及树的棵数；梯度是加密的。"
+    ),
+    "Its own splits: feature and threshold. No label, no gradient, no leaf weight, no score.": (
+        "自己的分裂点：变量和阈值。不知道任何标签、梯度、叶子权重或评分。"
+    ),
+}
+
+
+def in_chinese(paragraph: str) -> str:
+    """A paragraph of the statement; as it is, where there is no translation."""
+    found = _PARAGRAPHS.get(_NUMBER.sub("{}", paragraph))
+    return paragraph if found is None else found.format(*_NUMBER.findall(paragraph))
