@@ -15,9 +15,9 @@ import numpy as np
 from sklearn.model_selection import train_test_split
 
 from bench.credit import OWN_COLUMNS, Matrix, Rows, read, there, trial_seconds
+from modeling.additive import SchemeName, SecretKey
 from modeling.channel import Channel
 from modeling.gbdt import active, passive, scoring
-from modeling.gbdt.additive import SchemeName, SecretKey
 from modeling.gbdt.gradients import Target
 from modeling.gbdt.settings import Settings
 from modeling.local import run_in_processes

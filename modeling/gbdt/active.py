@@ -31,10 +31,10 @@ from typing import Final
 import msgspec
 import numpy as np
 
+from modeling.additive import SecretKey
 from modeling.channel import Channel
 from modeling.errors import DataUnusable, ProtocolViolation
 from modeling.gbdt import wire
-from modeling.gbdt.additive import SecretKey
 from modeling.gbdt.features import Binned, Flags, Floats, Ints, binned
 from modeling.gbdt.gradients import Seen, Target, seen, unpacked
 from modeling.gbdt.leavers import parted

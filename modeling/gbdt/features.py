@@ -15,8 +15,8 @@ import msgspec
 import numpy as np
 import numpy.typing as npt
 
+from modeling.additive import MAX_BUCKETS, MAX_COLUMNS
 from modeling.errors import DataUnusable
-from modeling.gbdt.additive import MAX_BUCKETS, MAX_COLUMNS
 
 _GROUP_ROWS: Final = 8192
 """Looked at to group columns; passives sum about so many rows at a time."""

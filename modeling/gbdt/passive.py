@@ -19,10 +19,10 @@ from collections.abc import Callable
 import msgspec
 import numpy as np
 
+from modeling.additive import Ciphers, PublicKey, take
 from modeling.channel import Channel
 from modeling.errors import DataUnusable, ProtocolViolation
 from modeling.gbdt import wire
-from modeling.gbdt.additive import Ciphers, PublicKey, take
 from modeling.gbdt.features import Binned, Flags, Floats, Ints, binned
 from modeling.gbdt.leavers import parted
 from modeling.gbdt.settings import layout_for

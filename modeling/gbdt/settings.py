@@ -8,8 +8,8 @@ from typing import Annotated, Final
 
 import msgspec
 
+from modeling.additive import SchemeName, capacity_bits
 from modeling.errors import RangeExceeded
-from modeling.gbdt.additive import SchemeName, capacity_bits
 
 FRACTION_BITS: Final = 20
 """Of first and second gradients in fixed point; a weight of one and a gradient of one are 2^20."""

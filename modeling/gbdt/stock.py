@@ -8,7 +8,7 @@ from typing import Final
 
 import numpy as np
 
-from modeling.gbdt.additive import Bytes2, Ciphers, PublicKey
+from modeling.additive import Bytes2, Ciphers, PublicKey
 from modeling.gbdt.features import Ints
 from modeling.gbdt.wire import PIECE
 

@@ -8,7 +8,7 @@ has; it sees no edges, no columns, and no bin's place. P sees the label counts o
 positives are in all. Rows whose weight is zero, or that P has no record of, count nowhere; P does not learn which rows have weight
 zero.
 
-    A -> P  public key; Enc(weight is not 0 ? 2^32 + y : 0) for each row, a chunk of rows in a message
+    A -> P  public key (Okamoto-Uchiyama); Enc(weight is not 0 ? 2^32 + y : 0) for each row, a chunk of rows in a message
     P -> A  for each slot the sum over its rows, with a fresh Enc(0) in it, in a random order of slots
     A -> P  counts of each slot, if each covers enough rows; else a refusal, at both
 
@@ -16,6 +16,9 @@ A bin of few rows would tell labels, and so would as many sums as there are rows
 holds fewer than `minimum` rows with weight, and more slots than a quarter of its rows. P leaves out bins in which it has no rows,
 so that a refusal is about rows that are there. Runs over slightly different bins can be subtracted from one another: how often P
 may ask is decided elsewhere.
+
+Decryption must never be an oracle: an Okamoto-Uchiyama plaintext that is encrypted above the secret prime p and returned reduced
+modulo p gives p away. What A decrypts is therefore told as counts of rows, or as the one error that it is none.
 """
 
 from __future__ import annotations
@@ -27,13 +30,14 @@ from typing import Any, Final
 import numpy as np
 import numpy.typing as npt
 
+from modeling.additive import PublicKey, SchemeName, SecretKey
 from modeling.channel import Channel
 from modeling.errors import BudgetExceeded, CohortTooSmall, DataUnusable, ProtocolViolation
 from modeling.messages import Message
-from modeling.preparation.label_cipher import LabelKey, PublicKey
 from modeling.preparation.woe import Evidence, evidence
 from modeling.psi.store import shuffled_order
 
+SCHEME: Final[SchemeName] = "okamoto-uchiyama"
 MINIMUM: Final = 20
 """The fewest rows with weight in a bin that is answered for."""
 CHUNK: Final = 8192
@@ -47,33 +51,25 @@ Places = npt.NDArray[np.int32]
 
 def count_for_passive(
     channel: Channel,
-    key: LabelKey,
+    key: SecretKey,
     label: npt.NDArray[Any],
     weight: npt.NDArray[Any] | None = None,
     *,
     minimum: int = MINIMUM,
 ) -> None:
-    """The active party's part. `label`: {0, 1}[n]; `weight`: number[n], all 1 if None.
+    """The active party's part. `label`: {0, 1}[n]; `weight`: number[n], all 1 if None; `key`: of `SCHEME`, for one job.
 
     Raises DataUnusable (before anything is sent), CohortTooSmall, BudgetExceeded, ProtocolViolation, PeerFailed.
     """
     rows = _encoded(label, weight)
-    channel.send(Message(kind="bins.key", fields={"rows": len(rows), "chunk": CHUNK}, blobs=(key.public,)))
+    if key.public.scheme != SCHEME:
+        raise DataUnusable(f"labels are counted with a key of {SCHEME}, not of {key.public.scheme}")
+    told = {"rows": len(rows), "chunk": CHUNK, "bits": key.public.bits}
+    channel.send(Message(kind="bins.key", fields=told, blobs=(key.public.data,)))
     for at in range(0, len(rows), CHUNK):
-        channel.send(Message(kind="bins.labels", blobs=(key.encrypt(rows[at : at + CHUNK]),)))
-    told = channel.receive("bins.sums")
-    slots = told.number("slots")
-    if slots < 1 or len(told.blobs) != 1:
-        raise ProtocolViolation(f"{channel.peer} sent no sums")
-    if 4 * slots > len(rows):
-        raise BudgetExceeded(
-            f"{channel.peer} asks for {slots} bins over {len(rows)} rows; at most a quarter as many are told"
-        )
-    most = len(rows) * (_ONE_ROW + 1)
-    sums = np.array(key.counts(told.blobs[0], slots, most), np.int64)
-    totals, positives = sums // _ONE_ROW, sums % _ONE_ROW
-    if (totals > len(rows)).any() or (positives > totals).any():
-        raise ProtocolViolation(f"{channel.peer} sent a sum that counts no rows")
+        ciphers = key.public.to_wire(key.public.encrypt(rows[at : at + CHUNK]))
+        channel.send(Message(kind="bins.labels", arrays={"ciphers": ciphers}))
+    totals, positives = _decrypted(channel, key, len(rows))
     enough = bool(totals.min() >= minimum)
     counts = {"positives": positives, "totals": totals} if enough else {}
     channel.send(Message(kind="bins.counts", fields={"enough": int(enough)}, arrays=counts))
@@ -87,18 +83,16 @@ def count_bins(
     """The passive party's part: WOE and IV of each column.
 
     `places`: for each column the bin of each row, int32[n] in 0 .. bins[column]-1 (as `binning.assign` gives), negative where there
-    is no record. Raises DataUnusable, CohortTooSmall, ProtocolViolation, PeerFailed.
+    is no record. Raises DataUnusable, CohortTooSmall, ParametersUnsafe (A's key is too short), ProtocolViolation, PeerFailed.
     """
     table = _slots(places, bins)
     key = _key(channel, table.rows)
     sums = key.zeros(len(table.order))
     for at in range(0, table.rows, CHUNK):
         due = min(CHUNK, table.rows - at)
-        blobs = channel.receive("bins.labels").blobs
-        if len(blobs) != 1:
-            raise ProtocolViolation(f"{channel.peer} sent {len(blobs)} parts of encrypted labels where one was due")
-        sums = key.add_sums(sums, blobs[0], due, table.groups(at, at + due))
-    channel.send(Message(kind="bins.sums", fields={"slots": len(table.order)}, blobs=(key.text(sums),)))
+        came = channel.receive("bins.labels").array("ciphers", "uint8", (due, key.width))
+        sums = key.add_groups(sums, key.from_wire(came), *table.groups(at, at + due))
+    channel.send(Message(kind="bins.sums", arrays={"ciphers": key.to_wire(sums)}))
     positives, totals = _counts(channel, table)
     return {name: evidence(*table.of(name, positives, totals), smoothing) for name in places}
 
@@ -115,16 +109,18 @@ class _Slots:
     own: npt.NDArray[np.int64]
     """How many rows each slot has here."""
 
-    def groups(self, first: int, last: int) -> list[list[int]]:
-        """The rows of each slot among rows first .. last-1, counted from `first`."""
-        found: dict[tuple[str, int], list[int]] = {}
+    def groups(self, first: int, last: int) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]]:
+        """Rows first .. last-1 slot by slot, counted from `first`, and how many each slot has of them."""
+        found: dict[tuple[str, int], npt.NDArray[np.int64]] = {}
         for name, places in self.places.items():
             part = places[first:last]
             ranked = np.argsort(part, kind="stable")
             values, starts = np.unique(part[ranked], return_index=True)
             for value, members in zip(values.tolist(), np.split(ranked, starts[1:]), strict=True):
-                found[name, value] = members.tolist()
-        return [found.get(slot, []) for slot in self.order]
+                found[name, value] = members
+        none = np.zeros(0, np.int64)
+        members_of = [found.get(slot, none) for slot in self.order]
+        return np.concatenate(members_of), np.array([len(each) for each in members_of])
 
     def of(
         self, column: str, positives: npt.NDArray[np.int64], totals: npt.NDArray[np.int64]
@@ -172,7 +168,21 @@ def _key(channel: Channel, rows: int) -> PublicKey:
     told = channel.receive("bins.key")
     if told.number("rows") != rows or told.number("chunk") != CHUNK or len(told.blobs) != 1:
         raise ProtocolViolation(f"{channel.peer} counts labels of other rows than the {rows} that were agreed")
-    return PublicKey.read(told.blobs[0])
+    return PublicKey(SCHEME, told.number("bits"), told.blobs[0])
+
+
+def _decrypted(channel: Channel, key: SecretKey, rows: int) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]]:
+    """Rows with weight and positives of each slot that the passive party sent. Raises BudgetExceeded, ProtocolViolation."""
+    came = channel.receive("bins.sums").array("ciphers", "uint8", (None, key.public.width))
+    if 4 * len(came) > rows:
+        raise BudgetExceeded(
+            f"{channel.peer} asks for {len(came)} bins over {rows} rows; at most a quarter as many are told"
+        )
+    counts = [divmod(value, _ONE_ROW) for value in key.decrypt(key.public.from_wire(came))]
+    if any(not 0 <= positives <= total <= rows for total, positives in counts):
+        raise ProtocolViolation(f"{channel.peer} sent a sum that counts no rows")
+    totals, positives = np.array(counts, np.int64).T
+    return totals, positives
 
 
 def _counts(channel: Channel, table: _Slots) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]]:

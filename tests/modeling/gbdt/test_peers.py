@@ -11,10 +11,10 @@ import numpy as np
 import pytest
 
 from modeling import messages
+from modeling.additive import SecretKey
 from modeling.channel import Channel, memory_pair
 from modeling.errors import DataUnusable, PeerFailed, ProtocolViolation
 from modeling.gbdt import active, passive, scoring, wire
-from modeling.gbdt.additive import SecretKey
 from modeling.gbdt.gradients import Target, unpacked
 from modeling.gbdt.settings import Settings, layout_for
 from modeling.gbdt.trees import PassivePart

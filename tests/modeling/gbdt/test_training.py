@@ -11,10 +11,10 @@ import numpy as np
 import pytest
 import xgboost
 
+from modeling.additive import SecretKey
 from modeling.errors import DataUnusable
 from modeling.gbdt import active, passive, scoring
 from modeling.gbdt.active import ActiveCheckpoint
-from modeling.gbdt.additive import SecretKey
 from modeling.gbdt.features import binned
 from modeling.gbdt.gradients import Target
 from modeling.gbdt.passive import PassiveCheckpoint

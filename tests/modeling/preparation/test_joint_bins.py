@@ -8,14 +8,15 @@ from typing import Any
 import numpy as np
 import pytest
 
+from modeling import additive
+from modeling.additive import SecretKey
 from modeling.channel import Channel
 from modeling.errors import BudgetExceeded, CohortTooSmall, DataUnusable, ParametersUnsafe, ProtocolViolation
 from modeling.local import Party, run_in_threads
 from modeling.messages import Message
-from modeling.preparation import joint_bins, label_cipher
+from modeling.preparation import joint_bins
 from modeling.preparation.binning import assign, category_bins, quantile_bins
 from modeling.preparation.joint_bins import count_bins, count_for_passive
-from modeling.preparation.label_cipher import LabelKey, PublicKey
 from modeling.preparation.woe import count_labels, evidence
 
 ROWS = 900
@@ -29,22 +30,22 @@ COUNT = {name: bins.count for name, bins in BINS.items()}
 
 
 @pytest.fixture(scope="module")
-def key() -> LabelKey:
+def key() -> SecretKey:
     """A small key, since a key of the real size takes many seconds to find."""
-    with pytest.raises(ParametersUnsafe, match="too short"):
-        LabelKey(1024)
+    with pytest.raises(ParametersUnsafe, match="not offered"):
+        SecretKey(joint_bins.SCHEME, 1024)
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(label_cipher, "LEAST_BITS", 1024)
-        return LabelKey(1024)
+        patch.setattr(additive, "KEY_BITS", (1024,))
+        return SecretKey(joint_bins.SCHEME, 1024)
 
 
 @pytest.fixture(autouse=True)
 def small(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(label_cipher, "LEAST_BITS", 1024)
+    monkeypatch.setattr(additive, "KEY_BITS", (1024,))
     monkeypatch.setattr(joint_bins, "CHUNK", 400)
 
 
-def active(key: LabelKey, label: Any = LABEL, weight: Any = None, minimum: int = 20) -> Party[None]:
+def active(key: SecretKey, label: Any = LABEL, weight: Any = None, minimum: int = 20) -> Party[None]:
     return lambda channels: count_for_passive(channels["p"], key, label, weight, minimum=minimum)
 
 
@@ -52,7 +53,7 @@ def passive(places: Mapping[str, Any] = PLACES, count: Mapping[str, int] = COUNT
     return lambda channels: count_bins(channels["a"], places, count)
 
 
-def test_it_equals_the_plain_counts(key: LabelKey) -> None:
+def test_it_equals_the_plain_counts(key: SecretKey) -> None:
     told = run_in_threads({"a": active(key), "p": passive()})["p"]
     for name, places in PLACES.items():
         plain = evidence(*count_labels(places, LABEL, COUNT[name]))
@@ -63,7 +64,7 @@ def test_it_equals_the_plain_counts(key: LabelKey) -> None:
     assert told["x"].value > 0.3 > told["city"].value
 
 
-def test_rows_without_weight_or_record_count_nowhere(key: LabelKey) -> None:
+def test_rows_without_weight_or_record_count_nowhere(key: SecretKey) -> None:
     weight = RNG.integers(0, 3, ROWS) * 0.5
     label = np.where(weight == 0, 77, LABEL)  # what stands there is looked at by nobody
     lacks = RNG.random(ROWS) < 0.2
@@ -76,7 +77,7 @@ def test_rows_without_weight_or_record_count_nowhere(key: LabelKey) -> None:
         assert told[name].negatives.tolist() == plain.negatives.tolist()
 
 
-def test_what_passes_by_is_encrypted_shuffled_and_says_no_edges(key: LabelKey) -> None:
+def test_what_passes_by_is_encrypted_shuffled_and_says_no_edges(key: SecretKey) -> None:
     seen: list[Message] = []
 
     def watched(channels: Mapping[str, Channel]) -> Any:
@@ -97,16 +98,18 @@ def test_what_passes_by_is_encrypted_shuffled_and_says_no_edges(key: LabelKey) -
         run_in_threads({"a": active(key), "p": watched})
         assert [m.kind for m in seen] == ["bins.key", *["bins.labels"] * 3, "bins.sums", "bins.counts"]
         sums = next(m for m in seen if m.kind == "bins.sums")
-        assert sums.fields == {"slots": 10}
-        assert not sums.arrays
-        runs.append((sums.blobs[0], seen[-1].arrays["totals"].tolist(), seen[1].blobs[0]))
+        assert not sums.fields
+        assert not sums.blobs
+        assert {name: len(array) for name, array in sums.arrays.items()} == {"ciphers": 10}
+        labels = seen[1].arrays["ciphers"].tobytes()
+        runs.append((sums.arrays["ciphers"].tobytes(), seen[-1].arrays["totals"].tolist(), labels))
     assert runs[0][0] != runs[1][0], "sums are masked afresh"
     assert runs[0][1] != runs[1][1], "slots stand in another order"
     assert sorted(runs[0][1]) == sorted(runs[1][1])
     assert runs[0][2] != runs[1][2], "labels are encrypted afresh"
 
 
-def test_a_bin_of_few_rows_is_refused_at_both(key: LabelKey) -> None:
+def test_a_bin_of_few_rows_is_refused_at_both(key: SecretKey) -> None:
     ended: dict[str, Exception] = {}
 
     def kept(name: str, inner: Party[Any]) -> Party[None]:
@@ -125,7 +128,7 @@ def test_a_bin_of_few_rows_is_refused_at_both(key: LabelKey) -> None:
     assert set(ended) == {"a", "p"}
 
 
-def test_as_many_bins_as_would_tell_labels_are_refused(key: LabelKey) -> None:
+def test_as_many_bins_as_would_tell_labels_are_refused(key: SecretKey) -> None:
     places = {f"c{at}": PLACES["x"] for at in range(40)}
     with pytest.raises(BudgetExceeded, match="280 bins over 900 rows"):
         run_in_threads({"a": active(key), "p": passive(places, dict.fromkeys(places, COUNT["x"]))})
@@ -142,7 +145,7 @@ def test_as_many_bins_as_would_tell_labels_are_refused(key: LabelKey) -> None:
         (np.zeros((3, 3)), None),
     ],
 )
-def test_an_unusable_label_is_told_before_anything_is_sent(key: LabelKey, label: Any, weight: Any) -> None:
+def test_an_unusable_label_is_told_before_anything_is_sent(key: SecretKey, label: Any, weight: Any) -> None:
     def alone(channels: Mapping[str, Channel]) -> int:
         with pytest.raises(DataUnusable):
             count_for_passive(channels["p"], key, label, weight)
@@ -188,11 +191,12 @@ def fields(**changed: Any) -> Change:
     return lambda m: Message(kind=m.kind, fields={**m.fields, **changed}, blobs=m.blobs, arrays=m.arrays)
 
 
+def ciphers(change: Callable[[Any], Any]) -> Change:
+    return lambda m: Message(kind=m.kind, arrays={"ciphers": change(m.arrays["ciphers"])})
+
+
 def counts(change: Callable[[dict[str, Any]], dict[str, Any]]) -> Change:
     return lambda m: Message(kind=m.kind, fields=m.fields, arrays=change(dict(m.arrays)))
-
-
-CLAIMS_MORE = b"\x94\xce\x7f\xff\xff\xff\x01\x01\xdd\x7f\xff\xff\xff"
 
 
 @pytest.mark.parametrize(
@@ -205,10 +209,12 @@ CLAIMS_MORE = b"\x94\xce\x7f\xff\xff\xff\x01\x01\xdd\x7f\xff\xff\xff"
         ("bins.key", blob(lambda data: b"")),
         ("bins.key", blob(lambda data: bytes(10_000))),
         ("bins.key", lambda m: Message(kind=m.kind, fields=m.fields)),
-        ("bins.labels", blob(lambda data: data[:-9])),
-        ("bins.labels", blob(lambda data: CLAIMS_MORE + data[9:])),
-        ("bins.labels", blob(lambda data: b"")),
-        ("bins.labels", blob(lambda data: data[:12] + b"\x00" * (len(data) - 12))),
+        ("bins.key", fields(bits="1024")),
+        ("bins.labels", ciphers(lambda a: a[1:])),
+        ("bins.labels", ciphers(lambda a: a[:, 1:])),
+        ("bins.labels", ciphers(lambda a: a.astype(np.int64))),
+        ("bins.labels", ciphers(np.zeros_like)),
+        ("bins.labels", ciphers(lambda a: a | 0xFF)),
         ("bins.labels", lambda m: Message(kind=m.kind)),
         ("bins.counts", fields(enough="yes")),
         ("bins.counts", lambda m: Message(kind=m.kind, fields=m.fields)),
@@ -218,65 +224,67 @@ CLAIMS_MORE = b"\x94\xce\x7f\xff\xff\xff\x01\x01\xdd\x7f\xff\xff\xff"
         ("bins.counts", counts(lambda a: {**a, "positives": a["positives"] - 10_000})),
     ],
 )
-def test_an_active_party_that_breaks_the_protocol_is_told_of(key: LabelKey, kind: str, change: Change) -> None:
+def test_an_active_party_that_breaks_the_protocol_is_told_of(key: SecretKey, kind: str, change: Change) -> None:
     with pytest.raises(ProtocolViolation):
         run_in_threads({"a": altered(active(key), "p", kind, change), "p": passive()}, deadline_s=20)
 
 
-def test_a_weak_key_is_refused(key: LabelKey, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(label_cipher, "LEAST_BITS", 2048)
-    with pytest.raises(ProtocolViolation, match="at least 2048 bits"):
-        run_in_threads({"a": active(key), "p": passive()}, deadline_s=20)
+def test_a_weak_key_is_refused(key: SecretKey) -> None:
+    with pytest.raises(ParametersUnsafe, match="512 bits is not offered"):
+        run_in_threads({"a": altered(active(key), "p", "bins.key", fields(bits=512)), "p": passive()}, deadline_s=20)
 
 
-def other_sums(key: LabelKey, values: list[int]) -> Change:
+def test_a_key_shorter_than_it_is_said_to_be_is_refused(key: SecretKey, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(additive, "KEY_BITS", (1024, 2048))
+    with pytest.raises(ProtocolViolation, match="bits came where 2048 were announced"):
+        run_in_threads({"a": altered(active(key), "p", "bins.key", fields(bits=2048)), "p": passive()}, deadline_s=20)
+
+
+def test_a_key_of_another_scheme_is_told_before_anything_is_sent() -> None:
+    def alone(channels: Mapping[str, Channel]) -> int:
+        with pytest.raises(DataUnusable, match="not of paillier"):
+            count_for_passive(channels["p"], SecretKey("paillier", 1024), LABEL)
+        return channels["p"].traffic.sent_messages
+
+    assert run_in_threads({"a": alone, "p": lambda channels: None})["a"] == 0
+
+
+def other_sums(key: SecretKey, values: list[int]) -> Change:
     """Encryptions of what a curious passive party would like to see decrypted."""
-    return lambda m: Message(
-        kind=m.kind, fields={"slots": len(values)}, blobs=(key.encrypt(np.array(values, np.int64)),)
-    )
+    return ciphers(lambda _: key.public.to_wire(key.public.encrypt(np.array(values, np.int64))))
 
 
 @pytest.mark.parametrize(
     "values", [[-1], [(1 << 32) * 950], [1 << 62], [(1 << 32) * 30 + 31], [30, (1 << 32) * 30]], ids=str
 )
-def test_the_active_party_decrypts_nothing_but_counts(key: LabelKey, values: list[int]) -> None:
+def test_the_active_party_decrypts_nothing_but_counts(key: SecretKey, values: list[int]) -> None:
     change = other_sums(key, values)
-    with pytest.raises(ProtocolViolation):
+    with pytest.raises(ProtocolViolation, match=r"^p sent a sum that counts no rows$"):
         run_in_threads({"a": active(key), "p": altered(passive(), "a", "bins.sums", change)}, deadline_s=20)
 
 
 @pytest.mark.parametrize(
     "change",
     [
-        fields(slots=0),
-        fields(slots=11),
-        fields(slots=-3),
-        blob(lambda data: data[:50]),
-        blob(lambda data: data[:8] + bytes(len(data) - 8)),
+        ciphers(lambda a: a[:0]),
+        ciphers(lambda a: a[:, 1:]),
+        ciphers(lambda a: a.astype(np.int64)),
+        ciphers(np.zeros_like),
+        ciphers(lambda a: a | 0xFF),
         lambda m: Message(kind=m.kind, fields=m.fields),
     ],
 )
-def test_a_passive_party_that_breaks_the_protocol_is_told_of(key: LabelKey, change: Change) -> None:
+def test_a_passive_party_that_breaks_the_protocol_is_told_of(key: SecretKey, change: Change) -> None:
     with pytest.raises(ProtocolViolation):
         run_in_threads({"a": active(key), "p": altered(passive(), "a", "bins.sums", change)}, deadline_s=20)
 
 
-def test_groups_may_be_one_and_the_same_list(key: LabelKey) -> None:
-    """heu's threads would free it while they read it, which ended in a crash after some hundred sums."""
-    public = PublicKey.read(key.public)
-    everyone = list(range(400))
-    data = key.encrypt(np.ones(400, np.int64))
-    for _ in range(60):
-        sums = public.add_sums(public.zeros(400), data, 400, [everyone] * 400)
-    assert key.counts(public.text(sums), 400, 400) == [400] * 400
-
-
-def test_a_plaintext_above_the_secret_prime_is_not_told(key: LabelKey) -> None:
+def test_a_plaintext_above_the_secret_prime_is_not_told(key: SecretKey) -> None:
     """Chosen ciphertext: 2^62 · 16^80 is above p (341 bits), and how much it is reduced by would be a multiple of p."""
-    public = PublicKey.read(key.public)
-    everyone = list(range(16))
-    data = key.encrypt(np.full(16, 1 << 62, np.int64))
+    public, everyone = key.public, np.tile(np.arange(16), 16)
+    huge = public.encrypt(np.full(16, 1 << 62, np.int64))
     for _ in range(80):
-        data = public.text(public.add_sums(public.zeros(16), data, 16, [everyone] * 16))
-    with pytest.raises(ProtocolViolation, match="not one of the labels"):
-        key.counts(data, 16, 1 << 40)
+        huge = public.add_groups(public.zeros(16), huge, everyone, np.full(16, 16))
+    change = ciphers(lambda _: public.to_wire(huge))
+    with pytest.raises(ProtocolViolation, match=r"^p sent a sum that counts no rows$"):
+        run_in_threads({"a": active(key), "p": altered(passive(), "a", "bins.sums", change)}, deadline_s=20)

@@ -72,7 +72,11 @@ class PublicKey:
     """Encrypts, and computes with ciphertexts. HEU draws the randomness from the operating system's generator."""
 
     def __init__(self, scheme: SchemeName, bits: int, data: bytes) -> None:
-        """`data`: HEU's form of a key, perhaps another party's. Raises ProtocolViolation unless it is such a key."""
+        """`data`: HEU's form of a key, perhaps another party's.
+
+        Raises ParametersUnsafe for parameters that are not offered, ProtocolViolation unless it is such a key.
+        """
+        capacity = capacity_bits(scheme, bits)
         self.scheme, self.bits, self.data = scheme, bits, data
         self._modulus = _checked_modulus(scheme, bits, data)
         self.width = -(-self._modulus.bit_length() // 8)
@@ -86,7 +90,7 @@ class PublicKey:
             self._tag = bytes(self.zeros(1).serialize()[-_TAG:])
         except Exception as error:  # whatever a hostile key makes HEU raise
             raise ProtocolViolation(f"a public key cannot be read: {str(error)[:80]}") from None
-        if not fits or bound.bit_length() <= capacity_bits(scheme, bits):
+        if not fits or bound.bit_length() <= capacity:
             raise ProtocolViolation(f"a public key is not one of {scheme} with {bits} bits")
 
     def encrypt(self, values: npt.NDArray[np.int64]) -> Ciphers:
@@ -122,6 +126,15 @@ class PublicKey:
             parts.append(self.negate(take(ciphers, [count - 1])))
         return self.join(parts)
 
+    def add_groups(
+        self, sums: Ciphers, ciphers: Ciphers, places: npt.NDArray[np.int64], sizes: npt.NDArray[np.int64]
+    ) -> Ciphers:
+        """Each of g sums plus a group of ciphertexts: those at the first sizes[0] of `places`, at the next sizes[1], and so on.
+
+        `places`: int64[m]; `sizes`: int64[g], of sum m. Groups may be empty or have places in common.
+        """
+        return self.add(sums, self._group_sums(ciphers, places, sizes))
+
     def bucket_sums(
         self, ciphers: Ciphers, chosen: npt.NDArray[np.bool_], buckets: npt.NDArray[np.int8], count: int
     ) -> Ciphers:
@@ -136,11 +149,7 @@ class PublicKey:
         cells = buckets[rows].astype(np.int64) @ (count ** np.arange(width))
         _, first, cell = np.unique(cells, return_index=True, return_inverse=True)
         if len(rows) + len(first) * width < len(rows) * width:
-            # heu's threads count references without Python's lock: no two lists may share an object, not even a number.
-            ordered = rows[np.argsort(cell, kind="stable")].tolist()
-            ends = np.cumsum(np.bincount(cell)).tolist()
-            members = [ordered[begin:end] for begin, end in zip([0, *ends], ends, strict=False)]
-            ciphers = self._evaluator.batch_select_sum(ciphers, members)
+            ciphers = self._group_sums(ciphers, rows[np.argsort(cell, kind="stable")], np.bincount(cell))
             buckets, chosen = buckets[rows[first]], np.full(len(first), True)
         mask = np.ascontiguousarray(chosen[None, :], np.int8)
         return self._evaluator.feature_wise_bucket_sum(ciphers, mask, np.ascontiguousarray(buckets), count, True)
@@ -190,6 +199,14 @@ class PublicKey:
         if math.gcd(int.from_bytes(product[first:last], "little"), self._modulus) != 1:
             raise ProtocolViolation("a ciphertext is not in the group of the announced key")
         return ciphers
+
+    def _group_sums(self, ciphers: Ciphers, places: npt.NDArray[np.int64], sizes: npt.NDArray[np.int64]) -> Ciphers:
+        """As in `add_groups`; HEU gives the sums the shape (g,), which adding to (g, 1) mends."""
+        # HEU's threads count references without Python's lock: what two groups share, be it one number, would be freed in use.
+        # So each place becomes an object of its own here; CPython never frees the numbers below 257.
+        own, ends = places.tolist(), np.cumsum(sizes).tolist()
+        groups = [own[begin:end] for begin, end in zip([0, *ends], ends, strict=False)]
+        return self._evaluator.batch_select_sum(ciphers, groups)
 
     def _plain(self, values: npt.NDArray[np.int64]) -> _Plaintexts:
         return self._kit.array(np.ascontiguousarray(values, np.int64).reshape(-1, 1))
@@ -278,13 +295,12 @@ def _numbers(data: bytes) -> list[int]:
     found: list[int] = []
     at, end = 1, len(data) - _TAG
     while at < end:
-        kind, two = data[at], int.from_bytes(data[at + 1 : at + 3], "big")
-        at += 3
-        if kind == _SHORT:
-            found.append(two)
-        elif kind == _STRING:
-            found.append(int.from_bytes(data[at : at + two], "little"))
-            at += two
+        if data[at] == _SHORT:
+            found.append(int.from_bytes(data[at + 1 : at + 3], "big"))
+            at += 3
+        elif data[at] in (_STRING, _BRIEF):
+            begin, at = _string(data, at)
+            found.append(int.from_bytes(data[begin:at], "little"))
         else:
             break
     if at != end or data[0] != 0x90 | len(found):
