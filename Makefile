@@ -47,11 +47,13 @@ proto: $(VENV)/development ## generate proto/gen from proto/xinqiao/v1
 	$(BIN)/python -m grpc_tools.protoc -Iproto --python_out=proto/gen --grpc_python_out=proto/gen \
 		--mypy_out=quiet:proto/gen --mypy_grpc_out=quiet:proto/gen proto/xinqiao/v1/*.proto
 
-lock: $(VENV)/development ## resolve the dependencies anew into the two lock files
+lock: $(VENV)/development ## resolve the dependencies anew into the three lock files
 	$(BIN)/pip-compile --quiet --generate-hashes --no-emit-index-url --no-emit-find-links --no-emit-trusted-host --no-header \
 		--strip-extras --allow-unsafe --extra demo --extra postgresql --extra mysql --extra install -o requirements.lock pyproject.toml
 	$(BIN)/pip-compile --quiet --generate-hashes --no-emit-index-url --no-emit-find-links --no-emit-trusted-host --no-header \
 		--strip-extras --allow-unsafe --extra demo --extra postgresql --extra mysql --extra install --extra dev -o requirements-dev.lock pyproject.toml
+	$(BIN)/pip-compile --quiet --generate-hashes --no-emit-index-url --no-emit-find-links --no-emit-trusted-host --no-header \
+		--strip-extras --allow-unsafe --extra demo --extra postgresql --extra mysql --extra install --extra ray -o requirements-ray.lock pyproject.toml
 
 clean: ## remove the virtual environment and what the demo left
 	rm -rf $(VENV) var .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache

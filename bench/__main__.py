@@ -1,4 +1,4 @@
-"""Run benchmarks: `python -m bench all`, `python -m bench query`, `python -m bench query.p50`.
+"""Run benchmarks: `python -m bench all`, `python -m bench query`, `python -m bench gbdt.train_ou`: a name or how it begins.
 
 Each prints one JSON line: {"bench", "value", "unit", "reference", "reference_of", "ratio"}; the reference is a stated limit,
 or a peer measured in the same run. Progress and remarks go to stderr.
@@ -8,36 +8,58 @@ from __future__ import annotations
 
 import json
 import sys
+from collections.abc import Iterator
 from importlib import import_module
 
-MODULES: dict[str, tuple[str, ...]] = {
-    "bench.decision": ("decision.rate", "decision.filter"),
-    "bench.replica": ("replica.load",),
-    "bench.log_append": ("log.append",),
-    "bench.log_proof": ("log.proof",),
-    "bench.query": ("query.throughput", "query.p50"),
-    "bench.raw": ("raw.throughput", "raw.memory"),
-    "bench.revocation": ("revocation.p99",),
-    "bench.logistic": ("lr.train",),
-    "bench.gbdt": ("gbdt.train_ou2048", "gbdt.train_ou3072", "gbdt.train_paillier3072"),
+RUNS: dict[str, tuple[str, ...]] = {
+    "bench.decision:run": ("decision.rate", "decision.filter"),
+    "bench.replica:run": ("replica.load",),
+    "bench.log_append:run": ("log.append",),
+    "bench.log_proof:run": ("log.proof",),
+    "bench.query:run": ("query.throughput", "query.p50"),
+    "bench.raw:run": ("raw.throughput", "raw.memory"),
+    "bench.revocation:run": ("revocation.p99",),
+    "bench.logistic:run": ("lr.train",),
+    "bench.psi:rate": ("psi.rate",),
+    "bench.psi:seconds": ("psi.seconds",),
+    "bench.psi:memory": ("psi.memory",),
+    "bench.growth:rows": ("growth.rows_logistic", "growth.rows_boosting"),
+    "bench.growth:features": ("growth.features_logistic", "growth.features_boosting"),
+    "bench.wan:run": ("growth.wan_logistic", "growth.wan_boosting"),
+    "bench.quality:run": ("quality.logistic", "quality.boosting", "quality.passives"),
+    "bench.gbdt:train_ou2048": ("gbdt.train_ou2048",),
+    "bench.gbdt:train_ou3072": ("gbdt.train_ou3072",),
+    "bench.gbdt:train_paillier3072": ("gbdt.train_paillier3072",),
 }
+"""What each function measures, in one go."""
+
+
+def meant(wanted: str, name: str) -> bool:
+    """Whether a benchmark is among those asked for."""
+    return wanted == "all" or name.startswith(wanted) or wanted.startswith(name)
+
+
+def chosen(wanted: str) -> list[str]:
+    """The runs that measure what is wanted."""
+    return [run for run, names in RUNS.items() if any(meant(wanted, name) for name in names)]
+
+
+def measured(run: str, wanted: str) -> Iterator[dict[str, object]]:
+    """The results of one run that are wanted."""
+    module, function = run.split(":")
+    yield from (each for each in getattr(import_module(module), function)() if meant(wanted, str(each["bench"])))
 
 
 def main(wanted: str) -> int:
     """Run what matches; exit code 2 if nothing does."""
-    chosen = [
-        module
-        for module, names in MODULES.items()
-        if wanted == "all" or any(name == wanted or name.startswith(f"{wanted}.") for name in names)
-    ]
-    if not chosen:
-        names = ", ".join(name for each in MODULES.values() for name in each)
-        print(f"No benchmark is called {wanted!r}. There are: all, {names}, and their first words.", file=sys.stderr)
+    runs = chosen(wanted)
+    if not runs:
+        names = ", ".join(name for each in RUNS.values() for name in each)
+        print(f"No benchmark is called {wanted!r}. There are: all, {names}, and how these begin.", file=sys.stderr)
         return 2
-    for module in chosen:
-        for result in import_module(module).run():
-            if wanted == "all" or str(result["bench"]).startswith(wanted):
-                print(json.dumps(result), flush=True)
+    for run in runs:
+        for result in measured(run, wanted):
+            print(json.dumps(result), flush=True)
     return 0
 
 

@@ -11,6 +11,7 @@ import os
 import re
 import subprocess
 import sys
+from importlib.util import find_spec
 from pathlib import Path
 
 import numpy as np
@@ -20,17 +21,20 @@ from bench.network import say
 
 OWN_COLUMNS = 13
 
-_SHARED = Path(__file__).parents[2] / "shared"
-_DATA = _SHARED / "data" / "fate_default_credit"
-_TRIALS = _SHARED / "trials"
+SHARED = Path(__file__).parents[2] / "shared"
+"""What lies beside the project."""
+_DATA = SHARED / "data" / "fate_default_credit"
+_TRIALS = SHARED / "trials"
+_PACKAGES = {"sklearn": "scikit-learn", "pandas": "pandas"}
 
 Matrix = npt.NDArray[np.float64]
 Rows = npt.NDArray[np.int64]
 
 
 def there(bench: str, trial: str) -> bool:
-    """Whether data and trial are there; says so if not."""
+    """Whether data, trial and the packages that a trial imports are there; says what is missing."""
     missing = [str(path) for path in (_DATA, _TRIALS / trial) if not path.exists()]
+    missing += [name for module, name in _PACKAGES.items() if find_spec(module) is None]
     if missing:
         say(f"{bench} needs {' and '.join(missing)}; nothing was measured")
     return not missing

@@ -42,13 +42,16 @@ def demo(
     finally:
         scenario.close()
     data: dict[str, object] = msgspec.to_builtins(summary)
-    rows = [
-        (name, ", ".join(f"{k} {v}" for k, v in value.items()) if isinstance(value, dict) else value)
-        for name, value in data.items()
-    ]
+    rows = [(name, _shown(value)) for name, value in data.items()]
     return Result(
         data=data, text=[Rows(columns=("what happened", ""), rows=rows), f"Written to {home / 'summary.json'}."]
     )
+
+
+def _shown(value: object) -> object:
+    if isinstance(value, dict):
+        return ", ".join(f"{name} {each}" for name, each in value.items())
+    return "; ".join(str(_shown(each)) for each in value) if isinstance(value, list) else value
 
 
 def _wait_for_interrupt() -> None:

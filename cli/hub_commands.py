@@ -10,7 +10,6 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
-from sqlalchemy.engine import make_url
 from xinqiao.v1 import admin_pb2
 
 from cli import rpc
@@ -42,7 +41,6 @@ from consent.directory import (
 )
 from consent.documents import encode, parse
 from hub.keys import HubKeys, create_operator_key, load_keys
-from hub.members.setup import add_first_operator, init_hub
 from hub.settings import FILE_NAME, Settings, load_settings
 from trust.keyfile import write_protected
 
@@ -66,6 +64,8 @@ def init(
     secret_file: SecretFile = None,
 ) -> Result:
     """Make a new hub: its keys, its database, and the first operator with a key."""
+    from hub.members.setup import add_first_operator, init_hub
+
     file = home / FILE_NAME
     if file.exists() or (home / "keys" / "log.pem").exists():
         raise CliError("ALREADY_EXISTS", f"{home} holds a hub. Choose another home; nothing was changed.")
@@ -311,6 +311,8 @@ def backup(
     home: HubHome, out: Annotated[Path, typer.Option("--out", help="New file for the copy.")], output: Output
 ) -> Result:
     """Copy the database of a hub, running or not, in one consistent state, and check the copy."""
+    from sqlalchemy.engine import make_url
+
     url = make_url(hub_settings(home).url)
     if url.get_backend_name() != "sqlite" or not url.database:
         raise CliError(

@@ -13,9 +13,9 @@ Rules:
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
-from typing import Any, Final, TypeVar, cast
+from typing import Any, Final, TypeVar, cast, overload
 
 from sqlalchemy import Connection, Engine, create_engine, event, text
 from sqlalchemy.engine import URL, make_url
@@ -27,6 +27,7 @@ from hub.notices import CHANNEL, Notices
 
 __all__ = ["Database", "after_commit", "group_of", "open_database", "open_group", "touch"]
 
+S = TypeVar("S")
 T = TypeVar("T")
 READERS: Final = 4
 BUSY_TIMEOUT_MS: Final = 10_000
@@ -51,13 +52,26 @@ class Database:
         if self._notices is not None:
             self._notices.start()
 
-    async def write(self, function: Callable[[Connection], T]) -> T:
+    @overload
+    async def write(self, function: Callable[[Connection], T]) -> T: ...
+
+    @overload
+    async def write(
+        self, function: Callable[[Connection], S], finish: Callable[[Connection, Sequence[S]], Sequence[T]]
+    ) -> T: ...
+
+    async def write(
+        self,
+        function: Callable[[Connection], Any],
+        finish: Callable[[Connection, Sequence[Any]], Sequence[T]] | None = None,
+    ) -> T:
         """Run a function in the writer's transaction and return once it is durable.
 
+        `finish` is run once for all functions of the transaction that came with this very one (rule 6 of `hub.group_commit`).
         Raises what the function raised (its changes are undone), HubError DISK_FULL or UNAVAILABLE if the database
         failed. When the waiting task is cancelled the write may still take place.
         """
-        future = self.writer.submit(function, asyncio.get_running_loop())
+        future = self.writer.submit(function, asyncio.get_running_loop(), finish)
         return await cast("asyncio.Future[T]", future)
 
     def write_now(self, function: Callable[[Connection], T]) -> T:

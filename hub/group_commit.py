@@ -11,6 +11,9 @@ Rules:
    participants before the commit; what must happen only if it held (waking streams) by callbacks after it.
 5. A function runs in the writer's thread: it uses the connection it is given, does not wait for anything else, and is
    short.
+6. What one signature or one walk through a tree can do for many (proofs under a checkpoint of now) is done by a `finish`:
+   once for all functions of a group that share it, after the last of them and before the commit. If it fails, their
+   callers get the error, as after a lost reply: what they wrote holds, and calling again is safe.
 """
 
 from __future__ import annotations
@@ -19,7 +22,7 @@ import asyncio
 import logging
 import queue
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from concurrent.futures import Future
 from dataclasses import dataclass, field
 from typing import Any, Final, Generic, Protocol, TypeVar, cast
@@ -102,7 +105,8 @@ def touch(connection: Connection, topic: str) -> None:
 class _Work(Generic[T]):
     """A queued function and who waits for it."""
 
-    function: Callable[[Connection], T]
+    function: Callable[[Connection], Any]
+    finish: Callable[[Connection, Sequence[Any]], Sequence[T]] | None
     future: Future[T] | asyncio.Future[T]
     loop: asyncio.AbstractEventLoop | None
     callbacks: list[Callable[[], None]] = field(default_factory=list)
@@ -167,9 +171,15 @@ class Writer:
         self._listeners.append(listener)
 
     def submit(
-        self, function: Callable[[Connection], T], loop: asyncio.AbstractEventLoop | None
+        self,
+        function: Callable[[Connection], Any],
+        loop: asyncio.AbstractEventLoop | None,
+        finish: Callable[[Connection, Sequence[Any]], Sequence[T]] | None = None,
     ) -> Future[T] | asyncio.Future[T]:
-        """Queue a function. Raises HubError UNAVAILABLE when stopping or when too much is queued."""
+        """Queue a function; `finish` gets what it and its like returned, and gives what the callers are told (rule 6).
+
+        Raises HubError UNAVAILABLE when stopping or when too much is queued.
+        """
         if self._closed.is_set():
             raise HubError("UNAVAILABLE", "the hub is stopping; call again when it is back", retry_after_ms=2000)
         if self._queue.qsize() >= MAX_QUEUED:
@@ -177,7 +187,7 @@ class Writer:
                 "UNAVAILABLE", "the hub has more writes waiting than it can take; call again", retry_after_ms=500
             )
         future: Future[T] | asyncio.Future[T] = Future() if loop is None else loop.create_future()
-        self._queue.put(_Work(function, future, loop))
+        self._queue.put(_Work(function, finish, future, loop))
         return future
 
     def _run(self) -> None:
@@ -223,6 +233,10 @@ class Writer:
                 self._open_group(connection)
                 for work in works:
                     self._one(connection, group, work)
+                for finish in dict.fromkeys(work.finish for work in works):
+                    if finish is not None:
+                        done = [work for work in works if work.finish == finish and work.error is None]
+                        self._finish(connection, group, finish, done)
                 for participant in group.participants.values():
                     participant.flush(connection)
                 if group.topics:
@@ -232,22 +246,49 @@ class Writer:
 
     def _one(self, connection: Connection, group: Group, work: _Work[Any]) -> None:
         """Run a function in a savepoint. Raises only what ends the whole group."""
+        callbacks = len(group.callbacks)
+
+        def run() -> None:
+            work.result = work.function(connection)
+
+        work.error = self._alone(connection, group, run)
+        work.callbacks = group.callbacks[callbacks:]
+
+    def _finish(
+        self,
+        connection: Connection,
+        group: Group,
+        finish: Callable[[Connection, Sequence[Any]], Sequence[Any]],
+        works: list[_Work[Any]],
+    ) -> None:
+        """Rule 6 for the works that did not fail. Raises only what ends the whole group."""
+
+        def run() -> None:
+            results = finish(connection, [work.result for work in works])
+            for work, result in zip(works, results, strict=True):
+                work.result = result
+
+        problem = self._alone(connection, group, run) if works else None
+        for work in works:
+            work.error = problem
+
+    def _alone(self, connection: Connection, group: Group, run: Callable[[], None]) -> Exception | None:
+        """Run something in a savepoint of its own; what it raised, once all that it did is undone."""
         # The driver's own connection: a savepoint through SQLAlchemy costs more than a small append.
         driver = cast(Any, connection.connection.driver_connection)
         mark = group.mark()
         driver.execute("SAVEPOINT one")
         try:
-            work.result = work.function(connection)
+            run()
         except Exception as problem:
             if of_database(problem) is not None:
                 raise
             driver.execute("ROLLBACK TO SAVEPOINT one")
             driver.execute("RELEASE SAVEPOINT one")
             group.rewind(mark)
-            work.error = problem
-            return
+            return problem
         driver.execute("RELEASE SAVEPOINT one")
-        work.callbacks = group.callbacks[mark[2] :]
+        return None
 
     def _settle(self, group: Group, *, committed: bool) -> None:
         for participant in group.participants.values():

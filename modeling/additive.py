@@ -1,7 +1,8 @@
 """Additively homomorphic encryption of integer vectors: one interface, two schemes, both by sf-heu.
 
-    okamoto-uchiyama   n = p²q, plaintexts below p (a third of the bits); fast. Okamoto, Uchiyama, EUROCRYPT 1998.
-    paillier           plaintexts below n; HEU's variant with short randomness. Paillier, EUROCRYPT 1999; Damgård, Jurik, Nielsen 2010.
+    okamoto-uchiyama   n = p²q, plaintexts below p (a third of the bits); fast. Okamoto, Uchiyama, EUROCRYPT 1998. HEU's randomness is
+                       too short, so zeros come from a table (zero_table.py).
+    paillier           plaintexts below n; short exponents (zero_table.py). Paillier, EUROCRYPT 1999; Damgård, Jurik, Nielsen 2010.
 
 Okamoto-Uchiyama gives its key away to whoever sees what a chosen ciphertext decrypts to: it is for protocols in which decryptions
 never leave the key's holder, who checks their range before acting on them.
@@ -25,12 +26,14 @@ import numpy.typing as npt
 from heu import numpy as heu_arrays
 from heu import phe
 
-from modeling.errors import ParametersUnsafe, ProtocolViolation
+from modeling.errors import DataUnusable, ParametersUnsafe, ProtocolViolation
+from modeling.zero_table import Exponents, ZeroTable
 
 SchemeName = Literal["okamoto-uchiyama", "paillier"]
 Ciphers = Any
 """A heu.numpy.CiphertextArray of shape (n, 1), n > 0, under one public key."""
 _Plaintexts = Any
+_HeuKey = Any
 Bytes2 = npt.NDArray[np.uint8]
 
 MAX_BUCKETS: Final = 127
@@ -59,6 +62,11 @@ _STRING: Final = 0xDA
 _BRIEF: Final = 0xD9
 _SHORT: Final = 0xCD
 KEY_BITS: Final = (2048, 3072)
+EXPONENTS: Final[dict[str, Exponents]] = {
+    "okamoto-uchiyama": Exponents(bits=256, window=10),
+    "paillier": Exponents(bits=512, window=11, pays=1024),
+}
+"""Of encryptions of zero. Their tables have 27,000 and 96,000 numbers: 15 and 110 MB with 3,072 bits."""
 
 
 def capacity_bits(scheme: SchemeName, bits: int) -> int:
@@ -69,25 +77,28 @@ def capacity_bits(scheme: SchemeName, bits: int) -> int:
 
 
 class PublicKey:
-    """Encrypts, and computes with ciphertexts. HEU draws the randomness from the operating system's generator."""
+    """Encrypts, and computes with ciphertexts. The randomness comes from the operating system's generator."""
 
-    def __init__(self, scheme: SchemeName, bits: int, data: bytes) -> None:
-        """`data`: HEU's form of a key, perhaps another party's.
+    def __init__(self, scheme: SchemeName, bits: int, data: bytes, made: _HeuKey = None) -> None:
+        """`data`: HEU's form of a key, perhaps another party's. `made`: the same in HEU, where it has just been made.
 
+        HEU keeps a table with each key, of 130 MB for Paillier with 3,072 bits, which `made` shares.
         Raises ParametersUnsafe for parameters that are not offered, ProtocolViolation unless it is such a key.
         """
         capacity = capacity_bits(scheme, bits)
         self.scheme, self.bits, self.data = scheme, bits, data
+        self._exponents = EXPONENTS[scheme]
         self._modulus = _checked_modulus(scheme, bits, data)
         self.width = -(-self._modulus.bit_length() // 8)
         try:
-            key = phe.PublicKey.load_from(data)
+            key = phe.PublicKey.load_from(data) if made is None else made
             kit = heu_arrays.setup(key)
             self._kit, self._encryptor, self._evaluator = kit, kit.encryptor(), kit.evaluator()
             self._plain_zeros = functools.lru_cache(lambda count: self._plain(np.zeros(count, np.int64)))
+            self._encrypted = 0
             fits = key.serialize() == data and kit.get_schema() == _SCHEMES[scheme].schema
             bound = int(str(key.plaintext_bound()))
-            self._tag = bytes(self.zeros(1).serialize()[-_TAG:])
+            self._tag = bytes(self._encryptor.encrypt(self._plain_zeros(1)).serialize()[-_TAG:])
         except Exception as error:  # whatever a hostile key makes HEU raise
             raise ProtocolViolation(f"a public key cannot be read: {str(error)[:80]}") from None
         if not fits or bound.bit_length() <= capacity:
@@ -95,11 +106,13 @@ class PublicKey:
 
     def encrypt(self, values: npt.NDArray[np.int64]) -> Ciphers:
         """int64[n] → ciphertexts."""
+        if self._by_table(len(values)):
+            return self.add_plain(self._table.draw(len(values)), values)
         return self._encryptor.encrypt(self._plain(values))
 
     def zeros(self, count: int) -> Ciphers:
         """So many fresh encryptions of zero."""
-        return self._encryptor.encrypt(self._plain_zeros(count))
+        return self._table.draw(count) if self._by_table(count) else self._encryptor.encrypt(self._plain_zeros(count))
 
     def add_plain(self, ciphers: Ciphers, values: npt.NDArray[np.int64]) -> Ciphers:
         """Ciphertexts of the sums. On fresh encryptions of zero this is encryption, with the costly half done before."""
@@ -143,9 +156,13 @@ class PublicKey:
         `chosen`: bool[n], at least one row; `buckets`: int8[n, f], each below `count`, which is at most MAX_BUCKETS.
         Rows alike in all columns are summed only once where that is less work; so it helps to ask for few columns at a
         time, of which MAX_COLUMNS is the most. Returns f · count ciphertexts, feature by feature: element [j, b] sums the
-        rows whose bucket of feature j is at most b.
+        rows whose bucket of feature j is at most b. Raises DataUnusable for more columns or buckets.
         """
         rows, width = np.flatnonzero(chosen), buckets.shape[1]
+        if width > MAX_COLUMNS or count > MAX_BUCKETS:  # over 64 bits, unlike rows would be taken for alike
+            raise DataUnusable(
+                f"{width} columns with {count} buckets; at most {MAX_COLUMNS} with {MAX_BUCKETS} at a time"
+            )
         cells = buckets[rows].astype(np.int64) @ (count ** np.arange(width))
         _, first, cell = np.unique(cells, return_index=True, return_inverse=True)
         if len(rows) + len(first) * width < len(rows) * width:
@@ -169,7 +186,11 @@ class PublicKey:
 
     def join(self, parts: Sequence[Ciphers]) -> Ciphers:
         """One vector after another."""
-        return self._load(np.concatenate([self.to_wire(part) for part in parts]))
+        joined, at = take(parts[0], [0] * sum(part.rows for part in parts)), 0
+        for part in parts:
+            joined[slice(at, at + part.rows), :] = part
+            at += part.rows
+        return joined
 
     def to_wire(self, ciphers: Ciphers) -> Bytes2:
         """uint8[n, width]."""
@@ -199,6 +220,15 @@ class PublicKey:
         if math.gcd(int.from_bytes(product[first:last], "little"), self._modulus) != 1:
             raise ProtocolViolation("a ciphertext is not in the group of the announced key")
         return ciphers
+
+    def _by_table(self, count: int) -> bool:
+        """Whether so many more encryptions are made with the table; not before it pays."""
+        self._encrypted += count
+        return self._encrypted > self._exponents.pays
+
+    @functools.cached_property
+    def _table(self) -> ZeroTable:
+        return ZeroTable(self._evaluator, self._encryptor.encrypt(self._plain_zeros(1)), self._exponents)
 
     def _group_sums(self, ciphers: Ciphers, places: npt.NDArray[np.int64], sizes: npt.NDArray[np.int64]) -> Ciphers:
         """As in `add_groups`; HEU gives the sums the shape (g,), which adding to (g, 1) mends."""
@@ -232,7 +262,7 @@ class SecretKey:
         kit = heu_arrays.setup(_SCHEMES[scheme].schema, bits)
         self._decryptor = kit.decryptor()
         try:
-            self.public = PublicKey(scheme, bits, bytes(kit.public_key().serialize()))
+            self.public = PublicKey(scheme, bits, bytes(kit.public_key().serialize()), kit.public_key())
             sound = self._tested(capacity)
         except ProtocolViolation as error:
             raise ParametersUnsafe(f"a new key of {scheme} fails its own checks: {error}") from None

@@ -3,7 +3,7 @@
 For one passive, the rows are the subjects whose consents cover this bank, provider, purpose and items, in the order of a hash of
 consent and exchange: the same at both sides, another in each exchange, and saying nothing of who a subject is. For several
 passives the rows are the union; a passive knows its own consents only, so the active party sends it a token for each row, which
-it recognises where it has the consent and which is random where it has not (`tokens_for`, `rows_of_tokens`).
+it recognises where it has the consent and which says nothing where it has not (`tokens_for`, `rows_of_tokens`).
 
 A side that lacks a record keeps the row with zeros and weight zero. Leak: with several passives each learns how many rows the job
 has and which of them it has a consent for; nobody learns for whom another has a record or a label.
@@ -11,7 +11,6 @@ has and which of them it has a consent for; nobody learns for whom another has a
 
 from __future__ import annotations
 
-import secrets
 from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
@@ -19,7 +18,7 @@ import numpy as np
 import numpy.typing as npt
 
 from modeling.errors import CohortTooSmall, DataUnusable, ProtocolViolation
-from trust.suite import sm3
+from trust.suite import hmac_sm3, sm3
 
 MINIMUM_COHORT: Final = 100
 TOKEN_BYTES: Final = 32
@@ -58,11 +57,18 @@ def union_order(
     return common_order(first, exchange_id, minimum)
 
 
-def tokens_for(order: Sequence[str], consents: Mapping[str, str], exchange_id: str) -> npt.NDArray[np.uint8]:
-    """uint8[n, 32] for one passive: its consent's token in each row, random bytes where it has none."""
+def tokens_for(
+    order: Sequence[str], consents: Mapping[str, str], exchange_id: str, secret: bytes
+) -> npt.NDArray[np.uint8]:
+    """uint8[n, 32] for one passive: its consent's token in each row, and what it cannot tell from one where it has none.
+
+    `secret`: 32 random bytes of the active party, kept as long as the job: a job that goes on announces the same rows.
+    """
     rows = [
-        token(consents[subject], exchange_id) if subject in consents else secrets.token_bytes(TOKEN_BYTES)
-        for subject in order
+        token(consents[subject], exchange_id)
+        if subject in consents
+        else hmac_sm3(secret, b"%s/%d" % (exchange_id.encode(), row))
+        for row, subject in enumerate(order)
     ]
     return np.frombuffer(b"".join(rows), np.uint8).reshape(len(rows), TOKEN_BYTES)
 

@@ -32,8 +32,9 @@ import tenseal.sealapi as seal
 from modeling.errors import ParametersUnsafe, ProtocolViolation
 
 SLOTS: Final = 8192
-PLAIN_MODULUS: Final = 72057594037616641
-"""t: the largest prime below 2^56 that is 1 modulo 2 * 8192, so that a plaintext is a vector of 8,192 numbers modulo t."""
+PLAIN_MODULUS: Final = 72013613572816897
+"""t: the largest prime below 2^56 that is 1 modulo 3 * 2^43. A plaintext is a vector of 8,192 numbers modulo t. Numbers shared modulo t
+are shared modulo any divisor of t - 1 too, but for one: the period of the logistic regression in fixed point is such a divisor."""
 MIN_BUDGET_BITS: Final = 10
 
 Vector = npt.NDArray[np.int64]
@@ -182,6 +183,20 @@ class Sum:
             self._total = product
         else:
             evaluator.add_inplace(self._total, product)
+
+    def saved(self) -> bytes:
+        """The sum so far, for another process of this party; empty if no term was not zero."""
+        return b"" if self._total is None else _saved(self._total)
+
+    def add_saved(self, data: bytes) -> None:
+        """Add what another process of this party has `saved`."""
+        if not data:
+            return
+        part = _loaded(data)
+        if self._total is None:
+            self._total = part
+        else:
+            _library().evaluator.add_inplace(self._total, part)
 
     def finished(self) -> Any:  # noqa: ANN401
         """The sum out of its working form; None for a sum without a term that is not zero."""

@@ -21,12 +21,13 @@ _FAILED: Final = "failed"
 
 @dataclass
 class Traffic:
-    """What a channel has carried, in messages and bytes."""
+    """What a channel has carried, in messages and bytes. `rounds`: how often this end had said something and then heard an answer."""
 
     sent_messages: int = 0
     sent_bytes: int = 0
     received_messages: int = 0
     received_bytes: int = 0
+    rounds: int = 0
 
 
 class Channel(ABC):
@@ -36,6 +37,7 @@ class Channel(ABC):
         """`peer`: the other party's name, for messages to people."""
         self.peer = peer
         self.traffic = Traffic()
+        self._said = False
 
     def send(self, message: Message) -> None:
         """Send. Raises PeerFailed if the other party is gone."""
@@ -43,12 +45,15 @@ class Channel(ABC):
         self._put(data)
         self.traffic.sent_messages += 1
         self.traffic.sent_bytes += len(data)
+        self._said = True
 
     def receive(self, kind: str) -> Message:
         """The next message, which must be of this kind. Raises PeerFailed, ProtocolViolation."""
         data = self._take()
         self.traffic.received_messages += 1
         self.traffic.received_bytes += len(data)
+        self.traffic.rounds += self._said
+        self._said = False
         message = decode(data)
         if message.kind == _FAILED:
             raise PeerFailed(f"{self.peer} broke off: {str(message.fields.get('code'))[:60]}")

@@ -2,52 +2,62 @@
 
 from __future__ import annotations
 
-from typing import ClassVar
-
 
 class ModelingError(Exception):
     """Base of the tree."""
 
-    code: ClassVar[str] = "MODELING_FAILED"
+    code: str = "MODELING_FAILED"
+
+
+class ArgumentInvalid(ModelingError):
+    """A setting is out of its range, or a call came before it can be answered."""
+
+    code = "INVALID_ARGUMENT"
 
 
 class ParametersUnsafe(ModelingError):
     """Cryptographic parameters are too weak, or fail their own test on this machine."""
 
-    code: ClassVar[str] = "PARAMETERS_UNSAFE"
+    code = "PARAMETERS_UNSAFE"
 
 
 class DataUnusable(ModelingError):
     """A party's own data cannot be used: a column is constant, a value is not finite, the label is not binary."""
 
-    code: ClassVar[str] = "DATA_UNUSABLE"
+    code = "DATA_UNUSABLE"
 
 
 class CohortTooSmall(ModelingError):
     """Fewer common subjects than a result may be about."""
 
-    code: ClassVar[str] = "COHORT_TOO_SMALL"
+    code = "COHORT_TOO_SMALL"
 
 
 class BudgetExceeded(ModelingError):
     """The computation would tell a party more than the protocol's statement allows; it was not begun."""
 
-    code: ClassVar[str] = "BUDGET_EXCEEDED"
+    code = "BUDGET_EXCEEDED"
 
 
 class RangeExceeded(ModelingError):
     """Declared bounds do not fit the fixed-point ring: the result would wrap around. Nothing was sent."""
 
-    code: ClassVar[str] = "RANGE_EXCEEDED"
+    code = "RANGE_EXCEEDED"
 
 
 class PeerFailed(ModelingError):
     """The other party broke off, went silent past the deadline, or its connection was lost."""
 
-    code: ClassVar[str] = "PEER_FAILED"
+    code = "PEER_FAILED"
 
 
 class ProtocolViolation(ModelingError):
     """The other party sent what the protocol does not have at this place: another message, shape, type or key."""
 
-    code: ClassVar[str] = "PROTOCOL_VIOLATION"
+    code = "PROTOCOL_VIOLATION"
+
+
+class WorkersFailed(ModelingError):
+    """Workers died twice over the same piece of work, most often because memory ran out; or a cluster cannot be reached."""
+
+    code = "WORKERS_FAILED"

@@ -230,7 +230,10 @@ def _curve(ranking: _Ranking) -> Curve:
 
 
 def _bootstrap(ranking: _Ranking, random: np.random.Generator) -> tuple[Floats, Floats]:
-    """AUC and KS of DRAWS resamples of the rows, float64[DRAWS] each. Both classes keep their sizes, so a draw never lacks one."""
+    """AUC and KS of DRAWS resamples of the rows, float64[DRAWS] each. Both classes keep their sizes, so a draw never lacks one.
+
+    Nothing secret is drawn: numpy's generator, seeded by the caller, makes intervals that can be had again.
+    """
     areas, distances = np.empty(DRAWS), np.empty(DRAWS)
     size = len(ranking.values)
     bad_at, good_at = (np.repeat(np.arange(size), counts) for counts in (ranking.bads, ranking.goods))

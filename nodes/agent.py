@@ -62,6 +62,7 @@ class Agent:
     provider: ProviderExchanges
     requester: RequesterExchanges
     jobs: JointJobs
+    joint: JointProvider
     outbox: Outbox
     monitor: Monitor
     renewal: Renewal
@@ -144,8 +145,9 @@ async def build(
         rules=rules,
         clock=clock,
     )
+    joint = _joint(context, snapshots)
     approvals = Approvals(store, settings.approval, clock)
-    provider = ProviderExchanges(context, approvals, _servers(context, snapshots))
+    provider = ProviderExchanges(context, approvals, _servers(context, snapshots, joint))
     requester = RequesterExchanges(context)
     jobs = JointJobs(context, requester)
     handler.provider, handler.requester, handler.jobs = provider, requester, jobs
@@ -157,6 +159,7 @@ async def build(
         provider=provider,
         requester=requester,
         jobs=jobs,
+        joint=joint,
         outbox=outbox,
         monitor=Monitor(
             store=store,
@@ -187,7 +190,33 @@ async def build(
     )
 
 
-def _servers(context: ExchangeContext, snapshots: SnapshotSet) -> dict[ExchangeMode, Callable[..., Awaitable[int]]]:
+def _joint(context: ExchangeContext, snapshots: SnapshotSet) -> JointProvider:
+    return JointProvider(
+        JointNode(
+            home=context.settings.home,
+            store=context.store,
+            replica=context.replica,
+            tables=snapshots,
+            catalogue=context.catalogue,
+            rules=context.rules,
+            identity=context.identity,
+            member_id=context.settings.member_id,
+            node_id=context.settings.node_id,
+            max_staleness_ms=context.settings.max_staleness_ms,
+            minimum_rows=context.settings.joint_minimum_rows,
+            minimum_sum=context.settings.joint_minimum_sum,
+            selection=context.settings.joint_selection,
+            executor=context.settings.joint_executor,
+            clock=context.clock,
+            new_id=new_id,
+            written=context.outbox.wake,
+        )
+    )
+
+
+def _servers(
+    context: ExchangeContext, snapshots: SnapshotSet, joint: JointProvider
+) -> dict[ExchangeMode, Callable[..., Awaitable[int]]]:
     settings = context.settings
     policy = PolicyEnforcementPoint(
         store=context.store,
@@ -224,25 +253,6 @@ def _servers(context: ExchangeContext, snapshots: SnapshotSet) -> dict[ExchangeM
         catalogue=context.catalogue,
         rules=context.rules,
         clock=context.clock,
-    )
-
-    joint = JointProvider(
-        JointNode(
-            home=settings.home,
-            store=context.store,
-            replica=context.replica,
-            tables=snapshots,
-            catalogue=context.catalogue,
-            rules=context.rules,
-            identity=context.identity,
-            member_id=settings.member_id,
-            node_id=settings.node_id,
-            max_staleness_ms=settings.max_staleness_ms,
-            minimum_rows=settings.joint_minimum_rows,
-            clock=context.clock,
-            new_id=new_id,
-            written=context.outbox.wake,
-        )
     )
 
     async def query(session: object, terms: object) -> int:

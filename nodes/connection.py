@@ -173,7 +173,8 @@ class HubConnection:
         stream = self._stubs.control.Subscribe(request)
         try:
             while True:
-                event = await asyncio.wait_for(stream.read(), self._silence_s)
+                async with asyncio.timeout(self._silence_s):  # wait_for of Python 3.11 may swallow a cancellation
+                    event = await stream.read()
                 if not isinstance(event, node_pb2.Event):
                     raise HubUnavailable("the hub ended the push stream; the node subscribes again")
                 await self._take(event)

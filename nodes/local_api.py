@@ -14,24 +14,11 @@ from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 import grpc
 import msgspec
-from xinqiao.v1 import agent_pb2, agent_pb2_grpc, errors_pb2, node_pb2
+from xinqiao.v1 import agent_pb2, agent_pb2_grpc, errors_pb2
 
-from consent.directory import PRODUCT_PUBLISHED_TYPE, ProductPublished
-from consent.documents import (
-    CONSENT_REQUEST_TYPE,
-    ConsentRequest,
-    ItemScope,
-    Limits,
-    PurposePart,
-    encode,
-    parse_request,
-)
 from consent.errors import ConsentError
-from consent.notice import NOTICE
 from nodes.agent import Agent
-from nodes.connection import CALL_TIMEOUT_S
 from nodes.errors import ERROR_METADATA_KEY, NodeError, UseRefused
-from nodes.hub_channel import rpc
 from nodes.local_messages import (
     first_of,
     items_of,
@@ -39,11 +26,9 @@ from nodes.local_messages import (
     job_progress_of,
     product_of,
     progress_of,
-    purpose_of,
     wanted_of,
 )
-from nodes.products import load_products
-from trust.document import sign_document
+from nodes.local_work import ask_consent, publish_products, stop_job
 from trust.errors import TrustError
 
 log = logging.getLogger(__name__)
@@ -220,7 +205,7 @@ class LocalApi(agent_pb2_grpc.AgentServicer):
     async def PublishOwnProducts(
         self, request: agent_pb2.PublishOwnProductsRequest, context: Context
     ) -> agent_pb2.PublishOwnProductsReply:
-        return await _answer(context, self._publish)
+        return await _answer(context, lambda: publish_products(self._agent.context))
 
     async def ListAvailableProducts(
         self, request: agent_pb2.ListAvailableProductsRequest, context: Context
@@ -235,7 +220,7 @@ class LocalApi(agent_pb2_grpc.AgentServicer):
 
     async def AskConsent(self, request: agent_pb2.AskConsentRequest, context: Context) -> agent_pb2.AskConsentReply:
         async def work() -> agent_pb2.AskConsentReply:
-            return agent_pb2.AskConsentReply(request_id=await self._ask_consent(request))
+            return agent_pb2.AskConsentReply(request_id=await ask_consent(self._agent.context, request))
 
         return await _answer(context, work)
 
@@ -274,14 +259,7 @@ class LocalApi(agent_pb2_grpc.AgentServicer):
 
     async def StopJob(self, request: agent_pb2.StopJobRequest, context: Context) -> agent_pb2.StopJobReply:
         async def work() -> agent_pb2.StopJobReply:
-            agent, reason = self._agent, request.reason or "no reason given"
-            stopped = await agent.jobs.stop(request.job_id, reason)
-            for exchange_id in await agent.jobs.taken_part(request.job_id):
-                stopped |= await agent.provider.stop(exchange_id, reason)
-            if not stopped:
-                raise NodeError(
-                    f"No job {request.job_id} is under way here; see `xinqiao model list`.", code="NOT_FOUND"
-                )
+            await stop_job(self._agent, request.job_id, request.reason or "no reason given")
             return agent_pb2.StopJobReply()
 
         return await _answer(context, work)
@@ -324,62 +302,6 @@ class LocalApi(agent_pb2_grpc.AgentServicer):
             open_exchanges=agent.provider.open_count + agent.requester.open_count + agent.jobs.open_count,
             last_error=next((error for error in errors if error), ""),
         )
-
-    async def _publish(self) -> agent_pb2.PublishOwnProductsReply:
-        context = self._agent.context
-        replies = []
-        for product in load_products(context.settings.home / "products.toml", context.catalogue):
-            known = context.replica.directory.product(product.product_id)
-            document = ProductPublished(
-                product_id=product.product_id,
-                provider=context.settings.member_id,
-                title=product.title,
-                description=product.description,
-                items=product.items,
-                version=known.published.version + 1 if known is not None else 1,
-                time_ms=context.clock(),
-            )
-            if known is not None and known.withdrawn_ms is None and known.published.items == document.items:
-                replies.append(product_of(known.published, "published"))
-                continue
-            signed = sign_document(PRODUCT_PUBLISHED_TYPE, encode(document), context.identity)
-            message = node_pb2.ProductDocument(document=signed.encode())
-            reply = await rpc(context.connection.stubs.products.PublishProduct(message, timeout=CALL_TIMEOUT_S))
-            replies.append(product_of(document, reply.state))
-        return agent_pb2.PublishOwnProductsReply(products=replies)
-
-    async def _ask_consent(self, request: agent_pb2.AskConsentRequest) -> str:
-        context = self._agent.context
-        now_ms = context.clock()
-        items = items_of(request.items_json)
-        document = ConsentRequest(
-            request_id=context.new_id(),
-            requester=context.settings.member_id,
-            node_id=context.settings.node_id,
-            provider=request.provider,
-            uscc=request.uscc,
-            purpose=PurposePart(
-                purpose_code=purpose_of(request.purpose),
-                application_no=request.application_no or None,
-                separate_consent=any(context.catalogue.item(item.item_id).level >= 4 for item in items),
-            ),
-            scope=tuple(ItemScope(item_id=item.item_id, mode=item.mode, fields=item.fields) for item in items),
-            limits=Limits(
-                valid_from_ms=now_ms,
-                valid_to_ms=now_ms + (request.valid_days or 30) * DAY_MS,
-                data_life_days=request.data_life_days or 30,
-                max_uses=request.max_uses or None,
-            ),
-            notice=NOTICE,
-            reason=request.reason,
-            time_ms=now_ms,
-        )
-        payload = encode(document)
-        parse_request(payload)  # what would be refused elsewhere is refused here, with the same words
-        signed = sign_document(CONSENT_REQUEST_TYPE, payload, context.identity)
-        message = node_pb2.RequestConsentRequest(document=signed.encode())
-        await rpc(context.connection.stubs.consents.RequestConsent(message, timeout=CALL_TIMEOUT_S))
-        return document.request_id
 
 
 async def _answer(context: Context, work: Callable[[], Awaitable[T]]) -> T:

@@ -13,7 +13,8 @@ from consent.directory import ProductPublished
 from consent.documents import Purpose
 from nodes.errors import NodeError
 from nodes.exchanges.requester import TransferJob, Wanted
-from nodes.joint.jobs import Job, JobRecord
+from nodes.joint.job_store import JobRecord
+from nodes.joint.jobs import Job
 
 
 def wanted_of(request: agent_pb2.OpenQueryRequest | agent_pb2.FetchRequest) -> Wanted:

@@ -48,6 +48,9 @@ class _File(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=Tru
     monitor_interval_s: Annotated[int, msgspec.Meta(ge=1, le=86400)] = 10
     monitor_proofs_per_round: Annotated[int, msgspec.Meta(ge=1, le=100_000)] = 1000
     joint_minimum_rows: Annotated[int, msgspec.Meta(ge=20, le=1_000_000)] = 100
+    joint_minimum_sum: Annotated[int, msgspec.Meta(ge=1, le=1_000_000)] = 10
+    joint_selection: bool = True
+    joint_executor: Annotated[str, msgspec.Meta(pattern=r"^(processes|ray://[A-Za-z0-9.:\[\]-]+:[0-9]{1,5})?$")] = ""
     exchange_idle_s: Annotated[int, msgspec.Meta(ge=1, le=86400)] = 600
     window_bytes: Annotated[int, msgspec.Meta(ge=1 << 20, le=1 << 30)] = 32 << 20
     log_level: Annotated[str, msgspec.Meta(pattern="^(DEBUG|INFO|WARNING|ERROR)$")] = "INFO"
@@ -59,7 +62,11 @@ class Settings(_File, frozen=True, forbid_unknown_fields=True, kw_only=True):
 
     `max_staleness_s`: how old the newest verified checkpoint may be for a consented use (protocols.md 2).
     `source_reload_s`: 0 reads the sources at start and on demand only. `metrics_address`: host:port, empty
-    for none. `joint_minimum_rows`: the fewest rows of another member's job for this node to take part.
+    for none. `joint_minimum_rows`: the fewest rows of another member's job for this node to take part;
+    `joint_minimum_sum`: the fewest rows of a sum that it tells in boosting (`min_rows` of the job).
+    `joint_selection`: whether it takes part in jobs that choose columns (`selection` of the job).
+    `joint_executor`: where a party's heavy maps run: in its process if empty, in a pool of processes, or on
+    this member's own Ray cluster.
     `window_bytes`: how much of a transfer may be on its way unacknowledged.
     """
 

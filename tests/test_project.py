@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).resolve().parent.parent
+LOCKS = ("requirements.lock", "requirements-dev.lock", "requirements-ray.lock")
 PACKAGES = ("trust", "consent", "modeling", "nodes", "hub", "cli")
 
 
@@ -65,13 +66,23 @@ def test_every_call_and_error_says_what_it_is(path: Path) -> None:
 
 
 def test_lock_files_hold_versions_and_hashes_and_no_addresses() -> None:
-    for name in ("requirements.lock", "requirements-dev.lock"):
+    for name in LOCKS:
         text = (ROOT / name).read_text(encoding="utf-8")
         pins = [line for line in text.splitlines() if line and not line.startswith((" ", "#"))]
         assert pins
         assert all("==" in pin and pin.endswith("\\") for pin in pins), name
         assert "://" not in text, name
         assert "--index-url" not in text, name
+
+
+def test_lock_files_name_one_version_of_each_package() -> None:
+    found: dict[str, set[str]] = {}
+    for name in LOCKS:
+        for line in (ROOT / name).read_text(encoding="utf-8").splitlines():
+            if line and not line.startswith((" ", "#")):
+                package, version = line.rstrip(" \\").split("==")
+                found.setdefault(package, set()).add(version)
+    assert not {package: versions for package, versions in found.items() if len(versions) > 1}
 
 
 def test_files_stay_readable() -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final
 
@@ -18,6 +19,8 @@ PLATFORM_ITEM: Final = "demo_accounts"
 
 FULL: Final = 200
 SMALL: Final = 10
+MODEL: Final = 800
+"""Enterprises of the joint models; half of their loans are bad ones, so that a cohort of this size can be tested on."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -42,7 +45,7 @@ GROUPS: Final[tuple[tuple[str, int], ...]] = (
     ("other_provider", SMALL),
     ("none", SMALL),
 )
-"""Name and size of each group."""
+"""Name and size of each group but that of the models."""
 
 EXPECTED: Final[dict[str, str]] = {
     "verification_only": "MODE_NOT_ALLOWED",
@@ -57,6 +60,17 @@ EXPECTED: Final[dict[str, str]] = {
     "none": "NO_CONSENT",
 }
 """The refusal that each group is there to show, at the government node."""
+
+
+def places(labels: Sequence[str]) -> list[tuple[int, str, int]]:
+    """Which loan's enterprise is in which group, and as which number. `labels`: of all loans."""
+    small = [(group, number) for group, size in GROUPS for number in range(size)]
+    rest = range(len(small), len(labels))
+    bad, good = ([at for at in rest if (labels[at] == "bad") == kind][: MODEL // 2] for kind in (True, False))
+    return [
+        *((at, group, number) for at, (group, number) in enumerate(small)),
+        *((at, "model", number) for number, at in enumerate([*bad, *good])),
+    ]
 
 
 def scope(item: str, *modes: ItemMode, fields: tuple[str, ...] = ()) -> tuple[ItemScope, ...]:
@@ -81,8 +95,18 @@ def consent_of_group(registry: Registry, enterprise: Enterprise, group: str) -> 
             platform = scope(PLATFORM_ITEM, ItemMode.Q, ItemMode.R)
             other = registry.consent(enterprise, PLATFORM, (BANK,), platform, limits=usual)
             return government(full) | {PLATFORM: other}
-        case "government_only":
-            return government(full)
+        case "model":
+            return {
+                provider: registry.consent(
+                    enterprise,
+                    provider,
+                    (BANK,),
+                    scope(item, ItemMode.J),
+                    purpose=Purpose.JOINT_MODELLING,
+                    limits=usual,
+                )
+                for provider, item in ((GOVERNMENT, GOVERNMENT_ITEM), (PLATFORM, PLATFORM_ITEM))
+            }
         case "verification_only":
             return government(scope(GOVERNMENT_ITEM, ItemMode.V))
         case "one_use":

@@ -18,6 +18,10 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final
 
+from xinqiao.v1 import admin_pb2, agent_pb2
+
+from cli import rpc
+from cli.operator import WHOM, hub
 from nodes.client import AgentClient
 
 START_S: Final = 30.0
@@ -159,8 +163,10 @@ class Network:
         """Admit an organisation."""
         command("hub", "admit", member_id, "--home", str(self.hub_home), "--name", name, "--kind", kind)
 
-    def add_node(self, member_id: str, node_id: str, *, sources: str = "", settings: str = "") -> None:
-        """Invite, enrol, configure and start a node."""
+    def add_node(
+        self, member_id: str, node_id: str, *, sources: str = "", settings: str = "", wait: bool = True
+    ) -> None:
+        """Invite, enrol, configure and start a node. Without `wait` it starts while others are set up; see `wait`."""
         invited = command("hub", "invite", member_id, "--home", str(self.hub_home), "--node", node_id)
         home = self.node_home(node_id)
         command("node", "enrol", "--home", str(home), "--token", str(invited["token"]))
@@ -170,13 +176,19 @@ class Network:
         if sources:
             (home / "sources.toml").write_text(sources, encoding="utf-8")
         self._add(node_id, ("node", "serve", "--home", str(home)), {})
-        self.start(node_id)
+        self.processes[node_id].start()
+        if wait:
+            self.wait(node_id)
 
     def start(self, name: str) -> None:
         """Start a process and wait until it serves."""
-        process = self.processes[name]
-        process.start()
-        wait_until(f"{name} serves", lambda: self._serves(name))
+        self.processes[name].start()
+        self.wait(name)
+
+    def wait(self, *names: str) -> None:
+        """Wait until these processes serve, or all of them if none is named. Raises DemoFailed."""
+        for name in names or self.processes:
+            wait_until(f"{name} serves", lambda name=name: self._serves(name))  # type: ignore[misc]
 
     def restart(self, name: str) -> None:
         """Stop in order and start again."""
@@ -198,9 +210,8 @@ class Network:
             raise DemoFailed(f"{name} ended at once; its log says: {tail}")
         try:
             if name == "hub":
-                return bool(command("hub", "status", "--home", str(self.hub_home)))
-            from xinqiao.v1 import agent_pb2
-
+                with hub(self.hub_home) as stub:
+                    return bool(rpc.call(stub.GetStatus, admin_pb2.GetStatusRequest(), whom=WHOM).time_ms)
             with self.agent(name) as agent:
                 return bool(agent.call("GetAgentStatus", agent_pb2.AgentStatusRequest()).connected)
         except Exception as error:

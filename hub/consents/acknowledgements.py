@@ -50,7 +50,8 @@ async def wait_for(hub: Hub, recorded: Recorded, watch: Watch, wait_ms: int) -> 
         if not pending or left_s <= 0:
             return Acknowledgements(seen=tuple(seen[node_id] for node_id in sorted(seen)), pending=pending)
         try:
-            await asyncio.wait_for(watch.wait(), left_s)
+            async with asyncio.timeout(left_s):
+                await watch.wait()
         except TimeoutError:
             continue
 

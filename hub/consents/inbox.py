@@ -10,11 +10,21 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass
+from typing import Final
 
-from sqlalchemy import Connection, func, insert, select
+from sqlalchemy import Connection, bindparam, func, insert, select
 
 from hub.consents.tables import grantee_entries
 from hub.database import touch
+
+_LAST: Final = select(func.max(grantee_entries.c.seq)).where(grantee_entries.c.member == bindparam("member"))
+_AFTER: Final = (
+    select(grantee_entries)
+    .where(grantee_entries.c.member == bindparam("member"), grantee_entries.c.seq > bindparam("after"))
+    .order_by(grantee_entries.c.seq)
+    .limit(bindparam("limit"))
+)
+_INSERT: Final = insert(grantee_entries)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -35,22 +45,16 @@ def deliver(connection: Connection, origin: str, index: int, members: Iterable[s
     """Put an entry into members' inboxes. Only inside `Database.write`."""
     for member in sorted(set(members)):
         row = {"member": member, "seq": last_seq(connection, member) + 1, "origin": origin, "idx": index}
-        connection.execute(insert(grantee_entries), row)
+        connection.execute(_INSERT, row)
         touch(connection, topic(member))
 
 
 def last_seq(connection: Connection, member: str) -> int:
     """The number of a member's newest entry; 0 before the first."""
-    newest = select(func.max(grantee_entries.c.seq)).where(grantee_entries.c.member == member)
-    return connection.execute(newest).scalar() or 0
+    return connection.execute(_LAST, {"member": member}).scalar() or 0
 
 
 def after(connection: Connection, member: str, seq: int, limit: int) -> list[InboxEntry]:
     """A member's entries after a number, in order."""
-    wanted = (
-        select(grantee_entries)
-        .where(grantee_entries.c.member == member, grantee_entries.c.seq > seq)
-        .order_by(grantee_entries.c.seq)
-        .limit(limit)
-    )
-    return [InboxEntry(seq=row.seq, origin=row.origin, index=row.idx) for row in connection.execute(wanted)]
+    rows = connection.execute(_AFTER, {"member": member, "after": seq, "limit": limit})
+    return [InboxEntry(seq=row.seq, origin=row.origin, index=row.idx) for row in rows]

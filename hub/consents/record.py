@@ -7,16 +7,16 @@ Rules:
    from the future would shut out everybody after it. Nor behind it by more than the grace of the log: otherwise a stolen key could,
    after its end, still sign into its own time while the log is quiet (CLOCK_SKEW).
 3. Entry, rows and inboxes are one transaction, and a checkpoint over them is signed in it: whoever hears of the entry can
-   prove it at once.
+   prove it at once. One checkpoint of a log serves all entries of the transaction.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Final
 
-from sqlalchemy import Connection, Row, select, text
+from sqlalchemy import Connection, Row, bindparam, select, text
 
 from consent.book import DATING_GRACE_MS, Change, ConsentBook, ConsentRow, Status, terms_of
 from consent.documents import parse_consent
@@ -34,18 +34,28 @@ ACTIVE, WITHDRAWN, EXPIRED, SUPERSEDED = "active", "withdrawn", "expired", "supe
 _STATUS = {ACTIVE: Status.ACTIVE, WITHDRAWN: Status.WITHDRAWN, EXPIRED: Status.EXPIRED, SUPERSEDED: Status.SUPERSEDED}
 _SET_NEWEST = text(
     "INSERT INTO consent_heads (provider, newest_ms) VALUES (:provider, :newest_ms) "
-    "ON CONFLICT (provider) DO UPDATE SET newest_ms = excluded.newest_ms"
+    "ON CONFLICT (provider) DO UPDATE SET newest_ms = excluded.newest_ms "
+    "WHERE excluded.newest_ms > consent_heads.newest_ms"
+)
+_NEWEST: Final = select(consent_heads.c.newest_ms).where(consent_heads.c.provider == bindparam("provider"))
+_NEWEST_VERSION: Final = (
+    select(consents).where(consents.c.record_id == bindparam("record_id")).order_by(consents.c.version.desc()).limit(1)
 )
 
 ConsentsRow = Row[*tuple[Any, ...]]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Recorded:
-    """An entry of a consent log with a checkpoint that covers it (encoded) and the path in it.
+class Written:
+    """Where an entry stands in a provider's consent log: just written, or found there."""
 
-    `fresh` is False where the very document had been recorded before.
-    """
+    provider: str
+    log_index: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Recorded:
+    """An entry of a consent log (encoded) with a checkpoint that covers it (encoded) and the path in it."""
 
     provider: str
     origin: str
@@ -53,7 +63,6 @@ class Recorded:
     checkpoint: bytes
     path: tuple[bytes, ...]
     entry: bytes
-    fresh: bool = True
 
 
 def write_entry(
@@ -65,10 +74,9 @@ def write_entry(
     CLOCK_SKEW.
     """
     index, signed, change = check_entry(hub, connection, provider, document, about=about)
-    if change.dated_ms and not hub.clock() - DATING_GRACE_MS <= change.dated_ms <= hub.clock():
-        check_clock(hub, change.dated_ms, "the document")
-    newest_ms = _newest(connection, provider)
-    if change.dated_ms > newest_ms:
+    if change.dated_ms:
+        if not hub.clock() - DATING_GRACE_MS <= change.dated_ms <= hub.clock():
+            check_clock(hub, change.dated_ms, "the document")
         connection.execute(_SET_NEWEST, {"provider": provider, "newest_ms": change.dated_ms})
     logs.append(connection, logs.consent_origin(provider), [signed.encode()])
     return index, change
@@ -89,28 +97,37 @@ def check_entry(
     return index, signed, book.check_entry(index, signed, directory, hub.keys.public)
 
 
-def proven(hub: Hub, connection: Connection, provider: str, index: int, *, fresh: bool = True) -> Recorded:
-    """The entry with its proof under a checkpoint of now. Only inside `Database.write`."""
+def proven(hub: Hub, connection: Connection, written: Sequence[Written]) -> list[Recorded]:
+    """Each entry with its proof, those of one log under one checkpoint of now. Only inside `Database.write`."""
+    proofs: dict[Written, Recorded] = {}
+    for provider in dict.fromkeys(each.provider for each in written):
+        own = [each for each in dict.fromkeys(written) if each.provider == provider]
+        proofs |= zip(own, _proven_in(hub, connection, provider, [each.log_index for each in own]), strict=True)
+    return [proofs[each] for each in written]
+
+
+def _proven_in(hub: Hub, connection: Connection, provider: str, indexes: Sequence[int]) -> list[Recorded]:
     origin = logs.consent_origin(provider)
-    # An unchanged log needs no new signature: whatever is current covers the entry.
-    age_ms = 0 if fresh else int(hub.settings.checkpoint_interval_s * 1000)
+    # A log that has not grown needs no new signature: whatever is current covers the entries.
+    age_ms = int(hub.settings.checkpoint_interval_s * 1000)
     checkpoint = checkpoints.refresh(connection, origin, hub.keys.log_key, now_ms=hub.clock(), max_age_ms=age_ms)
     size = open_checkpoint(checkpoint, hub.keys.public).size
-    return Recorded(
-        provider=provider,
-        origin=origin,
-        log_index=index,
-        checkpoint=checkpoint.encode(),
-        path=logs.inclusion_proof(connection, origin, index, size),
-        entry=logs.read_leaf(connection, origin, index),
-        fresh=fresh,
-    )
+    return [
+        Recorded(
+            provider=provider,
+            origin=origin,
+            log_index=index,
+            checkpoint=checkpoint.encode(),
+            path=path,
+            entry=logs.read_leaf(connection, origin, index),
+        )
+        for index, (_, path) in zip(indexes, logs.inclusion_proofs(connection, origin, indexes, size), strict=True)
+    ]
 
 
 def newest_version(connection: Connection, record_id: str) -> ConsentsRow | None:
     """The row of a record's newest version, or None."""
-    wanted = select(consents).where(consents.c.record_id == record_id).order_by(consents.c.version.desc()).limit(1)
-    return connection.execute(wanted).first()
+    return connection.execute(_NEWEST_VERSION, {"record_id": record_id}).first()
 
 
 def book_row(connection: Connection, row: ConsentsRow) -> ConsentRow:
@@ -133,5 +150,4 @@ def book_row(connection: Connection, row: ConsentsRow) -> ConsentRow:
 
 
 def _newest(connection: Connection, provider: str) -> int:
-    wanted = select(consent_heads.c.newest_ms).where(consent_heads.c.provider == provider)
-    return connection.execute(wanted).scalar() or 0
+    return connection.execute(_NEWEST, {"provider": provider}).scalar() or 0

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+from functools import partial
 
 from xinqiao.v1 import node_pb2, node_pb2_grpc, public_pb2
 
@@ -17,7 +18,7 @@ from consent.documents import (
     parse_revocation,
 )
 from hub.auth import caller
-from hub.consents import lists, service
+from hub.consents import lists, record, service
 from hub.consents.acknowledgements import wait_for
 from hub.errors import HubError
 from hub.interceptors import Context
@@ -38,6 +39,7 @@ class ConsentsServicer(node_pb2_grpc.ConsentsServicer):
     def __init__(self, hub: Hub) -> None:
         """Serve requesters of this hub."""
         self._hub = hub
+        self._prove = partial(record.proven, hub)
 
     async def RequestConsent(
         self, request: node_pb2.RequestConsentRequest, context: Context
@@ -45,7 +47,7 @@ class ConsentsServicer(node_pb2_grpc.ConsentsServicer):
         """Record a request for consent."""
         hub, who = self._hub, caller()
         document = SignedDocument.decode(request.document)
-        recorded = await hub.db.write(lambda write: service.request(hub, write, who, document))
+        recorded = await hub.db.write(lambda write: service.request(hub, write, who, document), self._prove)
         request_id = parse_request(document.payload).request_id
         return node_pb2.RequestConsentReply(request_id=request_id, log_index=recorded.log_index)
 
@@ -76,6 +78,7 @@ class ConsentCalls:
         """Serve enterprises of this hub."""
         self._hub = hub
         self._wakeups = wakeups
+        self._prove = partial(record.proven, hub)
 
     async def ListConsentRequests(
         self, request: public_pb2.SubjectCall, context: Context
@@ -106,7 +109,7 @@ class ConsentCalls:
         document = SignedDocument.decode(request.document)
         origin = logs.consent_origin(_provider_of(document))
         with self._wakeups.watch([checkpoints.cosigned_topic(origin)]) as watch:
-            recorded = await hub.db.write(lambda write: service.submit(hub, write, document))
+            recorded = await hub.db.write(lambda write: service.submit(hub, write, document), self._prove)
             log.info("consent entry", extra={"event": "consent_entry", "origin": origin, "index": recorded.log_index})
             acknowledged = await wait_for(hub, recorded, watch, request.wait_ms)
         names = [one.node_id for one in acknowledged.seen]

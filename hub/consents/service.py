@@ -12,7 +12,7 @@ from __future__ import annotations
 
 from typing import Final
 
-from sqlalchemy import Connection, delete, insert, select, update
+from sqlalchemy import Connection, bindparam, delete, insert, select, update
 
 from consent.book import Change
 from consent.directory import Directory
@@ -39,11 +39,10 @@ from hub.consents.record import (
     SUPERSEDED,
     WITHDRAWN,
     ConsentsRow,
-    Recorded,
+    Written,
     book_row,
     check_entry,
     newest_version,
-    proven,
     write_entry,
 )
 from hub.consents.tables import consent_requests, consent_users, consents
@@ -56,10 +55,13 @@ from trust.suite import sm3
 
 REQUESTED, GRANTED, REFUSED = "requested", "granted", "refused"
 EXPIRED_AT_ONCE: Final = 100
+_USERS: Final = select(consent_users.c.member).where(consent_users.c.record_id == bindparam("record_id"))
+_INSERT_VERSION: Final = insert(consents)
+_INSERT_USERS: Final = insert(consent_users)
 
 
-def request(hub: Hub, connection: Connection, who: Caller, document: SignedDocument) -> Recorded:
-    """Record a member's request for consent.
+def request(hub: Hub, connection: Connection, who: Caller, document: SignedDocument) -> Written:
+    """Record a member's request for consent; where it stands is proved by `record.proven`.
 
     Raises HubError PERMISSION_DENIED, SUBJECT_UNKNOWN, PRODUCT_UNAVAILABLE, ALREADY_EXISTS, CLOCK_SKEW; SignatureInvalid,
     DocumentMalformed.
@@ -73,7 +75,7 @@ def request(hub: Hub, connection: Connection, who: Caller, document: SignedDocum
     if known is not None:
         if known.payload_sm3 != digest:
             raise HubError("ALREADY_EXISTS", "there is a request of this identifier; choose a fresh one")
-        return proven(hub, connection, known.provider, known.log_index, fresh=False)
+        return Written(provider=known.provider, log_index=known.log_index)
     check_clock(hub, asked.time_ms, "the request")
     directory = hub.directory.in_write(connection)
     _known_subject(directory, asked.uscc)
@@ -93,11 +95,11 @@ def request(hub: Hub, connection: Connection, who: Caller, document: SignedDocum
     }
     connection.execute(insert(consent_requests), row)
     _deliver(connection, asked.provider, index, {asked.requester})
-    return proven(hub, connection, asked.provider, index)
+    return Written(provider=asked.provider, log_index=index)
 
 
-def submit(hub: Hub, connection: Connection, document: SignedDocument) -> Recorded:
-    """Record what an enterprise signed: a consent, a refusal or a revocation.
+def submit(hub: Hub, connection: Connection, document: SignedDocument) -> Written:
+    """Record what an enterprise signed: a consent, a refusal or a revocation; `record.proven` proves where it stands.
 
     Raises HubError SUBJECT_UNKNOWN, NOT_FOUND, WRONG_STATE, CLOCK_SKEW, INVALID_ARGUMENT; SignatureInvalid, DocumentMalformed,
     ConsentConflict.
@@ -135,7 +137,7 @@ def expire(hub: Hub, connection: Connection, record_id: str, version: int) -> bo
     return True
 
 
-def _grant(hub: Hub, connection: Connection, document: SignedDocument) -> Recorded:
+def _grant(hub: Hub, connection: Connection, document: SignedDocument) -> Written:
     consent = parse_consent(document.payload)
     provider, record_id = consent.recipients.data_source, consent.record_id
     directory = hub.directory.in_write(connection)
@@ -147,8 +149,9 @@ def _grant(hub: Hub, connection: Connection, document: SignedDocument) -> Record
     known = newest_version(connection, record_id)
     if known is not None and known.payload_sm3 == digest and known.provider == provider:
         _verify_again(hub, connection, document, consent, known)
-        return proven(hub, connection, provider, known.log_index, fresh=False)
-    users, before = set(consent.recipients.data_users), _users(connection, record_id)
+        return Written(provider=provider, log_index=known.log_index)
+    users = set(consent.recipients.data_users)
+    before = set() if known is None else _users(connection, record_id)
     if known is not None and not users <= before:
         raise HubError(
             "CONSENT_CONFLICT", "a later version cannot name further institutions; give them a consent of their own"
@@ -158,15 +161,17 @@ def _grant(hub: Hub, connection: Connection, document: SignedDocument) -> Record
     index, change = write_entry(hub, connection, provider, document, about=about)
     _store_version(hub, connection, consent, digest, change, index)
     _deliver(connection, provider, index, users | before)
-    return proven(hub, connection, provider, index)
+    return Written(provider=provider, log_index=index)
 
 
 def _store_version(
     hub: Hub, connection: Connection, consent: ConsentDocument, digest: str, change: Change, index: int
 ) -> None:
-    own = consents.c.record_id == consent.record_id
-    superseded = {"state": SUPERSEDED, "ended_ms": hub.clock(), "end_index": index}
-    connection.execute(update(consents).where(own, consents.c.state.in_([ACTIVE, EXPIRED])).values(**superseded))
+    if consent.record_version > 1:
+        own = consents.c.record_id == consent.record_id
+        superseded = {"state": SUPERSEDED, "ended_ms": hub.clock(), "end_index": index}
+        connection.execute(update(consents).where(own, consents.c.state.in_([ACTIVE, EXPIRED])).values(**superseded))
+        connection.execute(delete(consent_users).where(consent_users.c.record_id == consent.record_id))
     row = {
         "record_id": consent.record_id,
         "version": consent.record_version,
@@ -179,11 +184,10 @@ def _store_version(
         "ended_ms": 0,
         "end_index": -1,
     }
-    connection.execute(insert(consents), row)
-    connection.execute(delete(consent_users).where(consent_users.c.record_id == consent.record_id))
+    connection.execute(_INSERT_VERSION, row)
     provider = consent.recipients.data_source
     connection.execute(
-        insert(consent_users),
+        _INSERT_USERS,
         [
             {"member": member, "provider": provider, "record_id": consent.record_id}
             for member in sorted(set(consent.recipients.data_users))
@@ -215,14 +219,14 @@ def _answer_request(connection: Connection, consent: ConsentDocument, users: set
     connection.execute(update(consent_requests).where(own).values(state=GRANTED))
 
 
-def _refuse(hub: Hub, connection: Connection, document: SignedDocument) -> Recorded:
+def _refuse(hub: Hub, connection: Connection, document: SignedDocument) -> Written:
     refusal = parse_refusal(document.payload)
     _known_subject(hub.directory.in_write(connection), refusal.uscc)
     row = _open_request(connection, refusal.request_id, refusal.provider, refusal.uscc)
     digest = sm3(document.payload).hex()
     if row.state == REFUSED and row.refusal_sm3 == digest:
         check_entry(hub, connection, refusal.provider, document)
-        return proven(hub, connection, refusal.provider, row.refusal_index, fresh=False)
+        return Written(provider=refusal.provider, log_index=row.refusal_index)
     if row.state != REQUESTED:
         raise HubError("WRONG_STATE", f"the request is {row.state} already; withdraw the consent if one was given")
     index, _ = write_entry(hub, connection, refusal.provider, document)
@@ -230,10 +234,10 @@ def _refuse(hub: Hub, connection: Connection, document: SignedDocument) -> Recor
     values = {"state": REFUSED, "refusal_sm3": digest, "refusal_index": index}
     connection.execute(update(consent_requests).where(own).values(**values))
     _deliver(connection, refusal.provider, index, {row.requester})
-    return proven(hub, connection, refusal.provider, index)
+    return Written(provider=refusal.provider, log_index=index)
 
 
-def _withdraw(hub: Hub, connection: Connection, document: SignedDocument) -> Recorded:
+def _withdraw(hub: Hub, connection: Connection, document: SignedDocument) -> Written:
     entry = parse_revocation(document.payload)
     _known_subject(hub.directory.in_write(connection), entry.uscc)
     known = newest_version(connection, entry.record_id)
@@ -242,11 +246,11 @@ def _withdraw(hub: Hub, connection: Connection, document: SignedDocument) -> Rec
     about = [book_row(connection, known)]
     if known.state == WITHDRAWN:
         check_entry(hub, connection, entry.provider, document, about=about)
-        return proven(hub, connection, entry.provider, known.end_index, fresh=False)
+        return Written(provider=entry.provider, log_index=known.end_index)
     index, _ = write_entry(hub, connection, entry.provider, document, about=about)
     _end(connection, known, WITHDRAWN, entry.time_ms, index)
     _deliver(connection, entry.provider, index, _users(connection, entry.record_id))
-    return proven(hub, connection, entry.provider, index)
+    return Written(provider=entry.provider, log_index=index)
 
 
 def _end(connection: Connection, row: ConsentsRow, state: str, ended_ms: int, index: int) -> None:
@@ -255,8 +259,7 @@ def _end(connection: Connection, row: ConsentsRow, state: str, ended_ms: int, in
 
 
 def _users(connection: Connection, record_id: str) -> set[str]:
-    wanted = select(consent_users.c.member).where(consent_users.c.record_id == record_id)
-    return set(connection.execute(wanted).scalars())
+    return set(connection.execute(_USERS, {"record_id": record_id}).scalars())
 
 
 def _deliver(connection: Connection, provider: str, index: int, members: set[str]) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Final
 
-from sqlalchemy import Connection, func, or_, select
+from sqlalchemy import Connection, bindparam, func, or_, select
 
 from hub.database import touch
 from hub.exchanges.states import FINAL, State
@@ -14,6 +14,17 @@ from hub.exchanges.tables import exchanges
 # A node that comes back hears of what ended while it was away, this far back.
 ENDED_BEFORE_MS: Final = 600_000
 PAGE: Final = 500
+_LAST: Final = select(func.max(exchanges.c.change))
+_OWN: Final = (
+    select(exchanges)
+    .where(or_(exchanges.c.requester_node == bindparam("node"), exchanges.c.provider_node == bindparam("node")))
+    .order_by(exchanges.c.change)
+    .limit(PAGE)
+)
+_OWN_AFTER: Final = _OWN.where(exchanges.c.change > bindparam("after"))
+_OWN_RECENT: Final = _OWN.where(
+    or_(exchanges.c.state.not_in(sorted(FINAL)), exchanges.c.ended_ms > bindparam("ended_after_ms"))
+)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -57,7 +68,7 @@ def next_number(connection: Connection) -> int:
 
 def last_number(connection: Connection) -> int:
     """The number of the newest change; 0 before the first."""
-    return connection.execute(select(func.max(exchanges.c.change))).scalar() or 0
+    return connection.execute(_LAST).scalar() or 0
 
 
 def for_node(
@@ -67,14 +78,10 @@ def for_node(
 
     None: it has just subscribed and hears of every exchange that is open, or ended in the last ten minutes.
     """
-    own = or_(exchanges.c.requester_node == node_id, exchanges.c.provider_node == node_id)
-    wanted = select(exchanges).where(own).order_by(exchanges.c.change).limit(PAGE)
     if after is None:
-        recent = or_(exchanges.c.state.not_in(sorted(FINAL)), exchanges.c.ended_ms > now_ms - ENDED_BEFORE_MS)
-        wanted = wanted.where(recent)
+        rows = connection.execute(_OWN_RECENT, {"node": node_id, "ended_after_ms": now_ms - ENDED_BEFORE_MS}).all()
     else:
-        wanted = wanted.where(exchanges.c.change > after)
-    rows = connection.execute(wanted).all()
+        rows = connection.execute(_OWN_AFTER, {"node": node_id, "after": after}).all()
     heard: list[Invited | Updated] = []
     for row in rows:
         if row.provider_node == node_id and not State(row.state).final:

@@ -13,7 +13,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Final
 
-from sqlalchemy import Connection, Select, func, insert, select, text
+from sqlalchemy import Connection, bindparam, func, insert, select, text
 
 from hub.database import touch
 from hub.errors import HubError
@@ -25,6 +25,38 @@ from trust.sm2 import PrivateKey, PublicKey
 from trust.suite import SUITE
 
 KEEP_MS: Final = 600_000
+# Made once: what SQLAlchemy has to find out about a statement costs more than to run it.
+_NEWEST: Final = (
+    select(checkpoints.c.size, checkpoints.c.time_ms, checkpoints.c.document)
+    .where(checkpoints.c.origin == bindparam("origin"))
+    .order_by(checkpoints.c.time_ms.desc(), checkpoints.c.size.desc())
+    .limit(1)
+)
+_STORED: Final = select(checkpoints.c.document).where(
+    checkpoints.c.origin == bindparam("origin"),
+    checkpoints.c.size == bindparam("size"),
+    checkpoints.c.time_ms == bindparam("time_ms"),
+)
+_INSERT: Final = insert(checkpoints)
+_COVERING: Final = (cosignatures.c.origin == bindparam("origin")) & (cosignatures.c.size >= bindparam("covering_size"))
+_LATEST: Final = (
+    select(cosignatures.c.node_id, func.max(cosignatures.c.time_ms).label("time_ms"))
+    .where(_COVERING)
+    .group_by(cosignatures.c.node_id)
+    .subquery()
+)
+_WITNESSES: Final = (
+    select(cosignatures, checkpoints.c.document)
+    .join(_LATEST, (_LATEST.c.node_id == cosignatures.c.node_id) & (_LATEST.c.time_ms == cosignatures.c.time_ms))
+    .join(
+        checkpoints,
+        (checkpoints.c.origin == cosignatures.c.origin)
+        & (checkpoints.c.size == cosignatures.c.size)
+        & (checkpoints.c.time_ms == cosignatures.c.time_ms),
+    )
+    .where(_COVERING)
+    .order_by(cosignatures.c.node_id, cosignatures.c.size.desc())
+)
 _PRUNE: Final = [
     text(
         f"DELETE FROM {table} WHERE origin = :origin AND time_ms < :before AND time_ms < "  # noqa: S608 (two fixed names)
@@ -61,7 +93,7 @@ def refresh(
     HubError NOT_FOUND for a log that does not exist.
     """
     entries = service.size(connection, origin)
-    newest = connection.execute(_newest(origin)).first()
+    newest = newest_stored(connection, origin)
     if newest is not None and newest.size == entries and now_ms - newest.time_ms < max_age_ms:
         return SignedDocument.decode(newest.document)
     time_ms = now_ms if newest is None else max(now_ms, newest.time_ms)
@@ -70,7 +102,7 @@ def refresh(
     head = Checkpoint(origin=origin, size=entries, root=service.root(connection, origin), time_ms=time_ms)
     document = make_checkpoint(head, key)
     connection.execute(
-        insert(checkpoints),
+        _INSERT,
         {"origin": origin, "time_ms": time_ms, "size": entries, "document": document.encode()},
     )
     for statement in _PRUNE:
@@ -86,13 +118,13 @@ def checkpoint_topic(origin: str) -> str:
 
 def newest_signed(connection: Connection, origin: str) -> SignedDocument | None:
     """The newest checkpoint as it was signed, without cosignatures; None for a log that has none yet."""
-    found = connection.execute(_newest(origin)).first()
+    found = newest_stored(connection, origin)
     return None if found is None else SignedDocument.decode(found.document)
 
 
 def newest(connection: Connection, origin: str) -> SignedDocument:
     """The newest checkpoint with the cosignatures it has so far. Raises HubError NOT_FOUND."""
-    found = connection.execute(_newest(origin)).first()
+    found = newest_stored(connection, origin)
     if found is None:
         raise HubError("NOT_FOUND", f"log {origin!r} has no checkpoint yet; check its name, or ask again in a moment")
     return _with_cosignatures(connection, origin, found.size, found.time_ms, SignedDocument.decode(found.document))
@@ -168,24 +200,7 @@ def cosigned_topic(origin: str) -> str:
 
 def witnesses(connection: Connection, origin: str, covering_size: int) -> list[Witness]:
     """The nodes that have cosigned a checkpoint of at least this size, each with its newest."""
-    latest = (
-        select(cosignatures.c.node_id, func.max(cosignatures.c.time_ms).label("time_ms"))
-        .where(cosignatures.c.origin == origin, cosignatures.c.size >= covering_size)
-        .group_by(cosignatures.c.node_id)
-        .subquery()
-    )
-    rows = connection.execute(
-        select(cosignatures, checkpoints.c.document)
-        .join(latest, (latest.c.node_id == cosignatures.c.node_id) & (latest.c.time_ms == cosignatures.c.time_ms))
-        .join(
-            checkpoints,
-            (checkpoints.c.origin == cosignatures.c.origin)
-            & (checkpoints.c.size == cosignatures.c.size)
-            & (checkpoints.c.time_ms == cosignatures.c.time_ms),
-        )
-        .where(cosignatures.c.origin == origin, cosignatures.c.size >= covering_size)
-        .order_by(cosignatures.c.node_id, cosignatures.c.size.desc())
-    )
+    rows = connection.execute(_WITNESSES, {"origin": origin, "covering_size": covering_size})
     found: dict[str, Witness] = {}
     for row in rows:
         document = SignedDocument.decode(row.document)
@@ -197,18 +212,25 @@ def witnesses(connection: Connection, origin: str, covering_size: int) -> list[W
     return list(found.values())
 
 
-def _newest(origin: str) -> Select[int, int, bytes]:
-    return (
-        select(checkpoints.c.size, checkpoints.c.time_ms, checkpoints.c.document)
-        .where(checkpoints.c.origin == origin)
-        .order_by(checkpoints.c.time_ms.desc(), checkpoints.c.size.desc())
-        .limit(1)
-    )
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Stored:
+    """A checkpoint as it was signed (encoded), without cosignatures."""
+
+    size: int
+    time_ms: int
+    document: bytes
+
+
+def newest_stored(connection: Connection, origin: str) -> Stored | None:
+    """The newest checkpoint of a log; None for a log that has none yet."""
+    found = connection.execute(_NEWEST, {"origin": origin}).first()
+    if found is None:
+        return None
+    return Stored(size=found.size, time_ms=found.time_ms, document=bytes(found.document))
 
 
 def _stored(connection: Connection, origin: str, size: int, time_ms: int) -> SignedDocument | None:
-    at = (checkpoints.c.origin == origin) & (checkpoints.c.size == size) & (checkpoints.c.time_ms == time_ms)
-    found = connection.execute(select(checkpoints.c.document).where(at)).scalar()
+    found = connection.execute(_STORED, {"origin": origin, "size": size, "time_ms": time_ms}).scalar()
     return None if found is None else SignedDocument.decode(found)
 
 

@@ -15,7 +15,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Final, TypeVar
 
-from sqlalchemy import Connection, insert, select, text
+from sqlalchemy import Connection, bindparam, insert, select, text
 
 from hub.database import group_of, open_group, touch
 from hub.errors import HubError
@@ -30,7 +30,16 @@ USAGE: Final = "usage"
 MAX_PAGE: Final = 5000
 _PARTICIPANT: Final = "logs"
 
-_SIZE: Final = select(logs.c.size)
+# Made once: what SQLAlchemy has to find out about a statement costs more than to run it.
+_SIZE: Final = select(logs.c.size).where(logs.c.origin == bindparam("origin"))
+_ORIGINS: Final = select(logs.c.origin).order_by(logs.c.origin)
+_LEAVES: Final = (
+    select(log_entries.c.leaf)
+    .where(log_entries.c.origin == bindparam("origin"), log_entries.c.idx >= bindparam("first"))
+    .order_by(log_entries.c.idx)
+    .limit(bindparam("limit"))
+)
+_INSERT: Final = insert(log_entries)
 _SET_SIZE: Final = text(
     "INSERT INTO logs (origin, size) VALUES (:origin, :size) ON CONFLICT (origin) DO UPDATE SET size = excluded.size"
 )
@@ -76,7 +85,7 @@ class _Tails:
                 continue
             first = tail.base + tail.flushed
             connection.execute(
-                insert(log_entries),
+                _INSERT,
                 [{"origin": origin, "idx": first + at, "leaf": leaf} for at, leaf in enumerate(fresh)],
             )
             TiledLog(SqlTileStore(connection, origin), first).append_many(map(leaf_hash, fresh))
@@ -121,7 +130,7 @@ def size(connection: Connection, origin: str) -> int:
 def origins(connection: Connection) -> list[str]:
     """The names of all logs, sorted."""
     write_pending(connection)
-    return list(connection.execute(select(logs.c.origin).order_by(logs.c.origin)).scalars())
+    return list(connection.execute(_ORIGINS).scalars())
 
 
 def root(connection: Connection, origin: str, at_size: int | None = None) -> bytes:
@@ -153,13 +162,8 @@ def consistency_proof(connection: Connection, origin: str, old_size: int, new_si
 def read_leaves(connection: Connection, origin: str, first: int, limit: int = MAX_PAGE) -> list[bytes]:
     """The entries from index `first` on, in order, at most `limit` of them (and never more than MAX_PAGE)."""
     write_pending(connection)
-    wanted = (
-        select(log_entries.c.leaf)
-        .where(log_entries.c.origin == origin, log_entries.c.idx >= first)
-        .order_by(log_entries.c.idx)
-        .limit(min(limit, MAX_PAGE))
-    )
-    return [bytes(leaf) for leaf in connection.execute(wanted).scalars()]
+    wanted = {"origin": origin, "first": first, "limit": min(limit, MAX_PAGE)}
+    return [bytes(leaf) for leaf in connection.execute(_LEAVES, wanted).scalars()]
 
 
 def read_leaf(connection: Connection, origin: str, index: int) -> bytes:
@@ -186,7 +190,7 @@ def _open(connection: Connection, origin: str) -> TiledLog:
 
 
 def _stored_size(connection: Connection, origin: str) -> int | None:
-    return connection.execute(_SIZE.where(logs.c.origin == origin)).scalar()
+    return connection.execute(_SIZE, {"origin": origin}).scalar()
 
 
 def _tail_size(connection: Connection, origin: str) -> int | None:

@@ -6,7 +6,8 @@ Rules:
 2. The writer checks a new entry against `in_write`, which includes what its own open group has appended; every rule of
    `consent.directory` is checked there before the entry reaches the log, so that the log never holds an entry that a
    node refuses.
-3. If a group is rolled back, the writer's copy is made anew from the readers'.
+3. If a group is rolled back, the writer's copy is made anew from the readers'. An entry's signatures are computed once, by
+   the writer: what goes from one copy to the other is the very object that was verified.
 4. Entries of other hub processes are taken in when their notice arrives, and in any case before the next entry is
    checked.
 5. Nobody but this module changes either copy. `current` belongs to the event loop's thread, `in_write` to the writer's.
@@ -52,7 +53,13 @@ class _Fold:
     frontier: Frontier = field(default_factory=Frontier)
 
     def take(self, document: SignedDocument, hub_key: PublicKey) -> None:
+        """An entry that nobody has verified yet."""
         self.directory.apply(self.directory.size, document, hub_key)
+        self.frontier.append(leaf_hash(document.encode()))
+
+    def take_verified(self, document: SignedDocument, hub_key: PublicKey) -> None:
+        """An entry that the other copy of this process has taken (rule 3)."""
+        self.directory.restore([document], hub_key)
         self.frontier.append(leaf_hash(document.encode()))
 
     def copy(self) -> _Fold:
@@ -180,7 +187,7 @@ class LiveDirectory:
             self._writing = self._current.copy()
             committed = list(self._committed)
         for document in (*committed, *open_entries):
-            self._writing.take(document, self._key.public)
+            self._writing.take_verified(document, self._key.public)
 
     def publish(self, entries: list[SignedDocument]) -> None:
         """Hand committed entries to the readers' copy, on their thread. For `_Pending` only."""
@@ -196,7 +203,7 @@ class LiveDirectory:
         while self._committed:
             with self._moving:
                 document = self._committed[0]
-                self._current.take(document, self._key.public)
+                self._current.take_verified(document, self._key.public)
                 del self._committed[0]
             self._note(document)
             for listener in self._listeners:

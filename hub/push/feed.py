@@ -15,7 +15,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Final
 
-from sqlalchemy import Connection, select
+from sqlalchemy import Connection
 
 from hub.auth import Caller
 from hub.consents import inbox
@@ -24,7 +24,6 @@ from hub.exchanges import changes
 from hub.exchanges.changes import Invited, Updated
 from hub.logs import checkpoints
 from hub.logs import service as logs
-from hub.logs.tables import checkpoints as checkpoint_rows
 
 LEAVES_AT_ONCE: Final = 1000
 INBOX_AT_ONCE: Final = 200
@@ -170,12 +169,5 @@ def _inbox(connection: Connection, cursor: Cursor) -> tuple[list[Received], Curs
 
 def _newest_checkpoint(connection: Connection, origin: str) -> tuple[tuple[int, int], bytes] | None:
     """The newest checkpoint with our signature alone: the node adds its own to it."""
-    rows = checkpoint_rows.c
-    wanted = (
-        select(rows.size, rows.time_ms, rows.document)
-        .where(rows.origin == origin)
-        .order_by(rows.time_ms.desc(), rows.size.desc())
-        .limit(1)
-    )
-    row = connection.execute(wanted).first()
-    return None if row is None else ((row.size, row.time_ms), bytes(row.document))
+    found = checkpoints.newest_stored(connection, origin)
+    return None if found is None else ((found.size, found.time_ms), found.document)

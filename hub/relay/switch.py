@@ -196,7 +196,8 @@ class Switch:
 
     async def _write(self, attachment: Attachment, stream: Stream) -> None:
         try:
-            partner = await asyncio.wait_for(asyncio.shield(attachment.partner), self._idle_s)
+            async with asyncio.timeout(self._idle_s):
+                partner = await asyncio.shield(attachment.partner)
         except TimeoutError:
             raise HubError(
                 "PEER_OFFLINE", "the other node did not attach; try again when its operator has it running"

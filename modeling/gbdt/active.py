@@ -23,8 +23,8 @@ Secure against parties that follow the protocol; what a P claims falsely ends th
 
 from __future__ import annotations
 
-import secrets
-from collections.abc import Callable, Mapping, Sequence
+import functools
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Final
 
@@ -34,7 +34,9 @@ import numpy as np
 from modeling.additive import SecretKey
 from modeling.channel import Channel
 from modeling.errors import DataUnusable, ProtocolViolation
+from modeling.executor import Executor
 from modeling.gbdt import wire
+from modeling.gbdt.checkpoint import ActiveCheckpoint, Keep, begun, check_resumed
 from modeling.gbdt.features import Binned, Flags, Floats, Ints, binned
 from modeling.gbdt.gradients import Seen, Target, seen, unpacked
 from modeling.gbdt.leavers import parted
@@ -47,25 +49,6 @@ from modeling.messages import Message
 MAX_PASSIVES: Final = 4
 
 
-class ActiveCheckpoint(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """Where A's side of a training stands. `margin`: float64[n], little-endian; `losses`: of the validation rows after each tree.
-
-    `gone`: rows that have left, int32, little-endian; `data`: fingerprint of the data of those that stay.
-    """
-
-    part: ActivePart
-    seed: int
-    margin: bytes
-    losses: tuple[float, ...]
-    splits: dict[str, int]
-    """How many splits each passive has."""
-    gone: bytes
-    data: str
-
-
-Keep = Callable[[ActiveCheckpoint], None]
-
-
 def train(
     features: Floats,
     target: Target,
@@ -76,53 +59,49 @@ def train(
     resume: ActiveCheckpoint | None = None,
     keep: Keep = lambda _checkpoint: None,
     withdrawn: Withdrawn = nobody,
+    executor: Executor | None = None,
 ) -> ActivePart:
     """Lead a training with all passives in `channels`.
 
     `features`: float64[n, p], NaN where missing. `key`: made beforehand, and used for this training only. `keep` is given a checkpoint
     after each tree; with one as `resume` (and the passives' own) the training goes on to the same model. `withdrawn` is asked
-    before each tree: neither these rows nor those that a passive names are seen from then on. Raises ModelingError.
+    before each tree: neither these rows nor those that a passive names are seen from then on. `executor`: where rows are encrypted;
+    without one in this process. Raises ModelingError.
     """
     if not 1 <= len(channels) <= MAX_PASSIVES:
         raise DataUnusable(f"a training has 1 to {MAX_PASSIVES} passive parties, not {len(channels)}")
+    return _train(features, target, channels, settings, key, resume, keep, withdrawn, executor)
+
+
+def train_alone(features: Floats, target: Target, settings: Settings) -> ActivePart:
+    """The same model of one party's own features, in the clear: what a joint one is compared with. Raises ModelingError."""
+    return _train(features, target, {}, settings, None, None, lambda _checkpoint: None, nobody, None)
+
+
+def _train(
+    features: Floats,
+    target: Target,
+    channels: Mapping[str, Channel],
+    settings: Settings,
+    key: SecretKey | None,
+    resume: ActiveCheckpoint | None,
+    keep: Keep,
+    withdrawn: Withdrawn,
+    executor: Executor | None,
+) -> ActivePart:
     if features.shape[:1] != target.label.shape:
         raise DataUnusable(f"features {features.shape} and label {target.label.shape} are not of the same rows")
     layout_for(settings, len(features))  # its errors come before anything is sent
     leavers = Leavers(features, *target.arrays)
     if resume is None:
-        checkpoint = _begun(target, features.shape[1], tuple(channels), settings, leavers.fingerprint)
+        checkpoint = begun(target, features.shape[1], tuple(channels), settings, leavers.fingerprint)
     else:
         checkpoint = resume
-        _check_resumed(checkpoint, features, channels, settings)
+        check_resumed(checkpoint, features, tuple(channels), settings)
         leavers.restore(checkpoint.gone, checkpoint.data)
     if settings.patience:
         target.loss(np.zeros(len(features)))
-    pair = SecretKey(settings.scheme, settings.key_bits) if key is None else key
-    return _Active(features, target, channels, pair, checkpoint, leavers, withdrawn).train(keep)
-
-
-def _begun(target: Target, width: int, passives: tuple[str, ...], settings: Settings, data: str) -> ActiveCheckpoint:
-    run, base = secrets.token_hex(16), target.base
-    part = ActivePart(run=run, settings=settings, base=base, features=width, passives=passives, trees=())
-    margin = np.full(len(target.label), base).astype("<f8").tobytes()
-    return ActiveCheckpoint(
-        part=part,
-        seed=secrets.randbits(63),
-        margin=margin,
-        losses=(),
-        splits=dict.fromkeys(passives, 0),
-        gone=b"",
-        data=data,
-    )
-
-
-def _check_resumed(
-    given: ActiveCheckpoint, features: Floats, channels: Mapping[str, Channel], settings: Settings
-) -> None:
-    part = given.part
-    same = part.settings == settings and part.passives == tuple(channels) and part.features == features.shape[1]
-    if not same or len(given.margin) != 8 * len(features):
-        raise DataUnusable("the checkpoint is of a training with other settings, parties, columns or rows")
+    return _Active(features, target, channels, key, checkpoint, leavers, withdrawn, executor).train(keep)
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -165,23 +144,35 @@ class _Active:
         features: Floats,
         target: Target,
         channels: Mapping[str, Channel],
-        key: SecretKey,
+        key: SecretKey | None,
         checkpoint: ActiveCheckpoint,
         leavers: Leavers,
         withdrawn: Withdrawn,
+        executor: Executor | None,
     ) -> None:
+        self._executor = executor
         self._settings = checkpoint.part.settings
-        if (key.public.scheme, key.public.bits) != (self._settings.scheme, self._settings.key_bits):
+        named = (self._settings.scheme, self._settings.key_bits)
+        if key is not None and (key.public.scheme, key.public.bits) != named:
             raise DataUnusable("the key is not of the scheme and size that the settings name")
         self._binned: Binned = binned(features, self._settings.bins)
-        self._target, self._channels, self._key = target, channels, key
+        self._target, self._channels, self._given_key = target, channels, key
         self._layout = layout_for(self._settings, len(features))
-        self._stock = Stock(key.public, len(features))
         self._checkpoint = checkpoint
         self._candidates: dict[str, int] = {}
         self._leavers, self._withdrawn = leavers, withdrawn
         if leavers.gone.any():
             self._target = target.without(leavers.gone)
+
+    @functools.cached_property
+    def _key(self) -> SecretKey:
+        """Made when it is needed first: without passives never."""
+        return self._given_key or SecretKey(self._settings.scheme, self._settings.key_bits)
+
+    @functools.cached_property
+    def _stock(self) -> Stock:
+        ahead = self._settings.trees - len(self._checkpoint.part.trees)
+        return Stock(self._key.public, len(self._target.label), ahead, self._executor)
 
     def train(self, keep: Keep) -> ActivePart:
         """All trees."""

@@ -14,18 +14,20 @@ from __future__ import annotations
 
 import hashlib
 import secrets
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Iterator
 
 import msgspec
 import numpy as np
 
-from modeling.additive import Ciphers, PublicKey, take
+from modeling.additive import Bytes2, Ciphers, PublicKey, take
 from modeling.channel import Channel
 from modeling.errors import DataUnusable, ProtocolViolation
+from modeling.executor import Executor
 from modeling.gbdt import wire
 from modeling.gbdt.features import Binned, Flags, Floats, Ints, binned
 from modeling.gbdt.leavers import parted
-from modeling.gbdt.settings import layout_for
+from modeling.gbdt.row_sums import RowSums
+from modeling.gbdt.settings import Settings, layout_for
 from modeling.gbdt.trees import NumberedSplit, PassivePart
 from modeling.leavers import Leavers, Withdrawn, nobody
 from modeling.messages import Array, Message
@@ -54,21 +56,26 @@ def train(
     resume: PassiveCheckpoint | None = None,
     keep: Keep = lambda _checkpoint: None,
     withdrawn: Withdrawn = nobody,
+    agreed: Settings | None = None,
+    executor: Executor | None = None,
 ) -> PassivePart:
     """Take part in a training that A leads. `keep` is given a checkpoint after each tree; `withdrawn` is asked before each.
 
     From then on these rows have no record here, and a tree of A's that sees one ends the training. Where A begins anew, because it was
-    lost in the first tree, so does this party. Raises ModelingError.
+    lost in the first tree, so does this party. `agreed`: the only settings with which it takes part. `executor`: where rows are summed;
+    without one in this process. Raises ModelingError.
     """
     start, key = wire.receive_start(channel)
     if start.rows != len(features):
         raise ProtocolViolation(f"{channel.peer} trains on {start.rows} rows, this party has {len(features)}")
     settings = start.settings
+    if agreed is not None and settings != agreed:
+        raise ProtocolViolation(f"{channel.peer} trains with other settings than were agreed")
     layout_for(settings, start.rows)  # its errors come before any work
     public = PublicKey(settings.scheme, settings.key_bits, key)
     leavers = Leavers(features)
     checkpoint = _resumed(start, leavers, features.shape[1], resume)
-    party = _Passive(features, channel, start, public, checkpoint, leavers, withdrawn)
+    party = _Passive(features, channel, start, public, checkpoint, leavers, withdrawn, executor)
     channel.send(Message(kind=wire.READY, fields={"rows": len(features), "candidates": party.candidates}))
     party.tell_left()
     return party.train(keep)
@@ -101,7 +108,9 @@ class _Passive:
         checkpoint: PassiveCheckpoint,
         leavers: Leavers,
         withdrawn: Withdrawn,
+        executor: Executor | None,
     ) -> None:
+        self._executor = executor
         self._binned = binned(features, start.settings.bins)
         self.candidates = len(self._binned.feature)
         if not 0 < self.candidates <= wire.MAX_CANDIDATES:
@@ -149,8 +158,8 @@ class _Passive:
         return seen
 
     def _grow(self, tree: int, seen: Flags) -> None:
-        grown = _Growing(self._binned, self._key, seen)
-        self._receive_rows(grown)
+        grown = _Growing(self._binned, self._key, seen, self._executor)
+        grown.take_rows(self._pieces(grown.count))
         open_nodes: list[int] = [0]
         for level in range(self._settings.depth):
             for node in open_nodes:
@@ -161,11 +170,10 @@ class _Passive:
             if not open_nodes:
                 return
 
-    def _receive_rows(self, grown: _Growing) -> None:
-        for begin in range(0, grown.count, wire.PIECE):
-            size = min(wire.PIECE, grown.count - begin)
-            came = self._channel.receive(wire.ROWS).array("ciphers", "uint8", (size, self._key.width))
-            grown.take_rows(self._key.from_wire(came), begin)
+    def _pieces(self, count: int) -> Iterator[Bytes2]:
+        for begin in range(0, count, wire.PIECE):
+            size = min(wire.PIECE, count - begin)
+            yield self._channel.receive(wire.ROWS).array("ciphers", "uint8", (size, self._key.width))
 
     def _shown(self, grown: _Growing, tree: int, node: int) -> Array:
         """A node's sums as A may see them."""
@@ -223,21 +231,17 @@ class _Passive:
 class _Growing:
     """One tree while it grows: the ciphertexts of its rows, each row's node, and the sums of the last two levels."""
 
-    def __init__(self, table: Binned, key: PublicKey, seen: Flags) -> None:
+    def __init__(self, table: Binned, key: PublicKey, seen: Flags, executor: Executor | None) -> None:
         self._binned, self._key = table, key
         self._seen = np.flatnonzero(seen)
         self.count = len(self._seen)
-        self._codes = np.ascontiguousarray(table.codes[self._seen])
+        self._row_sums = RowSums(key, table, self._seen, executor)
         self._at = np.zeros(len(seen), np.int64)
-        self._pieces: list[Ciphers] = []
-        self._partial: list[Ciphers] = []
         self._sums: dict[int, Ciphers] = {}
 
-    def take_rows(self, ciphers: Ciphers, begin: int) -> None:
-        """The next piece; the root's sums are brought forward at once."""
-        self._pieces.append(ciphers)
-        found = self._piece_sums(len(self._pieces) - 1, np.full(ciphers.rows, True))
-        self._sums[0] = self._key.add(self._sums[0], found) if begin else found
+    def take_rows(self, pieces: Iterable[Bytes2]) -> None:
+        """All rows, as they come; the root's sums are brought forward at once."""
+        self._sums[0] = self._row_sums.take(pieces)
 
     def rows(self, node: int) -> Ints:
         """All rows of a node, also those that this tree does not see."""
@@ -277,25 +281,6 @@ class _Growing:
             pair = (2 * parent + 1, 2 * parent + 2)
             at = self._at[self._seen]
             smaller, larger = sorted(pair, key=lambda each: int((at == each).sum()))
-            self._sums[smaller] = self._summed(at == smaller)
+            self._sums[smaller] = self._row_sums.of(at == smaller)
             self._sums[larger] = self._key.subtract(self._sums[parent], self._sums[smaller])
         return self._sums[node]
-
-    def _summed(self, members: Flags) -> Ciphers:
-        total: Ciphers | None = None
-        for place, ciphers in enumerate(self._pieces):
-            begin = place * wire.PIECE
-            chosen = members[begin : begin + ciphers.rows]
-            if chosen.any():
-                found = self._piece_sums(place, chosen)
-                total = found if total is None else self._key.add(total, found)
-        return self._key.zeros(self._codes.shape[1] * self._binned.width) if total is None else total
-
-    def _piece_sums(self, place: int, chosen: Flags) -> Ciphers:
-        width = self._binned.width
-        begin = place * wire.PIECE
-        codes = self._codes[begin : begin + len(chosen)]
-        piece = self._pieces[place]
-        return self._key.join(
-            [self._key.bucket_sums(piece, chosen, codes[:, group], width) for group in self._binned.groups]
-        )

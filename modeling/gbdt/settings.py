@@ -39,7 +39,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     gamma: _Amount = 0.0
     min_child_weight: _Amount = 1.0
     bins: Annotated[int, msgspec.Meta(ge=2, le=120)] = 32
-    min_rows: Annotated[int, msgspec.Meta(ge=1)] = 1
+    min_rows: Annotated[int, msgspec.Meta(ge=1)] = 10
     sample: _Part = 1.0
     top: Annotated[float, msgspec.Meta(ge=0, lt=1)] = 0.0
     own_trees: Annotated[int, msgspec.Meta(ge=0)] = 0

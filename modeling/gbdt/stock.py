@@ -9,7 +9,9 @@ from typing import Final
 import numpy as np
 
 from modeling.additive import Bytes2, Ciphers, PublicKey
+from modeling.executor import Executor
 from modeling.gbdt.features import Ints
+from modeling.gbdt.row_sums import encrypted
 from modeling.gbdt.wire import PIECE
 
 _BATCH: Final = 128
@@ -19,23 +21,29 @@ _BATCH: Final = 128
 class Stock:
     """Each encryption of zero is used once."""
 
-    def __init__(self, key: PublicKey, rows: int) -> None:
-        """For as many rows at most."""
-        self._key, self._most = key, -(-rows // _BATCH)
+    def __init__(self, key: PublicKey, rows: int, trees: int, executor: Executor | None = None) -> None:
+        """For as many rows at most, `trees` times. With an executor its workers encrypt, and nothing is made ahead."""
+        self._key, self._executor = key, executor
+        self._most = -(-rows // _BATCH) if executor is None else 0
+        self._wanted = self._most * trees
         self._zeros: deque[Ciphers] = deque()
 
     def fill(self, ready: Callable[[], bool]) -> None:
         """Make some until `ready`, or until there are enough."""
-        while len(self._zeros) < self._most and not ready():
+        while len(self._zeros) < min(self._most, self._wanted) and not ready():
             self._zeros.append(self._key.zeros(_BATCH))
 
     def encrypted(self, values: Ints) -> Iterator[Bytes2]:
         """The wire form of int64[n], in pieces."""
+        if self._executor is not None:
+            yield from encrypted(self._key, values, self._executor)
+            return
         for begin in range(0, len(values), PIECE):
             piece = values[begin : begin + PIECE]
             yield np.concatenate([self._batch(piece[at : at + _BATCH]) for at in range(0, len(piece), _BATCH)])
 
     def _batch(self, values: Ints) -> Bytes2:
+        self._wanted -= 1
         if len(values) == _BATCH and self._zeros:
             return self._key.to_wire(self._key.add_plain(self._zeros.popleft(), values))
         return self._key.to_wire(self._key.encrypt(values))

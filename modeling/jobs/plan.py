@@ -12,11 +12,31 @@ from modeling.gbdt.settings import Settings as BoostingSettings
 from modeling.logistic.settings import Settings as LogisticSettings
 from modeling.messages import Message
 from modeling.preparation.columns import Rule
+from modeling.preparation.woe import Limits
 
 PLAN: Final = "job-plan"
 READY: Final = "job-ready"
 
+MAX_COLUMNS: Final = 5000
+"""Of one party."""
+
 Algorithm = Literal["logistic", "boosting"]
+
+
+class SelectionRules(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Before the training columns are binned, judged by the labels in their bins, and chosen.
+
+    `bins`: at most, of a number by quantiles; `monotone`: merged until the default rate only rises or only falls. `encode`: "woe"
+    makes a column of each column, the weight of evidence of its bins (logistic regression only). `across`: a provider's column that
+    is too correlated with one of the active party's is left out too. `key_bits`: of the key under which labels are counted.
+    """
+
+    bins: Annotated[int, msgspec.Meta(ge=2, le=20)] = 8
+    monotone: bool = True
+    encode: Literal["woe"] | None = None
+    across: bool = True
+    limits: Limits = Limits()
+    key_bits: Literal[2048, 3072] = 3072
 
 
 class JobPlan(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -32,7 +52,8 @@ class JobPlan(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=T
     boosting: BoostingSettings | None = None
     rows: Annotated[int, msgspec.Meta(ge=1)]
     training: Annotated[int, msgspec.Meta(ge=1)]
-    columns: Annotated[dict[str, Rule | None], msgspec.Meta(min_length=1, max_length=5000)]
+    columns: Annotated[dict[str, Rule | None], msgspec.Meta(min_length=1, max_length=MAX_COLUMNS)]
+    selection: SelectionRules | None = None
 
     def __post_init__(self) -> None:
         """Raises ValueError."""
@@ -40,16 +61,22 @@ class JobPlan(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=T
             raise ValueError("a job has settings of one algorithm, and trains on no more rows than it has")
         if (self.algorithm == "logistic") != (self.logistic is not None):
             raise ValueError(f"a job of {self.algorithm} has the settings of {self.algorithm}")
+        if self.boosting is not None and self.selection is not None and self.selection.encode is not None:
+            raise ValueError("boosting bins columns itself: encode is for logistic regression")
 
 
-def send_plan(channel: Channel, plan: JobPlan) -> None:
-    """The first message to a passive."""
-    channel.send(Message(kind=PLAN, fields={"plan": msgspec.to_builtins(plan)}))
+def send_plan(channel: Channel, plan: JobPlan, *, choose: bool) -> None:
+    """The first message to a passive. `choose`: whether columns are still to be chosen."""
+    channel.send(Message(kind=PLAN, fields={"plan": msgspec.to_builtins(plan), "choose": choose}))
 
 
-def receive_plan(channel: Channel) -> JobPlan:
-    """Raises ProtocolViolation."""
+def receive_plan(channel: Channel) -> tuple[JobPlan, bool]:
+    """The plan, and whether columns are still to be chosen. Raises ProtocolViolation."""
+    fields = channel.receive(PLAN).fields
     try:
-        return msgspec.convert(channel.receive(PLAN).fields.get("plan"), JobPlan)
+        plan, choose = msgspec.convert(fields.get("plan"), JobPlan), msgspec.convert(fields.get("choose"), bool)
     except msgspec.ValidationError as error:
         raise ProtocolViolation(f"the plan of a job cannot be read: {error}") from None
+    if choose and plan.selection is None:
+        raise ProtocolViolation(f"{channel.peer} chooses columns in a job without rules for it")
+    return plan, choose

@@ -16,6 +16,7 @@ import numpy.typing as npt
 
 from modeling.errors import DataUnusable
 from modeling.jobs.plan import Algorithm
+from modeling.preparation.candidates import WoeColumn
 from modeling.preparation.columns import (
     Column,
     NumberRule,
@@ -23,6 +24,7 @@ from modeling.preparation.columns import (
     OneHotRule,
     OrdinalRule,
     Rule,
+    absent,
     apply,
     fit,
     names,
@@ -43,19 +45,30 @@ class RawNumber(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields
     name: str
 
 
+Fitted = RawNumber | Column | WoeColumn
+
+
 class Prepared(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """How a party's columns are made into the matrix: fitted once, kept with its part of the model."""
+    """How a party's columns are made into the matrix: fitted once, kept with its part of the model.
+
+    `left_out`: columns that say nothing. `dropped`: columns that were not chosen, and why; `values`: information values, where columns
+    were judged.
+    """
 
     algorithm: Algorithm
-    columns: tuple[RawNumber | Column, ...]
+    columns: tuple[Fitted, ...]
     left_out: tuple[str, ...] = ()
+    dropped: dict[str, str] = {}
+    values: dict[str, float] = {}
     version: Literal[1] = 1
 
     @property
     def names(self) -> tuple[str, ...]:
         """The columns of the matrix."""
         return tuple(
-            name for each in self.columns for name in ((each.name,) if isinstance(each, RawNumber) else names(each))
+            name
+            for each in self.columns
+            for name in ((each.name,) if isinstance(each, RawNumber | WoeColumn) else names(each))
         )
 
     def matrix(self, table: Table, present: Flags) -> Numbers:
@@ -70,7 +83,7 @@ def fit_columns(algorithm: Algorithm, table: Table, rules: Mapping[str, Rule | N
     """Fit each column over `rows` (bool[n]: training rows with a record). Raises DataUnusable, also if no column is left."""
     if not rows.any():
         raise DataUnusable("no training row has a record; check that the data is of these enterprises")
-    columns: list[RawNumber | Column] = []
+    columns: list[Fitted] = []
     left_out = []
     for name, rule in rules.items():
         if name not in table:
@@ -98,10 +111,12 @@ def _fitted(algorithm: Algorithm, name: str, values: npt.NDArray[Any], rule: Rul
     return fit(name, values, chosen)
 
 
-def _applied(column: RawNumber | Column, table: Table) -> Numbers:
-    name = column.name if isinstance(column, RawNumber) else source(column)
+def _applied(column: Fitted, table: Table) -> Numbers:
+    name = column.name if isinstance(column, RawNumber | WoeColumn) else source(column)
     if name not in table:
         raise DataUnusable(f"column {name!r} is not in the data")
+    if isinstance(column, WoeColumn):
+        return column.apply(table[name])[:, None]
     if isinstance(column, RawNumber):
         return numbers(name, table[name])[:, None]
     return apply(column, table[name])
@@ -109,7 +124,6 @@ def _applied(column: RawNumber | Column, table: Table) -> Numbers:
 
 def _says_nothing(algorithm: Algorithm, values: npt.NDArray[Any]) -> bool:
     """A single value beside missing ones says something, unless these are filled with it."""
-    is_text = values.dtype == object
-    absent = np.array([each is None for each in values]) if is_text else np.isnan(values)
-    kinds = len(set(values[~absent].tolist()))
-    return kinds == 0 or (kinds == 1 and (not absent.any() or (algorithm == "logistic" and not is_text)))
+    gaps, is_text = absent(values), values.dtype == object
+    kinds = len(set(values[~gaps].tolist()))
+    return kinds == 0 or (kinds == 1 and (not gaps.any() or (algorithm == "logistic" and not is_text)))

@@ -5,12 +5,19 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Protocol
 
+from modeling.executor import Executor
+
 Phase = str
 """prepare, train, score."""
 
 
 class Work(Protocol):
     """The party's surroundings. Everything is asked from the one thread that runs the party."""
+
+    @property
+    def executor(self) -> Executor | None:
+        """Where heavy maps run, if the operator names a place; else in this process."""
+        ...
 
     def kept(self) -> bytes | None:
         """The newest checkpoint, if the job was broken off."""
@@ -31,6 +38,8 @@ class Work(Protocol):
 
 class Unattended:
     """A party that keeps nothing, hears of no withdrawal and tells nobody: for tests and notebooks."""
+
+    executor: Executor | None = None
 
     def kept(self) -> bytes | None:
         """Nothing."""

@@ -1,21 +1,27 @@
-"""The active party A of a vertical logistic regression: it has the label, own features and the first of the two shares.
+"""The active party A of a vertical logistic regression: it has the label, own features and the first of two shares of everything.
 
 Parties: A; passives P_1 (the other computing party), P_2 … P_k. Inputs: each its standardised columns over one row order, A the label.
-Outputs: each party its own coefficients, nothing else. A step, after protocols.md 5:
+Outputs: each party its own coefficients, nothing else; A the size of each step. Coordinates, predictor, residual and gradient are
+shared between A and P_1. First the curvature (`curvature`); then a step, after protocols.md 5 but for coordinates and gradients, which
+stay shared:
 
-    P_j → A, P_1   a share of the predictor of P_j for each computing party; A → P_1 its own
-    A → P_1        sines and cosines of A's sum, encrypted under A's key
+    A, P_1 → all   shares of each party's coordinates, encrypted under the holder's key
+    all → A, P_1   columns times coordinates, masked: shares of the linear predictor, and of the ridge
+    A → P_1        sines and cosines of A's share of it, encrypted under A's key
     P_1 → A        the residual plus a uniform mask; the mask is P_1's share of it, negated
     A, P_1 → all   the residual's shares, each encrypted under its holder's key
-    P_j ⇄ holder   masked sums of column times share; the holder decrypts what is uniform, and returns sums
-    all → A → all  whether anybody still moves; rows whose subjects have withdrawn: from then on nobody has a record of them
+    all → A, P_1   columns times residual, masked: shares of the gradient
+    A ⇄ P_1        shares modulo t become integers (`fixed`); both take the step (`descent`); the size of its change opens to A
+    A → all        what becomes of the step; all → A: rows whose subjects have withdrawn: from then on nobody has a record of them
 
-A passive keeps its checkpoint of a step before it says that it has moved, A after all have: whoever is killed, A's last step is the
-last or the last but one of every passive, and the training goes on from there.
+A passive keeps its checkpoint of a step before it says that it is done, A after all have: whoever is killed, A's last step is the last
+or the last but one of every passive, and the training goes on from there. Everybody keeps one too before correlations are told, and
+tells them MOST_OPENINGS times at most. A training that is over stays over: the same coefficients open again, and no others.
 
-Leak: shares are uniform, ciphertexts are fresh, what decrypts is masked. Each party sees its own gradient in each step; the number of
-these equations is bounded (`settings.check_budget`). A sees how many features each passive has, when it has settled, and which rows
-have withdrawn there; a passive sees which rows have left, not whose consent ended.
+Leak: shares are uniform, ciphertexts are fresh, what decrypts is masked. Nobody sees a gradient. A party learns its own coefficients,
+which are an equation a column about the residuals; the number of equations is bounded (`settings.check_budget`). The computing parties
+learn how the parties' columns move together, in rotated bases. All learn how many columns each has, how many steps there were and
+which rows have left; A learns where they withdrew.
 """
 
 from __future__ import annotations
@@ -29,13 +35,21 @@ import numpy as np
 from modeling import bfv
 from modeling.channel import Channel
 from modeling.errors import DataUnusable, ProtocolViolation
+from modeling.executor import Executor
 from modeling.leavers import Withdrawn, nobody
-from modeling.logistic import sigmoid, wire
-from modeling.logistic.own import Checkpoint, Columns, Floats, Ints, Keep, LogisticPart, OwnPart
-from modeling.logistic.settings import Settings, check_budget, ring_for
+from modeling.logistic import fixed, sigmoid, wire
+from modeling.logistic.computing import CHANGE_BITS, Computing, descent_for
+from modeling.logistic.descent import Descent, Verdict, judged
+from modeling.logistic.fixed import Numbers
+from modeling.logistic.group import Group
+from modeling.logistic.layout import stacked, unstacked
+from modeling.logistic.own import Checkpoint, Columns, Floats, Ints, Keep, LogisticPart, OwnPart, State
+from modeling.logistic.settings import MOST_OPENINGS, Settings, check_budget, ring_for
 from modeling.messages import Message
 
 MAX_PASSIVES: Final = 4
+_OWN: Final = ""
+"""What A is called in its own group: nobody else is."""
 
 ActiveCheckpoint = Checkpoint
 
@@ -49,82 +63,96 @@ def train(
     resume: Checkpoint | None = None,
     keep: Keep = lambda _checkpoint: None,
     withdrawn: Withdrawn = nobody,
+    executor: Executor | None = None,
 ) -> LogisticPart:
     """Train with all passives in `channels`; the first is the other computing party.
 
     `label`: float64[n] of 0 and 1; what stands in rows of weight zero does not matter. `keep` is given a checkpoint after each step;
-    with one as `resume` (and the passives' own) the training goes on. `withdrawn` is asked before each step. Raises ModelingError.
+    with one as `resume` (and the passives' own) the training goes on. `withdrawn` is asked before each step. `executor`: where columns
+    meet ciphertexts; without one in this process. Raises ModelingError.
     """
     if not 1 <= len(channels) <= MAX_PASSIVES:
         raise DataUnusable(f"a training has 1 to {MAX_PASSIVES} passive parties, not {len(channels)}")
-    _check_label(label, columns.weights)
-    return _Active(columns, label, channels, settings, resume, withdrawn).train(keep)
-
-
-def _check_label(label: Floats, weights: Floats) -> None:
-    seen = set(np.unique(label[weights > 0]).tolist())
-    if label.shape != weights.shape or seen != {0.0, 1.0}:
+    seen = set(np.unique(label[columns.weights > 0]).tolist())
+    if label.shape != columns.weights.shape or seen != {0.0, 1.0}:
         raise DataUnusable("the label is 0 or 1 in every row with a weight, and both occur")
+    check_budget(settings, len(label), columns.features.shape[1] + int(columns.intercept))
+    openings = 1 if resume is None else resume.openings + int(resume.done == 0)
+    if openings > MOST_OPENINGS:
+        raise DataUnusable(f"the training was lost in its first step {MOST_OPENINGS} times; begin a new job")
+    if resume is not None and resume.done == 0:
+        resume = None
+    known = np.where(columns.weights > 0, label, 0.0)
+    part = OwnPart(columns, settings, ring_for(len(label)), label=known, resume=resume, executor=executor)
+    return _Training(part, known, channels, settings, resume, openings, withdrawn).run(keep)
 
 
-class _Active:
+class _Training:
+    """The course of a training, as A leads it."""
+
     def __init__(
         self,
-        columns: Columns,
+        part: OwnPart,
         label: Floats,
         channels: Mapping[str, Channel],
         settings: Settings,
         resume: Checkpoint | None,
+        openings: int,
         withdrawn: Withdrawn,
     ) -> None:
-        rows = len(label)
-        self._settings, self._ring = settings, ring_for(settings, rows)
-        check_budget(settings, rows, columns.features.shape[1] + int(columns.intercept))
-        self._channels = channels
-        (self._computing_name, self._computing), *_ = channels.items()
-        known = np.where(columns.weights > 0, label, 0.0)
-        self._part = OwnPart(columns, settings, self._ring, parties=1 + len(channels), label=known)
-        self._blocks = wire.blocks(rows)
-        self._key = bfv.SecretKey()
-        self._withdrawn = withdrawn
+        self._openings = openings
+        self._settings, self._channels, self._withdrawn = settings, channels, withdrawn
+        self._part, self._resume, self._label = part, resume, label
         self._run = secrets.token_hex(16) if resume is None else resume.run
-        if resume is not None:
-            self._part.restore(resume, self._run, resume.done)
-        self._offset = self._sines(self._part.weights * (0.5 - known))
+        self._done = 0 if resume is None else resume.done
 
-    def train(self, keep: Keep) -> LogisticPart:
+    def run(self, keep: Keep) -> LogisticPart:
         """All steps."""
-        self._start()
-        settled = False
-        while self._go_on(more=self._part.done < self._settings.steps and not settled):
-            before = self._part.state()
-            settled = self._step()
-            keep(self._part.checkpoint(self._run, before))
-        return self._part.part(settled=settled)
-
-    def _start(self) -> None:
-        rows = self._part.rows
-        start = wire.Start(
-            run=self._run,
-            done=self._part.done,
-            settings=self._settings,
-            rows=rows,
-            features=self._part.width,
-            computing=self._computing_name,
+        group = self._group()
+        if self._resume is None:
+            begun = State(done=0, period=self._settings.period)
+            keep(self._part.checkpoint(self._run, self._openings, begun, begun))
+        descent = descent_for(self._part, group, self._settings, self._resume, self._done)
+        if descent is None:
+            raise ProtocolViolation("the active party computes")
+        first = _First(self._part, group, descent, self._label)
+        inverse = descent.inverse.astype("<i8").tobytes()
+        while self._go_on(more=self._done < self._settings.steps and not descent.over):
+            before = descent.state(self._done)
+            first.step(first=self._done == 0)
+            verdict = judged(descent.sizes, descent.since, self._settings.tolerance, descent.period)
+            descent.obey(verdict)
+            self._done += 1
+            self._tell(verdict)
+            keep(self._part.checkpoint(self._run, self._openings, descent.state(self._done), before, inverse))
+        return LogisticPart(
+            coefficients=self._part.coefficients(first.opened()),
+            steps=self._done,
+            settled=descent.settled,
+            left=len(self._part.leavers.rows),
+            sizes=descent.sizes,
         )
+
+    def _group(self) -> Group:
+        """Announce the training, and learn who takes part with how many columns."""
+        part, key = self._part, bfv.SecretKey()
+        start = wire.Start(run=self._run, done=self._done, settings=self._settings, rows=part.rows)
         for channel in self._channels.values():
             channel.send(wire.start_message(start))
-            wire.send_blobs(channel, wire.KEY, [self._key.public])
-        self._widths: dict[str, int] = {}
+        widths = [part.width]
         for name, channel in self._channels.items():
             ready = channel.receive(wire.READY)
-            if ready.number("rows") != rows or not 1 <= ready.number("features") <= rows:
-                raise ProtocolViolation(f"{name} has {ready.number('rows')} rows where the cohort has {rows}")
-            self._widths[name] = ready.number("features")
-            self._part.drop(wire.withdrawn(ready, rows))
-        self._computing_key = wire.receive_key(self._computing)
-        # It does not change from step to step.
-        wire.send_blobs(self._computing, wire.WAVE, [self._key.encrypt(block) for block in bfv.blocks_of(self._offset)])
+            if ready.number("rows") != part.rows or not 1 <= ready.number("features") <= part.rows:
+                raise ProtocolViolation(f"{name} has {ready.number('rows')} rows where the cohort has {part.rows}")
+            widths.append(ready.number("features"))
+            check_budget(self._settings, part.rows, widths[-1])  # so many correlations of each own column are told
+            part.drop(wire.withdrawn(ready, part.rows))
+        for channel in self._channels.values():
+            channel.send(wire.parties_message(wire.Parties(passives=tuple(self._channels), widths=tuple(widths))))
+            wire.send_blobs(channel, wire.KEY, [key.public])
+        keys = {name: wire.receive_key(channel) for name, channel in self._channels.items()}
+        names = (_OWN, *self._channels)
+        return Group(own=_OWN, names=names, widths=tuple(widths), channels=self._channels, key=key, keys=keys)
 
     def _go_on(self, *, more: bool) -> bool:
         """Tell everybody who has left, and whether another step comes."""
@@ -134,45 +162,58 @@ class _Active:
             channel.send(Message(kind=wire.GO_ON, fields={"more": more}, arrays=left))
         return more
 
-    def _step(self) -> bool:
-        residuals = self._residual_share(self._predictor_share())
-        encrypted = [self._key.encrypt(block) for block in residuals.reshape(-1, bfv.SLOTS)]
+    def _tell(self, verdict: Verdict) -> None:
         for channel in self._channels.values():
-            wire.send_blobs(channel, wire.SHARES, encrypted)
-        sums = self._part.gradient_of_own_share(residuals)
-        theirs = wire.receive_ciphers(self._computing, wire.SHARES, self._blocks)
-        masked, masks = self._part.gradient_of_foreign_share(theirs, self._computing_key)
-        wire.send_blobs(self._computing, wire.GRADIENT, masked)
-        for name, channel in self._channels.items():
-            wire.answer_sums(channel, self._key, self._widths[name])
-        foreign = wire.receive_sums(self._computing, masks)
-        mine = self._part.step([(one + other) % bfv.PLAIN_MODULUS for one, other in zip(sums, foreign, strict=True)])
-        told = []
+            channel.send(wire.verdict_message(verdict))
         for channel in self._channels.values():
-            message = channel.receive(wire.SETTLED)
-            told.append(wire.flag(message.fields, "settled"))
-            self._part.drop(wire.withdrawn(message, self._part.rows))
-        return mine and all(told)
+            self._part.drop(wire.withdrawn(channel.receive(wire.DONE), self._part.rows))
 
-    def _predictor_share(self) -> Ints:
-        kept, given = self._part.predictor_shares()
-        wire.send_predictor(self._computing, given)
-        for channel in self._channels.values():
-            kept = kept + wire.receive_predictor(channel, self._part.rows, self._settings)
-        return kept
 
-    def _residual_share(self, predictor: Ints) -> Ints:
-        """Encrypt the waves, vector by vector so that the other side works meanwhile; take the masked residual."""
-        sines, cosines = sigmoid.waves(predictor, self._settings)
-        for wave in (*sines.T, *cosines.T):
-            blocks = bfv.blocks_of(self._sines(wave * self._part.weights))
-            for block in blocks:
-                wire.send_blobs(self._computing, wire.WAVE, [self._key.encrypt(block)])
-        while not self._computing.waiting() and self._computing_key.prepare_one(self._part.width):
-            continue
-        masked = wire.receive_blobs(self._computing, wire.RESIDUALS, self._blocks)
-        return np.concatenate(self._key.decrypt(masked))
+class _First(Computing):
+    """A among the computing parties: it encrypts waves and bits, and decrypts what comes back masked."""
 
-    def _sines(self, values: Floats) -> Ints:
-        found: Ints = np.round(values * (1 << self._ring.sine_bits)).astype(np.int64)
+    def __init__(self, part: OwnPart, group: Group, descent: Descent, label: Floats) -> None:
+        super().__init__(part, group, descent)
+        # It does not change from step to step.
+        (offset,) = stacked(self._sines(part.weights * (0.5 - label))[None])
+        wire.send_blobs(self.channel, wire.OFFSET, [group.key.encrypt(block) for block in offset])
+
+    def _residuals(self, predictor: Ints | None) -> Ints:
+        """Encrypt the waves, one after the other so that the other side works meanwhile; take the masked residual."""
+        if predictor is not None:
+            sines, cosines = sigmoid.waves(predictor, self.ring, self.descent.period)
+            for blocks in stacked(self._sines(np.vstack([sines.T, cosines.T]) * self.part.weights)):
+                for block in blocks:
+                    wire.send_blobs(self.channel, wire.WAVE, [self.group.key.encrypt(block)])
+        self._prepare_while_waiting()
+        masked = wire.receive_blobs(self.channel, wire.RESIDUALS, self._blocks)
+        return unstacked(self.group.key.decrypt(masked), self.part.rows)
+
+    def _more(self, name: str, count: int) -> Ints:
+        return np.zeros(count, np.int64)
+
+    def _lifted(self, shares: Ints) -> Numbers:
+        raised = fixed.raised(shares)
+        bits = bfv.blocks_of(fixed.low(raised))
+        wire.send_blobs(self.channel, wire.BITS, [self.group.key.encrypt(block) for block in bits])
+        products = self.group.key.decrypt(wire.receive_blobs(self.channel, wire.LIFTED, len(bits)))
+        return fixed.lifted_first(raised, np.concatenate(products)[: len(shares)])
+
+    def _measure(self, change: Numbers) -> None:
+        """Root mean square change of the log odds, from the sum of squares of the change."""
+        own = fixed.residues(change, CHANGE_BITS)
+        told = bfv.blocks_of(own)
+        wire.send_blobs(self.channel, wire.CHANGE, [self.group.key.encrypt(block) for block in told])
+        answer = self.channel.receive(wire.SIZE)
+        if len(answer.blobs) != len(told):
+            raise ProtocolViolation(f"{self.partner} answered a change of {len(told)} blocks by {len(answer.blobs)}")
+        opened = sum(bfv.total_mod_t(vector) for vector in self.group.key.decrypt(answer.blobs))
+        squares = sum(int(each) ** 2 for each in own.tolist())
+        total = bfv.centred(opened + squares + answer.number("rest"))
+        size = 2.0 * float(np.sqrt(max(0, total))) / (1 << CHANGE_BITS)
+        self.descent.sizes = (*self.descent.sizes, size)
+
+    def _fresh(self, count: int) -> Numbers:
+        found = fixed.fresh(count)
+        wire.send_blobs(self.channel, wire.FRESH, [fixed.packed(found)])
         return found

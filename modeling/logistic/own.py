@@ -1,9 +1,19 @@
-"""What a party does with its own columns: its share of the predictor, its part of the gradient, its steps. No messages."""
+"""What a party does with its own columns: its basis, its parts of predictor and gradient. No messages.
+
+A basis T makes the party's columns X orthonormal for the optimiser: with n rows and weights w,
+
+    X' = X T,   X'^T w X' / 4n + S = 1,   S = T^T ridge T
+
+so a step by the plain gradient is a step preconditioned by the party's own curvature (the bound of the logistic loss: Böhning, 1992).
+T ends in a random rotation that nobody else knows: what others learn of X' as numbers over its columns says nothing of a column.
+Coordinates u are the coefficients in the basis: w = T u. Below the n rows of X' stand the rows of S: the product with u has the
+predictor in its first n numbers and the ridge's part of the gradient in the others.
+"""
 
 from __future__ import annotations
 
 import secrets
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Final
 
@@ -12,15 +22,20 @@ import numpy as np
 import numpy.typing as npt
 
 from modeling import bfv
-from modeling.errors import DataUnusable
+from modeling.errors import DataUnusable, RangeExceeded
+from modeling.executor import Executor
 from modeling.leavers import Leavers
-from modeling.logistic.settings import PREDICTOR_BITS, Ring, Settings
+from modeling.logistic.grid_sums import gradient_sums, predictor_sums
+from modeling.logistic.layout import Layout
+from modeling.logistic.settings import COLUMN_BOUND, RIDGE_BITS, Period, Ring, Settings
 
 Floats = npt.NDArray[np.float64]
 Ints = npt.NDArray[np.int64]
 
 _LIMB_BITS: Final = 19
 _LIMBS: Final = 3
+_LEAST_RIDGE: Final = 1e-6
+"""For columns that depend on each other, and the intercept."""
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -47,35 +62,45 @@ class Columns:
 class LogisticPart:
     """A party's own part of a trained model: coefficients of its standardised columns, for the active party the intercept first.
 
-    `clipped_rows`: rows whose own predictor was cut to its share of the period in the last step. `left`: rows whose subjects had
+    `sizes`: of the active party, by how much each step changed the log odds (`Settings.tolerance`). `left`: rows whose subjects had
     withdrawn when the training ended.
     """
 
     coefficients: Floats
     steps: int
     settled: bool
-    clipped_rows: int
     left: int
+    sizes: tuple[float, ...] = ()
 
 
 class State(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """Where a party stands after `done` steps; coefficients and velocity as float64, little-endian."""
+    """Where a party stands after `done` steps. `over`: none follows. `period` and what comes after it: of computing parties."""
 
     done: int
-    coefficients: bytes
-    velocity: bytes
+    settled: bool = False
+    over: bool = False
+    period: Period
+    age: int = 0
+    shares: bytes = b""
+    sizes: tuple[float, ...] = ()
+    since: int = 0
 
 
 class Checkpoint(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """A party's last two states: a passive may be one step ahead of the active party, which keeps its own after all others have.
 
-    `gone`: rows that have left, int32, little-endian; `data`: fingerprint of the data of those that stay.
+    Before correlations are told it is kept for the first time, with no step done. `openings`: how often they were told.
+    `basis`: float64[p, p], little-endian. `inverse`: of a computing party, int64[all columns squared]. `gone`: rows that have left,
+    int32; `data`: fingerprint of the data of those that stay.
     """
 
     run: str
+    openings: int
     settings: Settings
     data: str
     gone: bytes
+    basis: bytes
+    inverse: bytes
     now: State
     before: State
 
@@ -84,157 +109,186 @@ class Checkpoint(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_field
         """Steps."""
         return self.now.done
 
+    def after(self, run: str, settings: Settings, done: int) -> State:
+        """The state after step `done` of this run. Raises DataUnusable for a checkpoint that does not have it."""
+        if (self.run, self.settings) != (run, settings):
+            raise DataUnusable("the checkpoint is of another training, or of one with other settings")
+        states = [each for each in (self.now, self.before) if each.done == done]
+        if not states:
+            raise DataUnusable(f"the checkpoint is of step {self.done}; the training goes on after step {done}")
+        return states[0]
+
 
 Keep = Callable[[Checkpoint], None]
 
 
 @dataclass
 class OwnPart:
-    """A party's coefficients and what it needs to improve them.
+    """A party's columns in its basis.
 
-    `label`: of the active party, float64[n], zero where there is none; here it only tells one training from another.
+    `label`: of the active party, float64[n], zero where there is none; here it only tells one training from another. `resume`: whose
+    basis and leavers are taken over. `executor`: where columns meet ciphertexts; without one in this process.
     """
 
     columns: Columns
     settings: Settings
     ring: Ring
-    parties: int
     label: Floats | None = None
-    coefficients: Floats = field(init=False)
-    _velocity: Floats = field(init=False)
-    clipped_rows: int = 0
-    done: int = 0
+    resume: Checkpoint | None = None
+    executor: Executor | None = None
+    weights: Floats = field(init=False)
+    leavers: Leavers = field(init=False)
 
     def __post_init__(self) -> None:
         settings, given = self.settings, self.columns
         clipped = np.clip(given.features, -settings.clip, settings.clip) * (given.weights > 0)[:, None]
-        self._x = np.hstack([np.ones((len(clipped), 1)), clipped]) if given.intercept else clipped
-        self._integers: Ints = np.round(self._x * (1 << self.ring.feature_bits)).astype(np.int64)
-        self._encoded = [[bfv.encode(block) for block in bfv.blocks_of(column)] for column in self._integers.T]
-        self._l2 = np.full(self.width, settings.l2)
-        if given.intercept:
-            self._l2[0] = 0.0
+        x = np.hstack([np.ones((len(clipped), 1)), clipped]) if given.intercept else clipped
+        self.rows, self.width = x.shape
         self.weights = given.weights.copy()
-        self.coefficients = np.zeros(self.width)
-        self._velocity = np.zeros(self.width)
-        self.leavers = Leavers(self._x, given.weights, *([] if self.label is None else [self.label]))
-        self._precondition()
+        self.leavers = Leavers(x, given.weights, *([] if self.label is None else [self.label]))
+        gone = np.empty(0, np.int64)
+        if self.resume is not None:
+            gone = self.leavers.restore(self.resume.gone, self.resume.data)
+        ridge = np.full(self.width, settings.l2)
+        ridge[: int(given.intercept)] = 0.0
+        self._basis = _basis_of(x, self.weights, ridge) if self.resume is None else _kept(self.resume, self.width)
+        below = self._basis.T @ (ridge[:, None] * self._basis)
+        scaled = np.vstack([x @ self._basis, below * (1 << RIDGE_BITS)]) * (1 << self.ring.feature_bits)
+        self._integers: Ints = np.round(scaled).astype(np.int64)
+        self._integers[gone] = 0
+        self.weights[gone] = 0.0
+        self._check_range()
+        self._encoded: list[list[Any]] = []
 
-    def _precondition(self) -> None:
-        curvature = 0.25 * (self._x * self.weights[:, None]).T @ self._x / self.rows
-        # The ridge keeps nearly collinear columns from exploding; the intercept's stays small.
-        self._preconditioner = np.linalg.inv(curvature + max(self.settings.l2, 1e-6) * np.eye(self.width))
+    def lay_out(self, layout: Layout) -> None:
+        """Encode the columns, unless workers do."""
+        self._layout, height = layout, layout.row_blocks(self.rows + self.width)
+        if self.executor is not None:
+            return
+        self._encoded = [
+            [bfv.encode(layout.cell(self._integers, columns, rows)) for rows in range(height)]
+            for columns in range(layout.column_blocks(self.width))
+        ]
 
-    def state(self) -> State:
-        """Where the party stands."""
-        return State(
-            done=self.done,
-            coefficients=self.coefficients.astype("<f8").tobytes(),
-            velocity=self._velocity.astype("<f8").tobytes(),
-        )
+    def _check_range(self) -> None:
+        sums = np.abs(self._integers[: self.rows] * np.sqrt(self.weights)[:, None]).sum(axis=0)
+        if sums.max(initial=0.0) > COLUMN_BOUND * self.rows * (1 << self.ring.feature_bits):
+            raise RangeExceeded("a column in its basis is beyond its bound: is the checkpoint of these columns?")
 
-    def checkpoint(self, run: str, before: State) -> Checkpoint:
-        """What the party keeps after a step of this run."""
+    def checkpoint(self, run: str, openings: int, now: State, before: State, inverse: bytes = b"") -> Checkpoint:
+        """What the party keeps of this run: before its first step, and after each."""
         return Checkpoint(
             run=run,
+            openings=openings,
             settings=self.settings,
             data=self.leavers.fingerprint,
             gone=self.leavers.packed,
-            now=self.state(),
+            basis=self._basis.astype("<f8").tobytes(),
+            inverse=inverse,
+            now=now,
             before=before,
         )
 
-    def restore(self, checkpoint: Checkpoint, run: str, done: int) -> None:
-        """Go on after step `done` of this run. Raises DataUnusable for a checkpoint that does not have it."""
-        if (checkpoint.run, checkpoint.settings) != (run, self.settings):
-            raise DataUnusable("the checkpoint is of another training, or of one with other settings")
-        states = [each for each in (checkpoint.now, checkpoint.before) if each.done == done]
-        if not states:
-            raise DataUnusable(f"the checkpoint is of step {checkpoint.done}; the training goes on after step {done}")
-        self._forget(self.leavers.restore(checkpoint.gone, checkpoint.data))
-        state = states[0]
-        if not len(state.coefficients) == len(state.velocity) == 8 * self.width:
-            raise DataUnusable("the checkpoint is damaged")
-        self.done = done
-        self.coefficients = np.frombuffer(state.coefficients, "<f8").astype(np.float64)
-        self._velocity = np.frombuffer(state.velocity, "<f8").astype(np.float64)
-
     def drop(self, rows: Sequence[int] | Ints) -> bool:
-        """From now on these rows have no record here: features and weight zero. Whether there were new ones. Raises DataUnusable."""
+        """From now on these rows have no record here: features and weight zero. Whether there were new ones. Raises DataUnusable.
+
+        The basis stays: without a row the curvature is smaller, and a bound of it all the more.
+        """
         new = self.leavers.add(rows)
-        self._forget(new)
+        self.weights[new] = 0.0
+        self._integers[new] = 0
+        if self._encoded:
+            for block in np.unique(new // self._layout.size).tolist():
+                for place, cells in enumerate(self._encoded):
+                    cells[block] = bfv.encode(self._layout.cell(self._integers, place, block))
         return bool(len(new))
 
-    def _forget(self, new: Ints) -> None:
-        if not len(new):
-            return
-        self.weights[new] = 0.0
-        self._x[new] = 0.0
-        self._integers[new] = 0
-        for block in np.unique(new // bfv.SLOTS).tolist():
-            span = slice(block * bfv.SLOTS, (block + 1) * bfv.SLOTS)
-            for column, encoded in zip(self._integers.T, self._encoded, strict=True):
-                encoded[block] = bfv.encode(bfv.blocks_of(column[span])[0])
-        self._precondition()
+    def coefficients(self, coordinates: Floats) -> Floats:
+        """Of the party's columns as they were given."""
+        found: Floats = self._basis @ coordinates
+        return found
 
-    def part(self, *, settled: bool) -> LogisticPart:
-        """The party's part of the model."""
-        return LogisticPart(
-            coefficients=self.coefficients,
-            steps=self.done,
-            settled=settled,
-            clipped_rows=self.clipped_rows,
-            left=len(self.leavers.rows),
-        )
+    def weighted(self, rows: Ints) -> Floats:
+        """float64[rows, p]: columns in the basis, times the weights."""
+        scale = float(1 << self.ring.feature_bits)
+        found: Floats = self._integers[rows] / scale * self.weights[rows, None]
+        return found
 
-    @property
-    def width(self) -> int:
-        """Columns, the intercept included."""
-        return int(self._x.shape[1])
+    # -- predictor: a share of the own coordinates, in the clear or encrypted by its holder ------------------------------
 
-    @property
-    def rows(self) -> int:
-        """Rows of the cohort."""
-        return int(self._x.shape[0])
+    def predictor_of_own_share(self, coordinates: Ints) -> Ints:
+        """int64[n + p] modulo t; `coordinates` int64[p] in [0, t)."""
+        limbs = _limbs(coordinates)
+        parts = (self._integers.astype(np.float64) @ limbs.T.astype(np.float64)).T.astype(np.int64)
+        total = np.zeros(len(self._integers), np.int64)
+        for part in parts[::-1]:
+            total = np.mod(_shifted(total) + part, bfv.PLAIN_MODULUS)
+        return total
 
-    def predictor_shares(self) -> tuple[Ints, Ints]:
-        """The party's linear predictor in fixed point, as two shares, each alone uniform modulo the period."""
-        bound = self.settings.period / (2 * self.parties)
-        z = self._x @ self.coefficients
-        self.clipped_rows = int((np.abs(z) > bound).sum())
-        fixed = np.round(np.clip(z, -bound, bound) * (1 << PREDICTOR_BITS)).astype(np.int64)
-        modulus = self.settings.period << PREDICTOR_BITS
-        # 64 uniform bits modulo 2^25: a bias below 2^-38.
-        drawn = np.frombuffer(secrets.token_bytes(8 * self.rows), np.uint64) % np.uint64(modulus)
-        share = drawn.astype(np.int64)
-        return np.mod(fixed - share, modulus), share
+    def predictor_of_foreign_share(self, blobs: Sequence[bytes], holder: bfv.PublicKey) -> tuple[list[bytes], Ints]:
+        """The same for a share that came encrypted: masked ciphertexts, and the masks, int64[n + p]. Raises ProtocolViolation."""
+        masked = [holder.masked(products) for products in self._predictors(blobs)]
+        masks = self._layout.over_groups([mask for _, mask in masked], self.rows + self.width)
+        return [cipher for cipher, _ in masked], masks
 
-    def gradient_of_own_share(self, residuals: Ints) -> list[int]:
-        """Sum over rows of column times residual share, modulo t, exact: by limbs that doubles carry without rounding."""
-        mask = (1 << _LIMB_BITS) - 1
-        limbs = np.stack([(residuals[: self.rows] >> (_LIMB_BITS * place)) & mask for place in range(_LIMBS)], axis=1)
-        sums = self._integers.T.astype(np.float64) @ limbs.astype(np.float64)
-        return [
-            sum(int(value) << (_LIMB_BITS * place) for place, value in enumerate(row)) % bfv.PLAIN_MODULUS
-            for row in sums
-        ]
+    def _predictors(self, blobs: Sequence[bytes]) -> Iterable[bfv.Sum]:
+        if self.executor is not None:
+            return predictor_sums(blobs, self._integers, self._layout, self.executor)
+        ciphers = [bfv.received(blob) for blob in blobs]
+        return (bfv.products_of(ciphers, cells) for cells in zip(*self._encoded, strict=True))
 
-    def gradient_of_foreign_share(self, ciphers: Sequence[Any], owner: bfv.PublicKey) -> tuple[list[bytes], list[int]]:
-        """For each column the masked ciphertext for the key's owner, and what to take away from its answer."""
-        answers, masks = [], []
-        for column in self._encoded:
-            cipher, mask = owner.masked(bfv.products_of(ciphers, column))
-            answers.append(cipher)
-            masks.append(bfv.total_mod_t(mask))
-        return answers, masks
+    # -- gradient: a share of the residual, likewise ---------------------------------------------------------------------
 
-    def step(self, sums: Sequence[int]) -> bool:
-        """One preconditioned heavy-ball step by the gradient's sums modulo t; whether the party has settled."""
-        gradient = np.array([bfv.centred(value) for value in sums], np.float64) / self.ring.gradient_scale / self.rows
-        gradient += self._l2 * self.coefficients
-        # With m blocks at once the curvature may be m times that of a block: the rate is for two.
-        rate = self.settings.rate * 2 / self.parties
-        self._velocity = self.settings.momentum * self._velocity + rate * (self._preconditioner @ gradient)
-        self.coefficients = self.coefficients - self._velocity
-        self.done += 1
-        return bool(np.abs(self._velocity).max() <= self.settings.tolerance)
+    def gradient_of_own_share(self, residuals: Ints) -> Ints:
+        """int64[p]: sum over rows of column times residual share, modulo t, exact: by limbs that doubles carry without rounding."""
+        limbs = _limbs(residuals[: self.rows])
+        sums = self._integers[: self.rows].T.astype(np.float64) @ limbs.T.astype(np.float64)
+        totals = (sum(int(value) << (_LIMB_BITS * place) for place, value in enumerate(row)) for row in sums)
+        return np.array([total % bfv.PLAIN_MODULUS for total in totals], np.int64)
+
+    def gradient_of_foreign_share(self, blobs: Sequence[bytes], holder: bfv.PublicKey) -> tuple[list[bytes], Ints]:
+        """The same for a share that came encrypted: masked ciphertexts, and the masks, int64[p]. Raises ProtocolViolation."""
+        masked = [holder.masked(products) for products in self._gradients(blobs)]
+        return [cipher for cipher, _ in masked], self._layout.within_groups([mask for _, mask in masked], self.width)
+
+    def _gradients(self, blobs: Sequence[bytes]) -> Iterable[bfv.Sum]:
+        if self.executor is not None:
+            return gradient_sums(blobs, self._integers, self._layout, self.executor)
+        ciphers = [bfv.received(blob) for blob in blobs]
+        return (bfv.products_of(ciphers, cells[: len(ciphers)]) for cells in self._encoded)
+
+
+def _basis_of(x: Floats, weights: Floats, ridge: Floats) -> Floats:
+    curvature = 0.25 * (x * weights[:, None]).T @ x / len(x) + np.diag(np.maximum(ridge, _LEAST_RIDGE))
+    values, vectors = np.linalg.eigh(curvature)
+    # Eigenvalues are above the least ridge but for rounding.
+    found: Floats = vectors / np.sqrt(np.maximum(values, _LEAST_RIDGE / 2)) @ _rotation(len(values))
+    return found
+
+
+def _rotation(size: int) -> Floats:
+    """Uniform among all (Mezzadri 2007)."""
+    uniform = np.frombuffer(secrets.token_bytes(16 * size * size), np.uint64).reshape(2, size, size)
+    u, v = (uniform + 0.5) / 2.0**64
+    q, r = np.linalg.qr(np.sqrt(-2 * np.log(u)) * np.cos(2 * np.pi * v))
+    found: Floats = q * np.sign(np.diag(r))
+    return found
+
+
+def _kept(checkpoint: Checkpoint, width: int) -> Floats:
+    if len(checkpoint.basis) != 8 * width * width:
+        raise DataUnusable("the checkpoint is damaged")
+    return np.frombuffer(checkpoint.basis, "<f8").reshape(width, width).astype(np.float64)
+
+
+def _limbs(residues: Ints) -> Ints:
+    """int64[3, m] of 19 bits, the lowest first."""
+    mask = (1 << _LIMB_BITS) - 1
+    return np.stack([(residues >> (_LIMB_BITS * place)) & mask for place in range(_LIMBS)])
+
+
+def _shifted(residues: Ints) -> Ints:
+    """Times 2^19 modulo t, seven bits at a time: more would not fit into 63."""
+    for bits in (7, 7, _LIMB_BITS - 14):
+        residues = np.mod(residues << bits, bfv.PLAIN_MODULUS)
+    return residues

@@ -1,20 +1,26 @@
-"""A passive party of a vertical logistic regression; the first of them holds the second share. The protocol stands in `active`."""
+"""A passive party of a vertical logistic regression; the first of them holds the second shares. The protocol stands in `active`."""
 
 from __future__ import annotations
 
-from abc import ABC, abstractmethod
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping
 from typing import Any
 
+import msgspec
 import numpy as np
 
 from modeling import bfv
 from modeling.channel import Channel
 from modeling.errors import DataUnusable, ProtocolViolation
+from modeling.executor import Executor
 from modeling.leavers import Withdrawn, nobody
-from modeling.logistic import sigmoid, wire
-from modeling.logistic.own import Checkpoint, Columns, Floats, Ints, Keep, LogisticPart, OwnPart
-from modeling.logistic.settings import check_budget, ring_for
+from modeling.logistic import fixed, sigmoid, wire
+from modeling.logistic.computing import CHANGE_BITS, Computing, descent_for
+from modeling.logistic.descent import Descent, Verdict
+from modeling.logistic.fixed import Numbers
+from modeling.logistic.group import Group
+from modeling.logistic.layout import stacked, unstacked
+from modeling.logistic.own import Checkpoint, Columns, Floats, Ints, Keep, LogisticPart, OwnPart, State
+from modeling.logistic.settings import MOST_OPENINGS, Settings, check_budget, ring_for
 from modeling.messages import Message
 
 PassiveCheckpoint = Checkpoint
@@ -29,186 +35,234 @@ def train(
     resume: Checkpoint | None = None,
     keep: Keep = lambda _checkpoint: None,
     withdrawn: Withdrawn = nobody,
+    agreed: Settings | None = None,
+    executor: Executor | None = None,
 ) -> LogisticPart:
     """Take part in the training that `active` leads; `channels` reach it and the other passives.
 
-    `keep`, `resume` and `withdrawn` are those of `active.train`; rows that have withdrawn are without a record here from the next step
-    on, whatever A does, and A has to tell everybody. Where A begins anew, because it was lost in the first step, so does this party.
-    Raises ModelingError.
+    `keep`, `resume`, `withdrawn` and `executor` are those of `active.train`; rows that have withdrawn are without a record here from
+    the next step on, whatever A does, and A has to tell everybody. Where A begins anew, because it was lost in the first step, so does
+    this party. `agreed`: the only settings with which it takes part. Raises ModelingError.
     """
     if columns.intercept or columns.features.shape[1] == 0:
         raise DataUnusable("a passive party brings at least one feature, and no intercept")
     start = wire.read_start(channels[active].receive(wire.START))
-    if start.rows != len(columns.weights) or not 1 <= start.features <= start.rows:
+    if start.rows != len(columns.weights):
         raise ProtocolViolation(f"{active} has a cohort of {start.rows} rows, here it has {len(columns.weights)}")
-    if start.computing != own_name and start.computing not in channels:
-        raise ProtocolViolation(f"{active} names {start.computing[:60]!r} as computing party, who does not take part")
+    if agreed is not None and start.settings != agreed:
+        raise ProtocolViolation(f"{active} trains with other settings than were agreed")
     check_budget(start.settings, start.rows, columns.features.shape[1])
-    part = OwnPart(columns, start.settings, ring_for(start.settings, start.rows), parties=1 + len(channels))
     if resume is None and start.done:
         raise DataUnusable(f"the training goes on after {start.done} steps, and no checkpoint of it was given")
-    if resume is not None and not (start.done == 0 and resume.done <= 1):
-        part.restore(resume, start.run, start.done)
-    kind = _Computing if start.computing == own_name else _Other
-    return kind(part, start, active, channels, withdrawn).train(keep)
+    openings = 1 if resume is None else resume.openings
+    if resume is not None and start.done == 0 and resume.done <= 1:
+        resume, openings = None, openings + 1
+    if openings > MOST_OPENINGS:
+        raise ProtocolViolation(
+            f"{active} begins anew once more; this party has told its correlations {MOST_OPENINGS} times"
+        )
+    if resume is not None:
+        resume.after(start.run, start.settings, start.done)
+    part = OwnPart(columns, start.settings, ring_for(start.rows), resume=resume, executor=executor)
+    return _Training(part, start, active, own_name, channels, withdrawn, resume, openings).run(keep)
 
 
-class _Passive(ABC):
-    """What both kinds of passive parties do."""
+class _Training:
+    """The course of a training, as A announces it."""
 
     def __init__(
         self,
         part: OwnPart,
         start: wire.Start,
         active: str,
+        own_name: str,
         channels: Mapping[str, Channel],
         withdrawn: Withdrawn,
+        resume: Checkpoint | None,
+        openings: int,
     ) -> None:
-        self._part = part
-        self._start = start
+        self._part, self._start, self._resume, self._openings = part, start, resume, openings
+        self._active, self._own_name, self._channels = active, own_name, channels
         self._withdrawn = withdrawn
-        self._settings = part.settings
-        self._active = channels[active]
-        self._others = {name: channel for name, channel in channels.items() if name != active}
-        self._blocks = wire.blocks(part.rows)
+        self._done = start.done
 
-    def train(self, keep: Keep) -> LogisticPart:
-        """All steps, as A announces them."""
-        self._active_key = wire.receive_key(self._active)
-        fields = {"rows": self._part.rows, "features": self._part.width}
-        self._active.send(Message(kind=wire.READY, fields=fields, arrays=self._left()))
-        self._prepare()
-        settled = False
+    def run(self, keep: Keep) -> LogisticPart:
+        """All steps."""
+        group = self._group()
+        if self._resume is None:
+            begun = State(done=0, period=self._start.settings.period)
+            keep(self._part.checkpoint(self._start.run, self._openings, begun, begun))
+        else:
+            begun = self._resume.after(self._start.run, self._start.settings, self._done)
+        descent = descent_for(self._part, group, self._start.settings, self._resume, self._done)
+        role = _Second(self._part, group, descent) if descent is not None else _Other(self._part, group, begun)
         while self._goes_on():
-            before = self._part.state()
-            settled = self._part.step(self._gradient())
-            keep(self._part.checkpoint(self._start.run, before))
-            self._active.send(Message(kind=wire.SETTLED, fields={"settled": settled}, arrays=self._left()))
-        return self._part.part(settled=settled)
+            before = role.state(self._done)
+            role.step(first=self._done == 0)
+            verdict = wire.read_verdict(self._channels[self._active].receive(wire.VERDICT))
+            role.obey(verdict)
+            self._done += 1
+            keep(self._part.checkpoint(self._start.run, self._openings, role.state(self._done), before, role.inverse))
+            self._channels[self._active].send(Message(kind=wire.DONE, arrays=self._left()))
+        return LogisticPart(
+            coefficients=self._part.coefficients(role.opened()),
+            steps=self._done,
+            settled=role.state(self._done).settled,
+            left=len(self._part.leavers.rows),
+        )
+
+    def _group(self) -> Group:
+        key, part, active = bfv.SecretKey(), self._part, self._channels[self._active]
+        active.send(Message(kind=wire.READY, fields={"rows": part.rows, "features": part.width}, arrays=self._left()))
+        told = wire.read_parties(active.receive(wire.GROUP))
+        for width in told.widths:  # so many correlations of each own column are told
+            check_budget(self._start.settings, part.rows, width)
+        for channel in self._channels.values():
+            wire.send_blobs(channel, wire.KEY, [key.public])
+        keys = {name: wire.receive_key(channel) for name, channel in self._channels.items()}
+        group = Group(
+            own=self._own_name,
+            names=(self._active, *told.passives),
+            widths=told.widths,
+            channels=self._channels,
+            key=key,
+            keys=keys,
+        )
+        if group.width(self._own_name) != part.width:
+            raise ProtocolViolation(
+                f"{self._active} counts {group.width(self._own_name)} columns here, not {part.width}"
+            )
+        return group
 
     def _left(self) -> dict[str, Any]:
         """Who has withdrawn here by now: dropped at once, and told."""
-        self._drop(self._withdrawn())
+        self._part.drop(self._withdrawn())
         return wire.rows_array(self._part.leavers.rows)
 
     def _goes_on(self) -> bool:
-        told = self._active.receive(wire.GO_ON)
+        told = self._channels[self._active].receive(wire.GO_ON)
         rows = wire.withdrawn(told, self._part.rows)
         if not set(self._part.leavers.rows) <= set(rows.tolist()):
-            raise ProtocolViolation(f"{self._active.peer} goes on with a row whose consent has ended")
-        self._drop(rows)
+            raise ProtocolViolation(f"{self._active} goes on with a row whose consent has ended")
+        self._part.drop(rows)
         more = wire.flag(told.fields, "more")
-        if more and self._part.done >= self._settings.steps:
+        if more and self._done >= self._start.settings.steps:
             raise ProtocolViolation("the active party goes on after the last step that was agreed")
         return more
 
-    def _drop(self, rows: Sequence[int] | Ints) -> bool:
-        return self._part.drop(rows)
 
-    @abstractmethod
-    def _prepare(self) -> None:
-        """Exchange keys with the other parties."""
+class _Second(Computing):
+    """P_1 among the computing parties: it multiplies A's ciphertexts by its own numbers, and keeps the masks."""
 
-    @abstractmethod
-    def _gradient(self) -> list[int]:
-        """The party's part in one step: its own gradient, modulo t."""
+    def __init__(self, part: OwnPart, group: Group, descent: Descent) -> None:
+        super().__init__(part, group, descent)
+        self.inverse = descent.inverse.astype("<i8").tobytes()
+        self._offset = wire.receive_ciphers(self.channel, wire.OFFSET, self._blocks)
 
+    def state(self, done: int) -> State:
+        """What is kept."""
+        return self.descent.state(done)
 
-class _Computing(_Passive):
-    """P_1: multiplies A's encrypted waves by its own, and keeps the mask as its share of the residual."""
+    def obey(self, verdict: Verdict) -> None:
+        """As A says."""
+        self.descent.obey(verdict)
 
-    def _prepare(self) -> None:
-        self._key = bfv.SecretKey()
-        for channel in (self._active, *self._others.values()):
-            wire.send_blobs(channel, wire.KEY, [self._key.public])
-        self._widths = {}
-        for name, channel in self._others.items():
-            self._widths[name] = channel.receive(wire.READY).number("features")
-        self._offset = wire.receive_ciphers(self._active, wire.WAVE, self._blocks)
-        self._encode_offset()
-
-    def _encode_offset(self) -> None:
-        self._offset_weights = [bfv.encode(block) for block in bfv.blocks_of(self._sines(self._part.weights))]
-
-    def _drop(self, rows: Sequence[int] | Ints) -> bool:
+    def _residuals(self, predictor: Ints | None) -> Ints:
         """A row of weight zero here has no residual, whatever the others bring."""
-        new = super()._drop(rows)
-        if new:
-            self._encode_offset()
-        return new
-
-    def _gradient(self) -> list[int]:
-        residuals = self._residual_share(self._predictor_share())
-        encrypted = [self._key.encrypt(block) for block in residuals.reshape(-1, bfv.SLOTS)]
-        for channel in (self._active, *self._others.values()):
-            wire.send_blobs(channel, wire.SHARES, encrypted)
-        sums = self._part.gradient_of_own_share(residuals)
-        theirs = wire.receive_ciphers(self._active, wire.SHARES, self._blocks)
-        masked, masks = self._part.gradient_of_foreign_share(theirs, self._active_key)
-        wire.send_blobs(self._active, wire.GRADIENT, masked)
-        for name, channel in self._others.items():
-            wire.answer_sums(channel, self._key, self._widths[name])
-        wire.answer_sums(self._active, self._key, self._start.features)
-        foreign = wire.receive_sums(self._active, masks)
-        return [(one + other) % bfv.PLAIN_MODULUS for one, other in zip(sums, foreign, strict=True)]
-
-    def _predictor_share(self) -> Ints:
-        given, kept = self._part.predictor_shares()
-        wire.send_predictor(self._active, given)
-        for channel in (self._active, *self._others.values()):
-            kept = kept + wire.receive_predictor(channel, self._part.rows, self._settings)
-        return kept
-
-    def _residual_share(self, predictor: Ints) -> Ints:
+        (weights,) = stacked(self._sines(self.part.weights)[None])
         sums = [bfv.Sum() for _ in range(self._blocks)]
-        for total, cipher, plain in zip(sums, self._offset, self._offset_weights, strict=True):
-            total.add(cipher, plain)
-        for wave in self._waves(predictor):
-            for total, block in zip(sums, bfv.blocks_of(self._sines(wave * self._part.weights)), strict=True):
+        for total, cipher, block in zip(sums, self._offset, weights, strict=True):
+            total.add(cipher, bfv.encode(block))
+        for blocks in () if predictor is None else stacked(self._sines(self._waves(predictor) * self.part.weights)):
+            for total, block in zip(sums, blocks, strict=True):
                 plain = bfv.encode(block)
-                (cipher,) = self._next_wave()
+                self._prepare_while_waiting()
+                (cipher,) = wire.receive_ciphers(self.channel, wire.WAVE, 1)
                 total.add(cipher, plain)
-        masked = [self._active_key.masked(total) for total in sums]
-        wire.send_blobs(self._active, wire.RESIDUALS, [cipher for cipher, _ in masked])
-        share: Ints = np.mod(-np.concatenate([mask for _, mask in masked]), bfv.PLAIN_MODULUS)
+        masked = [self.partner_key.masked(total) for total in sums]
+        wire.send_blobs(self.channel, wire.RESIDUALS, [cipher for cipher, _ in masked])
+        share: Ints = np.mod(-unstacked([mask for _, mask in masked], self.part.rows), bfv.PLAIN_MODULUS)
         return share
 
-    def _next_wave(self) -> list[Any]:
-        """The next of A's ciphertexts; while none is there, masks are made that will be needed later."""
-        wanted = self._blocks + self._part.width
-        while not self._active.waiting() and self._active_key.prepare_one(wanted):
-            continue
-        return wire.receive_ciphers(self._active, wire.WAVE, 1)
-
-    def _waves(self, predictor: Ints) -> Iterable[Floats]:
+    def _waves(self, predictor: Ints) -> Floats:
         """In A's order: what multiplies its sines, then what multiplies its cosines."""
-        sines, cosines = sigmoid.waves(predictor, self._settings)
-        b = sigmoid.coefficients(self._settings)
-        return (*(cosines * b).T, *(sines * b).T)
+        period = self.descent.period
+        sines, cosines = sigmoid.waves(predictor, self.ring, period)
+        b = sigmoid.coefficients(period)
+        return np.vstack([(cosines * b).T, (sines * b).T])
 
-    def _sines(self, values: Floats) -> Ints:
-        found: Ints = np.round(values * (1 << self._part.ring.sine_bits)).astype(np.int64)
-        return found
+    def _more(self, name: str, count: int) -> Ints:
+        return wire.receive_residues(self.group.channels[name], wire.MASKS, "masks", count)
+
+    def _lifted(self, shares: Ints) -> Numbers:
+        masks = self._multiplied(wire.BITS, wire.LIFTED, fixed.low(shares))
+        return fixed.lifted_second(shares, masks[: len(shares)])
+
+    def _multiplied(self, kind: str, answer: str, factors: Ints) -> Ints:
+        answers, masks = self._products(kind, factors)
+        wire.send_blobs(self.channel, answer, answers)
+        return masks
+
+    def _products(self, kind: str, factors: Ints) -> tuple[list[bytes], Ints]:
+        """A's encrypted vector times one's own, masked; and the masks."""
+        blocks = bfv.blocks_of(factors)
+        ciphers = wire.receive_ciphers(self.channel, kind, len(blocks))
+        masked = [
+            self.partner_key.masked(bfv.products_of([cipher], [bfv.encode(block)]))
+            for cipher, block in zip(ciphers, blocks, strict=True)
+        ]
+        return [cipher for cipher, _ in masked], np.concatenate([mask for _, mask in masked])
+
+    def _measure(self, change: Numbers) -> None:
+        own = fixed.residues(change, CHANGE_BITS)
+        answers, masks = self._products(wire.CHANGE, np.mod(2 * own, bfv.PLAIN_MODULUS))
+        squares = sum(int(each) ** 2 for each in own.tolist())
+        rest = (squares - bfv.total_mod_t(masks)) % bfv.PLAIN_MODULUS
+        self.channel.send(Message(kind=wire.SIZE, fields={"rest": rest}, blobs=tuple(answers)))
+
+    def _fresh(self, count: int) -> Numbers:
+        (told,) = wire.receive_blobs(self.channel, wire.FRESH, 1)
+        return -fixed.unpacked(told, count)
 
 
-class _Other(_Passive):
-    """P_2 … P_k: shares its predictor, and has its gradient from both computing parties."""
+class _Other:
+    """P_2 … P_k: multiplies its columns by what the computing parties sent encrypted, and hands over the masks."""
 
-    def _prepare(self) -> None:
-        self._computing = self._others[self._start.computing]
-        self._computing_key = wire.receive_key(self._computing)
-        self._computing.send(Message(kind=wire.READY, fields={"rows": self._part.rows, "features": self._part.width}))
+    inverse = b""
 
-    def _gradient(self) -> list[int]:
-        to_active, to_computing = self._part.predictor_shares()
-        wire.send_predictor(self._active, to_active)
-        wire.send_predictor(self._computing, to_computing)
-        holders = ((self._active, self._active_key), (self._computing, self._computing_key))
-        masks = []
-        for channel, key in holders:
-            ciphers = wire.receive_ciphers(channel, wire.SHARES, self._blocks)
-            masked, taken = self._part.gradient_of_foreign_share(ciphers, key)
-            wire.send_blobs(channel, wire.GRADIENT, masked)
+    def __init__(self, part: OwnPart, group: Group, begun: State) -> None:
+        self._part, self._state = part, begun
+        self._layout = group.layout(part.rows)
+        self._holders = [(group.channels[name], group.keys[name]) for name in group.computing]
+
+    def state(self, done: int) -> State:
+        """It holds no shares."""
+        return msgspec.structs.replace(self._state, done=done)
+
+    def obey(self, verdict: Verdict) -> None:
+        """Nothing to go back to."""
+        self._state = msgspec.structs.replace(self._state, settled=verdict.settled, over=verdict.over)
+
+    def step(self, *, first: bool) -> None:
+        """Its parts of predictor, which is zero at first, and gradient."""
+        part = self._part
+        columns, rows = self._layout.column_blocks(part.width), self._layout.row_blocks(part.rows)
+        if not first:
+            self._answer(wire.COORDINATES, columns, wire.PREDICTOR, part.predictor_of_foreign_share)
+        self._answer(wire.SHARES, rows, wire.GRADIENT, part.gradient_of_foreign_share)
+
+    def opened(self) -> Floats:
+        """Its own coordinates."""
+        told = [wire.receive_blobs(channel, wire.OPENED, 1)[0] for channel, _ in self._holders]
+        first, second = (fixed.unpacked(each, self._part.width) for each in told)
+        return fixed.real(first + second)
+
+    def _answer(self, asked: str, count: int, answered: str, answer: Any) -> list[Ints]:  # noqa: ANN401
+        """Answer both computing parties; the masks that were taken."""
+        masks: list[Ints] = []
+        for channel, key in self._holders:
+            masked, taken = answer(wire.receive_blobs(channel, asked, count), key)
+            wire.send_blobs(channel, answered, masked)
             masks.append(taken)
-        ours, theirs = (wire.receive_sums(holder[0], taken) for holder, taken in zip(holders, masks, strict=True))
-        return [(one + other) % bfv.PLAIN_MODULUS for one, other in zip(ours, theirs, strict=True)]
+        wire.send_masks(self._holders[1][0], *masks)
+        return masks

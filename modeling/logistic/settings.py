@@ -1,49 +1,51 @@
 """What a training is told, and what follows from it for the fixed-point ring.
 
 Every party computes with integers modulo t (`modeling.bfv`). A sum of products of a sine, another sine and a feature must not wrap
-around, whatever the data: the bits of each follow from rows and clipping bound before anything is sent, or RangeExceeded where too few
-are left, RangeExceeded.
+around, whatever the data: the bits of each follow from the rows before anything is sent, or RangeExceeded where too few are left.
 """
 
 from __future__ import annotations
 
 import math
-from typing import Annotated, Final
+from typing import Annotated, Final, Literal
 
 import msgspec
 
 from modeling.bfv import PLAIN_MODULUS
 from modeling.errors import BudgetExceeded, RangeExceeded
 
-PREDICTOR_BITS: Final = 20
-"""Fraction bits of the linear predictor's shares."""
+COORDINATE_BITS: Final = 22
+"""Fraction bits of coordinates when they multiply features."""
+RIDGE_BITS: Final = 12
+"""Fraction bits of the ridge beyond those of features."""
 _RESIDUAL_BOUND: Final = 1.25
 """|sigmoid - label| with the error of the series, at weight one."""
-_MAX_BITS: Final = 13
+COLUMN_BOUND: Final = 2.02
+"""Mean |value| of a column in the party's basis: its mean square is 4 at most (`basis`), and Cauchy and Schwarz; rounding."""
+MOST_OPENINGS: Final = 3
+"""Of the parties' correlations: the first, and two after a party was lost in the first step. Each has a dither of its own."""
+LEAST_STEPS: Final = 4
+"""With these a feature has 16 rows at least, more than its sum in one step has bits."""
+_MAX_BITS: Final = 16
 _MIN_BITS: Final = 6
 
-_Positive = Annotated[float, msgspec.Meta(gt=0)]
-_Share = Annotated[float, msgspec.Meta(ge=0, lt=1)]
+Period = Literal[24, 48, 96]
+"""Of the sine series that stands for the sigmoid (`sigmoid`)."""
 
 
 class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """One training, the same at all parties.
 
-    `period`, `terms`, `reach`: of the sine series that stands for the sigmoid. `l2`: ridge per row, on all coefficients but the
-    intercept. `clip`: features are standardised and clipped to +-clip. `momentum`, `rate`: of the preconditioned step (heavy ball;
-    stable for any data while rate < 1 + momentum). Training ends after `steps`, or when no party's step moves a coefficient by more
-    than `tolerance`.
+    `l2`: ridge per row, on all coefficients but the intercept. `clip`: features are standardised and clipped to +-clip. Training ends
+    after `steps`, or when a step changes the log odds of the training rows by no more than `tolerance` (root mean square, as if the
+    parties' columns were not correlated). `period`: of the series at first; it is doubled where log odds outgrow it.
     """
 
-    steps: Annotated[int, msgspec.Meta(ge=1, le=200)] = 20
+    steps: Annotated[int, msgspec.Meta(ge=1, le=200)] = 60
     l2: Annotated[float, msgspec.Meta(ge=0)] = 1e-3
-    rate: _Positive = 1.2
-    momentum: _Share = 0.3
-    tolerance: Annotated[float, msgspec.Meta(ge=0)] = 0.01
-    clip: _Positive = 5.0
-    period: Annotated[int, msgspec.Meta(ge=8, le=128)] = 24
-    terms: Annotated[int, msgspec.Meta(ge=2, le=24)] = 6
-    reach: _Positive = 9.0
+    tolerance: Annotated[float, msgspec.Meta(ge=0)] = 0.025
+    clip: Annotated[float, msgspec.Meta(gt=0)] = 5.0
+    period: Period = 24
 
 
 class Ring(msgspec.Struct, frozen=True, kw_only=True):
@@ -53,31 +55,41 @@ class Ring(msgspec.Struct, frozen=True, kw_only=True):
     feature_bits: int
 
     @property
-    def gradient_scale(self) -> float:
-        """What an integer gradient is divided by."""
-        return float(1 << (2 * self.sine_bits + self.feature_bits))
+    def gradient_bits(self) -> int:
+        """Of a gradient."""
+        return 2 * self.sine_bits + self.feature_bits
+
+    @property
+    def predictor_bits(self) -> int:
+        """Of a linear predictor."""
+        return self.feature_bits + COORDINATE_BITS
+
+    @property
+    def ridge_bits(self) -> int:
+        """Of the ridge's part of a gradient: a ridge is small."""
+        return self.predictor_bits + RIDGE_BITS
 
 
-def ring_for(settings: Settings, rows: int) -> Ring:
-    """The most precise ring in which a gradient over so many rows cannot wrap around. Raises RangeExceeded."""
-    room = math.log2(PLAIN_MODULUS / 2) - math.log2(rows * _RESIDUAL_BOUND * settings.clip)
+def ring_for(rows: int) -> Ring:
+    """The most precise ring in which a gradient over so many rows stays below a quarter of t. Raises RangeExceeded."""
+    room = math.log2(PLAIN_MODULUS / 4) - math.log2(rows * _RESIDUAL_BOUND * COLUMN_BOUND)
     sine_bits = min(_MAX_BITS, math.floor(room / 3) + 1)
     feature_bits = min(_MAX_BITS - 1, math.floor(room) - 2 * sine_bits)
     if min(sine_bits, feature_bits) < _MIN_BITS:
-        raise RangeExceeded(
-            f"{rows} rows clipped at {settings.clip} leave {room:.0f} bits in the ring; train on a sample, or clip lower"
-        )
+        raise RangeExceeded(f"{rows} rows leave {room:.0f} bits in the ring; train on a sample")
     return Ring(sine_bits=sine_bits, feature_bits=feature_bits)
 
 
 def check_budget(settings: Settings, rows: int, features: int) -> None:
-    """A party sees its own gradient in each step: an equation a feature about the residuals. Raises BudgetExceeded.
+    """Equations about the residuals that a party may come to know, below a quarter of the rows. Raises BudgetExceeded.
 
-    Below a quarter of the rows the equations leave the residuals undetermined (protocols.md 5).
+    A party learns its own coefficients and no gradient: an equation a feature. Where a job has one step only they are sums of labels,
+    and labels are bits: sums of 13 bits would leave one vector of labels, and lattice reduction finds it where rows are few (measured:
+    100 rows, 25 features, a second). So a feature counts as LEAST_STEPS. The active party learns the size of each step besides.
     """
-    equations = settings.steps * features
+    equations = max(LEAST_STEPS * features, features + settings.steps)
     if 4 * equations > rows:
         raise BudgetExceeded(
-            f"{settings.steps} steps over {features} features are {equations} equations about the residuals of {rows} rows; at most "
-            f"{rows // 4} are allowed: fewer steps, fewer features, or more rows"
+            f"{features} features and {settings.steps} steps count as {equations} equations about the residuals of {rows} rows (a "
+            f"feature as {LEAST_STEPS}, or as one and each step as one); at most {rows // 4} are allowed: fewer features, or more rows"
         )

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Annotated, Any, Final
+from typing import Annotated, Any, Final, TypeVar
 
 import msgspec
 import numpy as np
@@ -11,21 +11,38 @@ import numpy as np
 from modeling import bfv
 from modeling.channel import Channel
 from modeling.errors import ProtocolViolation
+from modeling.logistic.descent import Verdict
 from modeling.logistic.own import Ints
-from modeling.logistic.settings import PREDICTOR_BITS, Settings
+from modeling.logistic.settings import Settings
 from modeling.messages import Message
+
+T = TypeVar("T")
 
 START: Final = "logistic-start"
 READY: Final = "logistic-ready"
+GROUP: Final = "logistic-group"
 KEY: Final = "logistic-key"
+COLUMNS: Final = "logistic-columns"
+PRODUCTS: Final = "logistic-products"
+CURVATURE: Final = "logistic-curvature"
+INVERSE: Final = "logistic-inverse"
+GO_ON: Final = "logistic-go-on"
+COORDINATES: Final = "logistic-coordinates"
 PREDICTOR: Final = "logistic-predictor"
+OFFSET: Final = "logistic-offset"
 WAVE: Final = "logistic-wave"
 RESIDUALS: Final = "logistic-residuals"
 SHARES: Final = "logistic-shares"
 GRADIENT: Final = "logistic-gradient"
-SUMS: Final = "logistic-sums"
-SETTLED: Final = "logistic-settled"
-GO_ON: Final = "logistic-go-on"
+MASKS: Final = "logistic-masks"
+BITS: Final = "logistic-bits"
+LIFTED: Final = "logistic-lifted"
+CHANGE: Final = "logistic-change"
+SIZE: Final = "logistic-size"
+VERDICT: Final = "logistic-verdict"
+DONE: Final = "logistic-done"
+FRESH: Final = "logistic-fresh"
+OPENED: Final = "logistic-opened"
 
 
 def blocks(rows: int) -> int:
@@ -33,21 +50,8 @@ def blocks(rows: int) -> int:
     return -(-rows // bfv.SLOTS)
 
 
-def send_predictor(channel: Channel, share: Ints) -> None:
-    """A share of the linear predictor."""
-    channel.send(Message(kind=PREDICTOR, arrays={"share": share.astype(np.int32)}))
-
-
-def receive_predictor(channel: Channel, rows: int, settings: Settings) -> Ints:
-    """int64[rows], each within the period."""
-    share = channel.receive(PREDICTOR).array("share", "int32", (rows,)).astype(np.int64)
-    if share.min(initial=0) < 0 or share.max(initial=0) >= settings.period << PREDICTOR_BITS:
-        raise ProtocolViolation(f"{channel.peer} sent a share outside the period")
-    return share
-
-
 def send_blobs(channel: Channel, kind: str, blobs: Sequence[bytes]) -> None:
-    """Ciphertexts, or a key."""
+    """Ciphertexts, a key, or packed numbers."""
     channel.send(Message(kind=kind, blobs=tuple(blobs)))
 
 
@@ -70,22 +74,22 @@ def receive_key(channel: Channel) -> bfv.PublicKey:
     return bfv.PublicKey(blob)
 
 
-def answer_sums(channel: Channel, key: bfv.SecretKey, width: int) -> None:
-    """Decrypt another party's masked gradient and return the sum of each; every value is uniform to this party."""
-    sums = [bfv.total_mod_t(vector) for vector in key.decrypt(receive_blobs(channel, GRADIENT, width))]
-    channel.send(Message(kind=SUMS, arrays={"sums": np.array(sums, np.int64)}))
+def send_masks(channel: Channel, *masks: Ints) -> None:
+    """The sum of what this party has put on its answers to both computing parties, negated: uniform to either of them."""
+    total = np.mod(-sum(masks), bfv.PLAIN_MODULUS)
+    channel.send(Message(kind=MASKS, arrays={"masks": total}))
 
 
-def receive_sums(channel: Channel, masks: Sequence[int]) -> list[int]:
-    """The gradient's sums modulo t, the masks taken away."""
-    sums = channel.receive(SUMS).array("sums", "int64", (len(masks),))
-    if sums.min(initial=0) < 0 or sums.max(initial=0) >= bfv.PLAIN_MODULUS:
-        raise ProtocolViolation(f"{channel.peer} sent a sum outside the ring")
-    return [(int(value) - mask) % bfv.PLAIN_MODULUS for value, mask in zip(sums, masks, strict=True)]
+def receive_residues(channel: Channel, kind: str, name: str, count: int) -> Ints:
+    """int64[count] in [0, t)."""
+    found = channel.receive(kind).array(name, "int64", (count,))
+    if found.min(initial=0) < 0 or found.max(initial=0) >= bfv.PLAIN_MODULUS:
+        raise ProtocolViolation(f"{channel.peer} sent a number outside the ring")
+    return found
 
 
 class Start(msgspec.Struct, frozen=True, kw_only=True):
-    """What the active party announces: the settings, the cohort's rows, its own columns, and who is the other computing party.
+    """What the active party announces: the settings, the cohort's rows, and who is the other computing party.
 
     `run`: which training; `done`: steps that all have behind them.
     """
@@ -93,9 +97,14 @@ class Start(msgspec.Struct, frozen=True, kw_only=True):
     run: Annotated[str, msgspec.Meta(pattern="^[0-9a-f]{32}$")]
     done: Annotated[int, msgspec.Meta(ge=0)]
     settings: Settings
-    rows: int
-    features: int
-    computing: str
+    rows: Annotated[int, msgspec.Meta(ge=1)]
+
+
+class Parties(msgspec.Struct, frozen=True, kw_only=True):
+    """Passives in order, the other computing party first, and how many columns each party has, the active one first."""
+
+    passives: tuple[str, ...]
+    widths: tuple[Annotated[int, msgspec.Meta(ge=1)], ...]
 
 
 def start_message(told: Start) -> Message:
@@ -105,10 +114,34 @@ def start_message(told: Start) -> Message:
 
 def read_start(message: Message) -> Start:
     """Raises ProtocolViolation."""
+    return _read(message.fields, Start)
+
+
+def parties_message(told: Parties) -> Message:
+    """To every passive, when all are ready."""
+    return Message(kind=GROUP, fields=msgspec.to_builtins(told))
+
+
+def read_parties(message: Message) -> Parties:
+    """Raises ProtocolViolation."""
+    return _read(message.fields, Parties)
+
+
+def verdict_message(verdict: Verdict) -> Message:
+    """What becomes of a step."""
+    return Message(kind=VERDICT, fields=msgspec.to_builtins(verdict))
+
+
+def read_verdict(message: Message) -> Verdict:
+    """Raises ProtocolViolation."""
+    return _read(message.fields, Verdict)
+
+
+def _read(fields: Mapping[str, Any], kind: type[T]) -> T:
     try:
-        return msgspec.convert(message.fields, Start)
+        return msgspec.convert(dict(fields), kind)
     except msgspec.ValidationError as error:
-        raise ProtocolViolation(f"the start of a training cannot be read: {error}") from None
+        raise ProtocolViolation(f"what should begin or lead a training cannot be read: {error}") from None
 
 
 def flag(fields: Mapping[str, Any], name: str) -> bool:

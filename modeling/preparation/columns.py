@@ -121,6 +121,13 @@ def source(column: Column) -> str:
     return column.number.name if isinstance(column, Ordinal) else column.name
 
 
+def absent(values: npt.NDArray[Any]) -> npt.NDArray[np.bool_]:
+    """bool[n]: which of numbers float64[n] or texts object[n] are missing."""
+    if values.dtype == object:
+        return np.fromiter((each is None for each in values), np.bool_, len(values))
+    return np.asarray(np.isnan(values), np.bool_)
+
+
 def numbers(name: str, values: Any) -> Numbers:  # noqa: ANN401 - checked here
     """The values as float64[n], NaN where missing. Raises DataUnusable for what is no number, infinite or beyond 1e150."""
     found = np.asarray(values)

@@ -8,8 +8,9 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Annotated, Any
 
+import msgspec
 import numpy as np
 import numpy.typing as npt
 
@@ -77,14 +78,17 @@ def correlation(matrix: Numbers) -> Numbers:
     return found
 
 
-@dataclass(frozen=True, kw_only=True)
-class Limits:
-    """What a column must keep to. An information value above the highest is more likely a leak of the label than a finding."""
+class Limits(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """What a column must keep to. An information value above the highest is more likely a leak of the label than a finding.
 
-    lowest_value: float = 0.02
-    highest_value: float = 3.0
-    highest_correlation: float = 0.9
-    highest_missing: float = 0.9
+    `highest_drift`: of the stability index between training and test rows.
+    """
+
+    lowest_value: Annotated[float, msgspec.Meta(ge=0)] = 0.02
+    highest_value: Annotated[float, msgspec.Meta(gt=0)] = 3.0
+    highest_correlation: Annotated[float, msgspec.Meta(gt=0, le=1)] = 0.9
+    highest_missing: Annotated[float, msgspec.Meta(ge=0, le=1)] = 0.9
+    highest_drift: Annotated[float, msgspec.Meta(gt=0)] = 0.25
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -96,18 +100,25 @@ class Selection:
 
 
 def select(
-    names: Sequence[str], values: Sequence[float], missing: Sequence[float], correlations: Numbers, limits: Limits
+    names: Sequence[str],
+    values: Sequence[float],
+    missing: Sequence[float],
+    drifts: Sequence[float],
+    correlations: Numbers,
+    limits: Limits,
 ) -> Selection:
     """Keep columns within the limits; of columns that are too correlated, the one of highest information value.
 
-    `values`: information values; `missing`: shares in 0 .. 1; `correlations`: float64[d, d]. Raises DataUnusable if sizes differ.
+    `values`: information values; `missing`: shares in 0 .. 1; `drifts`: stability indices; `correlations`: float64[d, d]. Raises
+    DataUnusable if sizes differ.
     """
-    if not len(names) == len(values) == len(missing) or correlations.shape != (len(names), len(names)):
+    sizes = {len(names), len(values), len(missing), len(drifts)}
+    if len(sizes) > 1 or correlations.shape != (len(names), len(names)):
         raise DataUnusable("a selection needs a value, a share and a row of correlations for each column")
     dropped: dict[str, str] = {}
     kept: list[int] = []
     for at in sorted(range(len(names)), key=lambda at: (-values[at], at)):
-        reason = _reason(values[at], missing[at], limits)
+        reason = _reason(values[at], missing[at], drifts[at], limits)
         near = next((one for one in kept if abs(correlations[at, one]) > limits.highest_correlation), None)
         if reason is None and near is not None:
             reason = f"correlation {correlations[at, near]:.3f} with {names[near]}"
@@ -118,9 +129,11 @@ def select(
     return Selection(kept=tuple(names[at] for at in sorted(kept)), dropped=dropped)
 
 
-def _reason(value: float, missing: float, limits: Limits) -> str | None:
+def _reason(value: float, missing: float, drift: float, limits: Limits) -> str | None:
     if missing > limits.highest_missing:
         return f"{missing:.1%} missing"
+    if drift > limits.highest_drift:
+        return f"stability index {drift:.2f} between training and test rows is too high"
     if not value >= limits.lowest_value:
         return f"information value {value:.4f} is too low"
     return f"information value {value:.4f} is suspiciously high" if value > limits.highest_value else None

@@ -21,8 +21,8 @@ import numpy as np
 
 from modeling.channel import Channel
 from modeling.errors import CohortTooSmall, ProtocolViolation
+from modeling.executor import Executor
 from modeling.messages import Message
-from modeling.psi.executor import Executor
 from modeling.psi.intersection import Intersection, Terms, intersect
 from modeling.psi.store import MAX_ROWS, Rows, shuffled_order
 

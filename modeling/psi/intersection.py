@@ -34,8 +34,8 @@ import numpy as np
 
 from modeling.channel import Channel
 from modeling.errors import CohortTooSmall, DataUnusable, ProtocolViolation
+from modeling.executor import Executor
 from modeling.messages import Message
-from modeling.psi.executor import Executor
 from modeling.psi.group import ELEMENT, PROTOCOL, TAG, context, fresh_scalar, masked, tagged
 from modeling.psi.store import (
     MAX_ROWS,

@@ -18,9 +18,11 @@ from modeling.evaluation import Evaluation, Stability, evaluate, score_stability
 from modeling.jobs.active import ActiveResult
 from modeling.jobs.leaks import Leak
 from modeling.jobs.table import Flags, Table
+from modeling.metrics import auc, ks
 from modeling.preparation.binning import Bins, CategoryBins, assign, category_bins, quantile_bins, stability
 from modeling.preparation.woe import count_labels, evidence
 from modeling.report.document import (
+    Baseline,
     Bin,
     BinTable,
     Cohort,
@@ -104,6 +106,7 @@ def build_report(result: ActiveResult, table: Table, present: Flags, told: Told,
         importance=_importance(result, told),
         scorecard=_scorecard(result, table, present, told.scale),
         tables=_tables(result, table, label, counts),
+        baselines=(_baseline(label[size:][test], _floats(result.alone)[test]),),
         phases=tuple(msgspec.convert(msgspec.to_builtins(each), PhaseCost) for each in result.phases),
         attempts=told.attempts,
         leaks=told.leaks,
@@ -115,8 +118,14 @@ def _parties(result: ActiveResult, told: Told) -> tuple[Party, ...]:
     first, *others = told.parties
     names = result.part.prepared.names
     widths = list(result.columns.values())
-    own = msgspec.structs.replace(first, columns=len(names), names=names, left_out=result.part.prepared.left_out)
+    prepared = result.part.prepared
+    dropped = (f"{name}: {reason}" for name, reason in prepared.dropped.items())
+    own = msgspec.structs.replace(first, columns=len(names), names=names, left_out=(*prepared.left_out, *dropped))
     return (own, *(msgspec.structs.replace(each, columns=widths[place]) for place, each in enumerate(others)))
+
+
+def _baseline(label: npt.NDArray[Any], alone: npt.NDArray[Any]) -> Baseline:
+    return Baseline(name="own_alone", auc=auc(label, alone), ks=ks(label, alone))
 
 
 def _score_stability(

@@ -99,7 +99,7 @@ class BinTable(_Part, frozen=True, kw_only=True, forbid_unknown_fields=True):
 
 
 class Baseline(_Part, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """Another model on the same test rows."""
+    """Another model on the same test rows. `own_alone` is the name of the one by the active party's columns only."""
 
     name: str
     auc: float
@@ -109,7 +109,8 @@ class Baseline(_Part, frozen=True, kw_only=True, forbid_unknown_fields=True):
 class Report(_Part, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """One job, from its file to its model.
 
-    `curve`: the mean log loss of the training rows after each tree; `made_ms`: Unix time in milliseconds; `commitment`: hexadecimal;
+    `curve`: the mean log loss of the training rows after each tree; of logistic regression by how much each step changed the log
+    odds of the training rows, root mean square. `made_ms`: Unix time in milliseconds; `commitment`: hexadecimal;
     `versions`: of the software that computed it.
     """
 

@@ -23,16 +23,35 @@ _PARAGRAPHS: Final = {
     "Which of its consents are in the job; no label, and not for whom the bank has one or a record.": (
         "其持有的授权中有哪些进入了本次任务；不知道任何标签，也不知道银行对哪些企业有标签或记录。"
     ),
+    "Which enterprises left while it ran, and at which provider.": "训练期间有哪些企业退出，以及在哪个提供方退出。",
+    "Which of the job's rows left while it ran, not whose consent ended; how many parties there are, and in logistic regression "
+    "their nodes.": "训练期间任务中有哪些行退出，但不知道是哪一方的授权终止；以及共有多少个参与方，在逻辑回归中还包括它们的节点。",
+    # the choice of columns
+    "For each bin of a provider's columns, in an order that says nothing of column or value, how many training rows and how many "
+    "defaults it holds: not for fewer than {} rows.": (
+        "提供方变量每个分箱中的训练样本数和违约数，其排列顺序不透露变量或取值；少于 {} 行的分箱不会给出。"
+    ),
+    "How many training rows with a label, and how many defaults, each bin of its columns holds: their weight of evidence and "
+    "information value.": "自己变量每个分箱中有标签的训练样本数和违约数，即这些变量的证据权重和信息值。",
+    "How strongly each of its columns that it would keep moves with each one of the other side, to a thousandth.": (
+        "自己拟保留的每个变量与对方每个变量的相关系数，精确到千分之一。"
+    ),
     # logistic regression
-    "Nothing of a provider's features, coefficients or single predictors in training: shares and masked sums are uniformly random.": (
-        "训练中不获知提供方的任何变量、系数或单个线性预测值：所见的份额与加掩码的和均为均匀随机数。"
+    "Nothing of a provider's features, coefficients, gradients or single predictors in training: shares and masked sums are random.": (
+        "训练中不获知提供方的任何变量、系数、梯度或单个线性预测值：所见的份额与加掩码的和均为随机数。"
     ),
-    "When a provider has settled, and how many columns it has.": "提供方何时收敛，以及它有多少个变量。",
-    "Its own coefficients, and its own gradient in each step: the number of these equations is kept below a quarter of the rows.": (
-        "自己的系数，以及每一步中自己的梯度：这类方程的数量始终少于行数的四分之一。"
+    "How its columns and each provider's move together, in directions that only their owners know; how many columns a provider has; "
+    "by how much each step changed the model.": (
+        "自己的变量与各提供方变量之间的相关程度，但其方向只有变量所有者知道；提供方有多少个变量；以及每一步使模型改变了多少。"
     ),
-    "The number of steps and the bank's number of columns; no label, no coefficient, no score.": (
-        "训练步数和银行的变量数；不知道任何标签、银行的系数或评分。"
+    "Its own coefficients, once, at the end: an equation for each of its columns, kept below a sixteenth of the rows. No gradient.": (
+        "自己的系数，仅在训练结束时一次：自己的每个变量一个方程，其数量始终不超过行数的十六分之一。不获知任何梯度。"
+    ),
+    "The first provider: how all parties' columns move together, in directions that only their owners know.": (
+        "第一提供方：各参与方变量之间的相关程度，但其方向只有变量所有者知道。"
+    ),
+    "The number of steps and everybody's number of columns; no label, no coefficient of others, no score.": (
+        "训练步数和各方的变量数；不知道任何标签、他方的系数或评分。"
     ),
     "The sum of the providers' parts of the score of each of {} test enterprises.": "{} 家测试企业中每一家的评分里，各提供方部分之和。",
     "The provider's part of the score of each of {} test enterprises: one number each, of unknown weights.": (
@@ -40,8 +59,9 @@ _PARAGRAPHS: Final = {
     ),
     # boosting
     "For each node of a tree the sums of its own gradients left of each candidate split of a provider, in an order that says nothing "
-    "of feature or threshold; sums over few rows are left out.": (
-        "在树的每个节点上，提供方每个候选分裂点左侧的、银行自身梯度之和；其排列顺序不透露变量或阈值，行数过少的和不会给出。"
+    "of feature or threshold; sums over fewer rows than the job's `min_rows` are left out.": (
+        "在树的每个节点上，提供方每个候选分裂点左侧的、银行自身梯度之和；其排列顺序不透露变量或阈值，"
+        "少于任务参数 `min_rows` 行的和不会给出。"
     ),
     "Which enterprises go left at a split of a provider that it chose; how many candidate splits a provider has.": (
         "在银行选中的提供方分裂点上，哪些企业进入左侧；以及提供方有多少个候选分裂点。"

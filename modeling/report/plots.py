@@ -19,6 +19,7 @@ SECOND: Final = "#d9662b"
 QUIET: Final = "#8896a5"
 MAX_BIN_PLOTS: Final = 6
 LABEL_LENGTH: Final = 26
+_CURVES: Final = {"boosting": "curve", "logistic": "steps_curve"}
 
 Figure = Any
 """A plotly figure; plotly has no types that mypy could use."""
@@ -35,7 +36,7 @@ def figures(report: Report, words: Words) -> list[tuple[str, Figure]]:
         ("scores", _scores(report, words)),
     ]
     if report.curve:
-        found.append(("curve", _training(report, words)))
+        found.append((_CURVES[report.algorithm], _training(report, words)))
     return [*found, ("cost", _cost(report, words))]
 
 
@@ -185,11 +186,12 @@ def _scores(report: Report, words: Words) -> Figure:
 
 
 def _training(report: Report, words: Words) -> Figure:
-    trees = range(1, len(report.curve) + 1)
-    mode = "lines+markers" if len(trees) <= 40 else "lines"
-    return _figure(
-        words("trees"), words("log_loss"), _line(words("train"), trees, report.curve, mode=mode), xaxis_tickformat="d"
-    )
+    steps = range(1, len(report.curve) + 1)
+    mode = "lines+markers" if len(steps) <= 40 else "lines"
+    along, up = ("trees", "log_loss") if report.algorithm == "boosting" else ("steps", "change")
+    scale = "linear" if report.algorithm == "boosting" else "log"  # changes shrink by orders of magnitude
+    line = _line(words("train"), steps, report.curve, mode=mode)
+    return _figure(words(along), words(up), line, xaxis_tickformat="d", yaxis_type=scale)
 
 
 def _cost(report: Report, words: Words) -> Figure:

@@ -28,12 +28,17 @@ _TEXTS: Final[dict[str, tuple[str, str]]] = {
     "leaks": ("What each party learned", "各参与方获知的信息"),
     "costs": ("Time and communication", "耗时与通信量"),
     "what_it_is": ("The model", "模型信息"),
-    "baselines": ("Beside it", "对照模型"),
+    "baselines": ("What the exchange adds", "数据交换的增益"),
     # notes
     "good_note": (
         "Test rows took no part in the training. An interval is where the figure lies in 95 of 100 repeated draws of the test rows.",
         "测试集未参与训练。区间表示对测试集重复抽样时，100 次中有 95 次指标落入的范围。",
     ),
+    "baselines_note": (
+        "Same algorithm, settings and rows. A difference that is small beside the interval above may be chance.",
+        "相同算法、相同参数、相同样本。若差异远小于上述区间，可能只是偶然。",
+    ),
+    "own_alone": ("The asking party's own columns alone", "仅用发起方自身变量"),
     "roc_note": (
         "How many bads are refused for how many goods. The further above the dotted line, the better.",
         "拒绝一定比例的好客户时，能拒绝多少坏客户。曲线越高于虚线越好。",
@@ -61,6 +66,10 @@ _TEXTS: Final[dict[str, tuple[str, str]]] = {
     "curve_note": (
         "Log loss of the training rows after each tree; lower is better.",
         "每棵树之后训练集的对数损失，越低越好。",
+    ),
+    "steps_note": (
+        "By how much each step changed the log odds of the training rows (root mean square); training ends where it is small.",
+        "每一步使训练集对数几率改变了多少（均方根）；改变足够小时训练结束。",
     ),
     "costs_note": ("As the asking party saw it.", "发起方一侧的统计。"),
     "cost_note": ("As the asking party saw it, sent and received together.", "发起方一侧的统计，含发送与接收。"),
@@ -96,6 +105,7 @@ _TEXTS: Final[dict[str, tuple[str, str]]] = {
     "scores": ("Distribution of scores", "评分分布"),
     "calibration": ("Calibration", "校准"),
     "curve": ("Training curve", "训练曲线"),
+    "steps_curve": ("Training curve", "训练曲线"),
     "cost": ("Communication and time by phase", "各阶段通信量与耗时"),
     "woe": ("WOE", "WOE"),
     "woe_note": ("WOE of each bin; beside the bar its default rate.", "各分箱的 WOE，条形旁为违约率。"),
@@ -115,6 +125,8 @@ _TEXTS: Final[dict[str, tuple[str, str]]] = {
     "observed": ("Observed", "实际违约率"),
     "perfect": ("Perfect", "完全校准"),
     "trees": ("Trees", "树的棵数"),
+    "steps": ("Steps", "步数"),
+    "change": ("Change of the log odds", "对数几率的改变"),
     # figures and columns of tables
     "rows": ("Rows", "行数"),
     "events": ("Defaults", "违约数"),
@@ -171,7 +183,10 @@ _TEXTS: Final[dict[str, tuple[str, str]]] = {
     "sent": ("Sent, MB", "发送（MB）"),
     "received": ("Received, MB", "接收（MB）"),
     "total": ("Total", "合计"),
-    "left_out": ("Columns left out (one value or none)", "剔除的变量（单一值或全空）"),
+    "left_out": (
+        "Columns left out (where no reason stands: one value or none)",
+        "剔除的变量（未注明原因者为单一值或全空）",
+    ),
     "job": ("Job", "任务"),
     "reason": ("Reason", "事由"),
     "purpose": ("Purpose", "用途"),

@@ -70,16 +70,16 @@ class ProviderExchanges:
         if running is not None:
             await running[0].abort(failure)
 
-    async def stop(self, exchange_id: str, reason: str) -> bool:
-        """End an exchange for good, as this node's operator says; whether it was under way here."""
+    async def stop(self, exchange_id: str, reason: str) -> None:
+        """End an exchange for good, as this node's operator says."""
         running = self._running.get(exchange_id)
         if running is None:
-            return False
+            await self._context.calls.end(exchange_id, "cancelled", f"JOB_STOPPED: {reason}")
+            return
         # Through the channel first: the hub's word would come after the end of the connection.
         await running[0].close(Failure(code="JOB_STOPPED", message=f"its operator stopped the job: {reason}"))
         await self._context.calls.end(exchange_id, "cancelled", f"JOB_STOPPED: {reason}")
         await running[0].abort(ExchangeFailed(f"This node's operator stopped it: {reason}", code="JOB_STOPPED"))
-        return True
 
     async def close(self) -> None:
         """End all; requesters may resume them later."""

@@ -7,9 +7,11 @@ messages    what two agents say to each other beside what their parties say
 link        an exchange's session as channels for a party's process
 process     the party's process, as its agent sees it
 worker      the same process, from inside
+job_store   what the node's database keeps of jobs, its own and others'
 jobs        the bank's jobs: opened, trained, resumed, finished
 bank_cohort, bank_table, job_run   one of them: its rows, its own data, its attempts
 provider_plan, provider   another member's job: what is decided about it once, and taking part
+job_told    what the bank's user is told before and after
 job_report  the two files that a bank gets
 model_files a party's part of a model, and the job's report
 """

@@ -3,16 +3,20 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Final
 
 import pyarrow as pa
 
+from consent.book import ConsentBook
 from consent.decision import Freshness
-from consent.selection import select_subjects
-from nodes.errors import UseRefused
+from consent.selection import Selection, select_subjects
+from nodes.errors import NodeError, UseRefused
 from nodes.exchanges.context import ExchangeContext
 from nodes.exchanges.permitted import read_table, write_table
-from nodes.joint.cohort import BankRows, bank_rows
+from nodes.joint.cohort import BankRows, bank_rows, withdrawn_rows
 from nodes.joint.job_file import JobFile
+
+_SECRET: Final = b"secret"
 
 
 def selected_rows(context: ExchangeContext, job: JobFile, job_id: str) -> BankRows:
@@ -28,14 +32,14 @@ def kept_rows(context: ExchangeContext, job: JobFile, job_id: str, folder: Path)
     if not path.exists():
         rows = selected_rows(context, job, job_id)
         held = {name: [rows.consents[name].get(uscc) for uscc in rows.order] for name in members}
-        write_table(
-            path, pa.table({"uscc": list(rows.order), **{n: pa.array(v, pa.string()) for n, v in held.items()}})
-        )
+        columns = {"uscc": pa.array(rows.order), **{name: pa.array(ids, pa.string()) for name, ids in held.items()}}
+        write_table(path, pa.table(columns).replace_schema_metadata({_SECRET: rows.secret.hex().encode()}))
         return rows
     table = read_table(path)
     order = tuple(table.column("uscc").to_pylist())
     return BankRows(
         order=order,
+        secret=bytes.fromhex((table.schema.metadata or {})[_SECRET].decode()),
         consents={
             name: {
                 uscc: record
@@ -52,25 +56,40 @@ def training_rows(job: JobFile, count: int) -> int:
     return max(1, round(count * (1 - job.split.test)))
 
 
+def left_rows(context: ExchangeContext, job: JobFile, rows: BankRows) -> list[int]:
+    """Rows that have left by now, whichever provider's consent ended. Raises NodeError while this node does not know."""
+    if context.replica.alarm is not None:
+        raise NodeError("The node has seen the hub contradict itself.", code="LOG_INCONSISTENT")
+    gone: set[int] = set()
+    for member, held in rows.consents.items():
+        book = context.replica.granted_book(member)
+        covered = set(_selection(context, book, job, member).subjects.usccs) if book is not None else set()
+        gone.update(withdrawn_rows(book, rows.order, held, covered, context.clock()))
+    return sorted(gone)
+
+
 def _selected(context: ExchangeContext, job: JobFile, member: str) -> dict[str, str]:
     """Subject to consent id."""
     book = context.replica.granted_book(member)
-    part = next(each for each in job.providers if each.member == member)
     if book is None:
         raise UseRefused(f"No consent for data of {member} names this bank.", reason="NO_CONSENT")
+    selection = _selection(context, book, job, member)
+    if not selection.subjects:
+        reason = selection.refused.most_common(1)[0][0].value if selection.refused else "NO_CONSENT"
+        raise UseRefused(f"No enterprise's consent covers this job at {member}.", reason=reason)
+    return {each.uscc: each.record_ids[0] for each in selection.subjects}
+
+
+def _selection(context: ExchangeContext, book: ConsentBook, job: JobFile, member: str) -> Selection:
     now_ms = context.clock()
-    selection = select_subjects(
+    return select_subjects(
         book,
         requester=context.settings.member_id,
         provider=member,
         purpose=job.purpose,
-        items=part.uses(),
+        items=next(each for each in job.providers if each.member == member).uses(),
         at_ms=now_ms,
         freshness=Freshness(checkpoint_ms=now_ms, consistent=context.replica.alarm is None),
         catalogue=context.catalogue,
         rules=context.rules,
     )
-    if not selection.subjects:
-        reason = selection.refused.most_common(1)[0][0].value if selection.refused else "NO_CONSENT"
-        raise UseRefused(f"No enterprise's consent covers this job at {member}.", reason=reason)
-    return {each.uscc: each.record_ids[0] for each in selection.subjects}

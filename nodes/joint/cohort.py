@@ -13,8 +13,8 @@ from __future__ import annotations
 
 import secrets
 from collections import Counter
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Container, Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import Any, Final, Literal
 
 import numpy as np
@@ -43,10 +43,12 @@ class BankRows:
 
     order: tuple[str, ...]
     consents: Mapping[str, Mapping[str, str]]
+    secret: bytes = field(repr=False)
+    """Makes the tokens of rows that a provider has no consent for; the same as long as the job runs."""
 
     def tokens(self, provider: str, exchange_id: str) -> bytes:
-        """32 bytes a row; random where the subject has no consent for this provider."""
-        return tokens_for(self.order, self.consents[provider], exchange_id).tobytes()
+        """32 bytes a row; they say nothing where the subject has no consent for this provider."""
+        return tokens_for(self.order, self.consents[provider], exchange_id, self.secret).tobytes()
 
     def uses(self, provider: str, permitted: Flags, salts: bytes) -> list[SubjectUse]:
         """What the provider's receipt commits to. Raises ExchangeFailed if it permits a row that it has no consent for."""
@@ -69,7 +71,7 @@ def bank_rows(consents: Mapping[str, Mapping[str, str]], job: str, rows: Rows, m
         common = set.intersection(*(set(each) for each in held.values()))
         held = {name: {uscc: each[uscc] for uscc in each if uscc in common} for name, each in held.items()}
     order = union_order(list(held.values()), job, minimum)
-    return BankRows(order=order, consents=held)
+    return BankRows(order=order, consents=held, secret=secrets.token_bytes(TOKEN_BYTES))
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -115,15 +117,23 @@ def stayed(uses: Sequence[SubjectUse], permitted: Flags, withdrawn: Sequence[int
 
 
 def withdrawn_rows(
-    book: ConsentBook | None, subjects: Sequence[str | None], consents: Mapping[str, str], now_ms: int
+    book: ConsentBook | None,
+    subjects: Sequence[str | None],
+    consents: Mapping[str, str],
+    covered: Container[str],
+    now_ms: int,
 ) -> list[int]:
-    """Rows whose consent has ended by now: revoked, superseded or expired, or unknown to this book."""
+    """Rows whose consent has ended by now (revoked, expired, unknown to this book), or whose subject is not `covered` any more.
+
+    `covered`: the subjects that the job is allowed for as things are now. A consent that stands may say less than it did: a later
+    version of it leaves out the bank or an item, or another consent that the job needs besides is gone.
+    """
     found = []
     for row, subject in enumerate(subjects):
         if subject is None or subject not in consents:
             continue
         view = book.view(consents[subject]) if book is not None else None
-        if view is None or view.revoked_ms is not None or view.valid_to_ms <= now_ms:
+        if view is None or view.revoked_ms is not None or view.valid_to_ms <= now_ms or subject not in covered:
             found.append(row)
     return found
 

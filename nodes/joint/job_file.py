@@ -17,6 +17,7 @@ providers:
         features: {delinq_2yrs: number, inq_last_6mths: {type: number, winsorise: [0.01, 0.99]}}
 cohort: {rows: all, minimum: 100}
 split: {test: 0.3}
+selection: {bins: 8, limits: {lowest_value: 0.02}}  # optional: judge and choose columns first
 """
 
 from __future__ import annotations
@@ -26,18 +27,19 @@ from pathlib import Path
 from typing import Annotated, Any, Literal
 
 import msgspec
-import yaml
+from yaml import YAMLError
 
 from consent.decision import ItemUse
 from consent.documents import ItemMode, Purpose
 from modeling.gbdt.settings import Settings as BoostingSettings
-from modeling.jobs.plan import Algorithm
+from modeling.jobs.plan import MAX_COLUMNS, Algorithm, SelectionRules
 from modeling.logistic.settings import Settings as LogisticSettings
 from modeling.preparation.columns import NumberRule, OneHotRule, Rule
 from modeling.scorecard import Scale
 from nodes.errors import NodeError
 from nodes.joint.cohort import MINIMUM, Rows
-from nodes.joint.messages import Aggregate, ItemColumns
+from nodes.joint.messages import MAX_FIELDS, Aggregate, ItemColumns
+from nodes.joint.plain_yaml import read_yaml
 
 MAX_FILE_BYTES = 1 << 20
 
@@ -45,8 +47,8 @@ _Text = Annotated[str, msgspec.Meta(min_length=1, max_length=200)]
 _Name = Annotated[str, msgspec.Meta(pattern=r"^[a-z0-9][a-z0-9_.-]{0,80}\Z")]
 _Chosen = Rule | Literal["number", "one_hot"] | None
 _Features = (
-    Annotated[dict[_Text, _Chosen], msgspec.Meta(min_length=1)]
-    | Annotated[tuple[_Text, ...], msgspec.Meta(min_length=1)]
+    Annotated[dict[_Text, _Chosen], msgspec.Meta(min_length=1, max_length=MAX_FIELDS)]
+    | Annotated[tuple[_Text, ...], msgspec.Meta(min_length=1, max_length=MAX_FIELDS)]
 )
 
 
@@ -122,7 +124,7 @@ class SplitPart(_Part, frozen=True, kw_only=True, forbid_unknown_fields=True):
 
 
 class JobFile(_Part, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """A whole job file."""
+    """A whole job file. `language`: of the report's page."""
 
     name: _Name
     reason: _Text
@@ -134,6 +136,8 @@ class JobFile(_Part, frozen=True, kw_only=True, forbid_unknown_fields=True):
     cohort: CohortPart = CohortPart()
     split: SplitPart = SplitPart()
     scorecard: Scale = Scale()
+    selection: SelectionRules | None = None
+    language: Literal["en", "zh"] = "en"
 
     def settings(self) -> LogisticSettings | BoostingSettings:
         """Of the algorithm. Raises JobFileInvalid."""
@@ -158,25 +162,43 @@ def parse_job(text: str) -> JobFile:
     if len(text) > MAX_FILE_BYTES:
         raise JobFileInvalid("A job file of more than a megabyte cannot be meant; check its name.")
     try:
-        found = yaml.safe_load(text)
-    except yaml.YAMLError as error:
+        found = read_yaml(text)
+    except YAMLError as error:
         raise JobFileInvalid(f"The job file is not YAML: {' '.join(str(error).split())[:300]}") from None
     try:
         job = msgspec.convert(found, JobFile)
     except msgspec.ValidationError as error:
         raise JobFileInvalid(f"The job file cannot be used: {error}. See `docs/modelling.md`.") from None
-    members = [each.member for each in job.providers]
-    if len(set(members)) != len(members):
-        raise JobFileInvalid("The job file names a provider twice; give it one entry with all its items.")
     job.settings()
+    if job.algorithm == "boosting" and job.selection is not None and job.selection.encode is not None:
+        raise JobFileInvalid("selection.encode is for logistic regression: boosting bins columns itself. Leave it out.")
+    _refuse_repeated("providers", [each.member for each in job.providers])
+    _refuse_repeated("own.features", list(job.own.features))
+    for provider in job.providers:
+        _refuse_repeated(f"items of {provider.member}", [each.item for each in provider.items])
+        for item in provider.items:
+            _refuse_repeated(f"features of {item.item}", list(item.features))
+        if sum(len(each.features) for each in provider.items) > MAX_COLUMNS:
+            raise JobFileInvalid(f"{provider.member} would bring more than {MAX_COLUMNS} features; choose among them.")
     return job
+
+
+def _refuse_repeated(place: str, names: list[str]) -> None:
+    twice = sorted({name for name in names if names.count(name) > 1})
+    if twice:
+        raise JobFileInvalid(f"The job file names {twice[0]} twice in {place}; name each once.")
 
 
 def own_path(job: JobFile, base: Path) -> Path:
     """Where the bank's own data is. Raises JobFileInvalid if it is not there or is of another kind."""
-    path = (base / job.own.file).resolve()
+    path = base / job.own.file
+    try:
+        found = path.is_file()
+    except OSError:  # too long a name
+        found = False
+    if not found:
+        raise JobFileInvalid(f"own.file {path} does not exist; paths are relative to the job file.")
+    path = path.resolve()
     if path.suffix.lower() not in {".csv", ".parquet"}:
         raise JobFileInvalid(f"own.file {job.own.file} should be .csv or .parquet.")
-    if not path.is_file():
-        raise JobFileInvalid(f"own.file {path} does not exist; paths are relative to the job file.")
     return path

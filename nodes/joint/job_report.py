@@ -13,11 +13,9 @@ from modeling.report.document import Party, to_json
 from modeling.report.page import page
 from nodes.joint.job_file import JobFile
 from nodes.joint.job_run import Made
+from nodes.joint.job_told import PAGE_FILE, REPORT_FILE
 from nodes.joint.model_files import write_bytes
 from nodes.joint.own_table import read_own_table
-
-REPORT_FILE = "report.json"
-PAGE_FILE = "report.html"
 
 
 def write_report(job: JobFile, made: Made, folder: Path, directory: Path, member: str) -> bytes:
@@ -38,11 +36,17 @@ def write_report(job: JobFile, made: Made, folder: Path, directory: Path, member
         ),
         refused={partner.member: partner.refused for partner in made.partners},
         attempts=made.attempts,
-        leaks=statement(job.algorithm, member, providers, rows_scored=len(made.rows.order) - made.result.training),
+        leaks=statement(
+            job.algorithm,
+            member,
+            providers,
+            rows_scored=len(made.rows.order) - made.result.training,
+            selection=job.selection,
+        ),
         scale=job.scorecard,
     )
     report = build_report(made.result, table, present, told, np.random.default_rng(0))
     data = to_json(report)
     write_bytes(directory / REPORT_FILE, data)
-    write_bytes(directory / PAGE_FILE, page(report).encode())
+    write_bytes(directory / PAGE_FILE, page(report, job.language).encode())
     return data

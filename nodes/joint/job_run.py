@@ -20,18 +20,17 @@ import numpy as np
 
 from consent.usage import BatchCommitment, SubjectUse
 from modeling.jobs.active import ActiveResult
-from modeling.jobs.plan import JobPlan
-from nodes.errors import ExchangeFailed, NodeError
+from nodes.errors import ExchangeFailed
 from nodes.exchanges.charging import batch_receipt
 from nodes.exchanges.context import ExchangeContext
 from nodes.exchanges.session import PeerRestarted, Session
 from nodes.exchanges.terms import ExchangeTerms
-from nodes.joint.bank_cohort import training_rows
+from nodes.joint.bank_cohort import left_rows, training_rows
 from nodes.joint.bank_table import LABEL, write_bank_table
-from nodes.joint.cohort import SALT_BYTES, BankRows, Flags, commitment_of, stayed, withdrawn_rows
+from nodes.joint.cohort import SALT_BYTES, BankRows, Flags, commitment_of, stayed
 from nodes.joint.job_file import JobFile, own_path, rules_of
 from nodes.joint.link import JointLink
-from nodes.joint.messages import Begin, Broken, Cohort, Done, ModelMade, PartMade, Proposal, Said
+from nodes.joint.messages import Begin, Broken, Cohort, Done, ModelMade, PartMade, Proposal, Said, plan_of
 from nodes.joint.model_files import (
     MODEL_FILE,
     PART_FILE,
@@ -40,7 +39,7 @@ from nodes.joint.model_files import (
     fresh_salt,
     write_document,
 )
-from nodes.joint.process import Ended, PartyProcess, Task, Told, start_party
+from nodes.joint.process import STALE, Ended, PartyProcess, Task, Told, start_party
 from nodes.joint.provider import ACTIVE
 from nodes.outbox import write_receipt
 
@@ -102,23 +101,13 @@ class JobRun:
 
     async def agree(self, rows: BankRows, partner: Partner) -> None:
         """Propose, and take what the provider decided. Raises NodeError, PeerRestarted."""
-        part = self._job.providers[partner.place - 1]
         count = len(rows.order)
-        await partner.link.say(
-            Proposal(
-                job=self._job_id,
-                name=self._job.name,
-                algorithm=self._job.algorithm,
-                settings=msgspec.to_builtins(self._job.settings()),
-                items=tuple(each.columns() for each in part.items),
-                rows=count,
-                training=training_rows(self._job, count),
-                parties=1 + len(self._job.providers),
-            )
-        )
+        await partner.link.say(self._proposal(partner, count))
         await partner.link.say_rows(rows.tokens(partner.member, partner.terms.exchange_id))
         said = await partner.link.hear()
         while isinstance(said, Broken | PartMade):  # of the attempt before
+            if isinstance(said, Broken) and not said.again:
+                raise _AttemptBroken(said.code, f"{partner.member} reports {said.code}", again=False)
             said = await partner.link.hear()
         if not isinstance(said, Cohort):
             raise _out_of_turn(said)
@@ -131,6 +120,19 @@ class JobRun:
             raise ExchangeFailed(f"{partner.member} recorded other enterprises than take part; the job was stopped.")
         partner.permitted, partner.uses, partner.refused = flags, uses, said.refused
         await self._record(partner, 0, commitment, "")
+
+    def _proposal(self, partner: Partner, count: int) -> Proposal:
+        return Proposal(
+            job=self._job_id,
+            name=self._job.name,
+            algorithm=self._job.algorithm,
+            settings=msgspec.to_builtins(self._job.settings()),
+            items=tuple(each.columns() for each in self._job.providers[partner.place - 1].items),
+            rows=count,
+            training=training_rows(self._job, count),
+            parties=1 + len(self._job.providers),
+            selection=self._job.selection,
+        )
 
     async def _record(self, partner: Partner, number: int, commitment: BatchCommitment, digest: str) -> None:
         """Write the receipt of this side, once."""
@@ -180,12 +182,12 @@ class JobRun:
             except (PeerRestarted, _AttemptBroken) as broken:
                 idle = 0 if self._checkpoint_mark() != before else idle + 1
                 if idle >= MAX_IDLE_ATTEMPTS or (isinstance(broken, _AttemptBroken) and not broken.again):
-                    raise ExchangeFailed(f"The training ended: {broken}", code=_code_of(broken)) from broken
+                    raise _ending(broken) from broken
                 log.warning("attempt_broken", extra={"job": self._job_id, "detail": str(broken)})
                 for partner in partners:
                     partner.permitted = None  # agreed again: a node that restarted has forgotten
                 self._tell("resumed", 0, 0)
-                await asyncio.sleep(_BETWEEN_S)
+                await asyncio.sleep(_BETWEEN_S * (1 << idle))
             finally:
                 await self._end_process(partners)
         raise AssertionError
@@ -239,31 +241,8 @@ class JobRun:
         usable: Flags = np.asarray(let_in.sum(axis=0) >= wanted)
         source = own_path(self._job, self._base)
         await asyncio.to_thread(write_bank_table, folder / "table.arrow", source, self._job.own, rows.order, usable)
-        settings = self._job.settings()
-
-        def plan(columns: Mapping[str, object]) -> JobPlan:
-            return msgspec.convert(
-                {
-                    "job": self._job_id,
-                    "algorithm": self._job.algorithm,
-                    self._job.algorithm: msgspec.to_builtins(settings),
-                    "rows": count,
-                    "training": training_rows(self._job, count),
-                    "columns": msgspec.to_builtins(columns),
-                },
-                JobPlan,
-            )
-
-        plans = {
-            partner.party: plan(
-                {
-                    f"{item.item}.{name}": rule
-                    for item in self._job.providers[partner.place - 1].items
-                    for name, rule in rules_of(item.features).items()
-                }
-            )
-            for partner in partners
-        }
+        plans = {partner.party: plan_of(self._proposal(partner, count)) for partner in partners}
+        own = msgspec.structs.replace(plans[partners[0].party], columns=rules_of(self._job.own.features))
 
         def task(peers: Mapping[str, int], control: int) -> Task:
             return Task(
@@ -275,16 +254,17 @@ class JobRun:
                 peers=dict(peers),
                 control=control,
                 plans=plans,
-                own=plan(rules_of(self._job.own.features)),
+                own=own,
                 label=LABEL,
                 validation=self._job.split.validation,
+                executor=self._context.settings.joint_executor,
             )
 
         self._process = await start_party(
             task,
             tuple(partner.party for partner in partners),
             progress=self._progress,
-            withdrawn=lambda: self._withdrawn(rows),
+            withdrawn=lambda: left_rows(self._context, self._job, rows),
         )
         for partner in partners:
             await partner.link.say(Begin(attempt=attempt, place=partner.place, others=self._others(partner, partners)))
@@ -298,16 +278,6 @@ class JobRun:
 
     def _progress(self, told: Told) -> None:
         self._tell(told.phase, told.done, told.total)
-
-    def _withdrawn(self, rows: BankRows) -> list[int]:
-        """Rows that left, whichever provider's consent ended."""
-        replica, now_ms = self._context.replica, self._context.clock()
-        if replica.alarm is not None:
-            raise NodeError("The node has seen the hub contradict itself.", code="LOG_INCONSISTENT")
-        gone: set[int] = set()
-        for member, held in rows.consents.items():
-            gone.update(withdrawn_rows(replica.granted_book(member), rows.order, held, now_ms))
-        return sorted(gone)
 
     async def _tell_broken(self, attempt: int, ended: Ended, partners: tuple[Partner, ...]) -> None:
         for partner in partners:
@@ -390,9 +360,12 @@ class _AttemptBroken(Exception):
         self.again = again
 
 
-def _code_of(broken: Exception) -> str:
+def _ending(broken: Exception) -> ExchangeFailed:
     code = broken.code if isinstance(broken, _AttemptBroken) else "PEER_FAILED"
-    return "PEER_FAILED" if code == "PARTY_LOST" else code
+    told = f"The training ended: {broken}"
+    if code == STALE:
+        return ExchangeFailed(told, code="USE_REFUSED", reason=STALE)
+    return ExchangeFailed(told, code="PEER_FAILED" if code == "PARTY_LOST" else code)
 
 
 def _out_of_turn(said: object) -> ExchangeFailed:

@@ -10,20 +10,17 @@ import asyncio
 import logging
 import secrets
 import shutil
-import sqlite3
 from collections.abc import Mapping
 from contextlib import AsyncExitStack
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final
 
-import msgspec
-
 from consent.documents import ExchangeMode
 from consent.errors import ConsentError
 from modeling.errors import ModelingError
-from modeling.jobs.estimate import Estimate, estimate
-from modeling.jobs.leaks import Leak, statement
+from modeling.jobs.estimate import estimate
+from modeling.jobs.leaks import statement
 from nodes.errors import ExchangeFailed, NodeError
 from nodes.exchanges.context import ExchangeContext
 from nodes.exchanges.requester import APPROVAL_PATIENCE_S, RequesterExchanges, Wanted
@@ -32,6 +29,8 @@ from nodes.joint.bank_cohort import kept_rows, selected_rows, training_rows
 from nodes.joint.job_file import JobFile, JobFileInvalid, own_path, parse_job, rules_of
 from nodes.joint.job_report import write_report
 from nodes.joint.job_run import JobRun, Partner
+from nodes.joint.job_store import JobRecord, JobStore, OpenedExchange, StoredJob
+from nodes.joint.job_told import JobPlanned
 from nodes.joint.link import Forward, JointLink
 from trust.errors import TrustError
 
@@ -61,51 +60,13 @@ class Job:
         self.changed.set()
 
 
-@dataclass(frozen=True, kw_only=True)
-class JobRecord:
-    """A job as it is listed. `role`: active for this node's own, passive for another member's."""
-
-    job_id: str
-    name: str
-    role: str
-    state: str
-    members: tuple[str, ...]
-    created_ms: int
-    failure: str
-    commitment: str
-    directory: str
-
-
-class JobPlanned(msgspec.Struct, frozen=True, kw_only=True):
-    """What `plan` finds."""
-
-    name: str
-    algorithm: str
-    estimate: Estimate
-    leaks: tuple[Leak, ...]
-
-
-class _Opened(msgspec.Struct, frozen=True, kw_only=True):
-    """An exchange of a job: its identifier and the signed request."""
-
-    exchange_id: str
-    request: bytes
-
-
-class _Stored(msgspec.Struct, frozen=True, kw_only=True):
-    job_id: str
-    job_text: str
-    base: str
-    user: str
-    directory: str
-
-
 class JointJobs:
     """All jobs of this node as a bank."""
 
     def __init__(self, context: ExchangeContext, requester: RequesterExchanges) -> None:
         self._context = context
         self._requester = requester
+        self._jobs_kept = JobStore(context.store)
         self._jobs: dict[str, Job] = {}
         self._sessions: dict[str, tuple[Session, Job]] = {}
 
@@ -127,7 +88,11 @@ class JointJobs:
             raise ExchangeFailed(str(error), code=error.code) from error
         members = tuple(each.member for each in job.providers)
         leaks = statement(
-            job.algorithm, self._context.settings.member_id, members, rows_scored=len(rows.order) - training
+            job.algorithm,
+            self._context.settings.member_id,
+            members,
+            rows_scored=len(rows.order) - training,
+            selection=job.selection,
         )
         return JobPlanned(name=job.name, algorithm=job.algorithm, estimate=cost, leaks=leaks)
 
@@ -135,55 +100,36 @@ class JointJobs:
         """Begin a job, or go on with the one of this directory. Raises NodeError."""
         job = parse_job(text)
         own_path(job, base)
-        known = await self._stored("directory = ? AND state = 'running'", str(directory))
-        if known:
-            if known[0].job_text != text:
+        known = await self._jobs_kept.running_in(str(directory))
+        if known is not None:
+            if known.job_text != text:
                 raise JobFileInvalid(
                     f"{directory} belongs to a job that was begun with another job file. Choose a new folder for a changed job."
                 )
-            return self._begin(known[0])
+            return self._begin(known)
         if directory.exists() and any(directory.iterdir()):
             raise NodeError(f"{directory} is not empty. Choose a new folder for the report.", code="ALREADY_EXISTS")
-        stored = _Stored(
+        stored = StoredJob(
             job_id=secrets.token_hex(16), job_text=text, base=str(base), user=user, directory=str(directory)
         )
-        values = (
-            stored.job_id,
-            job.name,
-            stored.directory,
-            text.encode(),
-            stored.base,
-            user,
-            b"{}",
-            self._context.clock(),
-        )
-        await self._context.store.write(
-            lambda connection: (
-                connection.execute(
-                    "INSERT INTO joint_jobs (job_id, name, directory, state, job, base, user, exchanges, created_ms)"
-                    " VALUES (?, ?, ?, 'running', ?, ?, ?, ?, ?)",
-                    values,
-                )
-                and None
-            )
-        )
+        await self._jobs_kept.add(stored, job.name, self._context.clock())
         return self._begin(stored)
 
     async def resume_all(self) -> None:
         """After a start: go on with every job that was broken off."""
-        for stored in await self._stored("state = ?", "running"):
+        for stored in await self._jobs_kept.running():
             self._begin(stored)
 
     async def stop(self, job_id: str, reason: str) -> bool:
         """End a job for good; whether it was this node's own and running."""
-        if not await self._stored("job_id = ? AND state = 'running'", job_id):
+        if all(each.job_id != job_id for each in await self._jobs_kept.running()):
             return False
         await self._end(job_id, "stopped", f"JOB_STOPPED: {reason}")
         job = self._jobs.pop(job_id, None)
         if job is not None and job.task is not None:
             job.task.cancel()
             await asyncio.gather(job.task, return_exceptions=True)
-        for exchange_id in (await self._exchanges(job_id)).values():
+        for exchange_id in (await self._jobs_kept.exchanges(job_id)).values():
             await self._context.calls.end(exchange_id.exchange_id, "cancelled", f"JOB_STOPPED: {reason}")
         return True
 
@@ -209,20 +155,11 @@ class JointJobs:
 
     async def records(self) -> list[JobRecord]:
         """Own jobs and those of others that this node takes part in, newest first, at most 500 of each."""
-        return await self._context.store.read(_all_jobs)
-
-    async def taken_part(self, job_id: str) -> list[str]:
-        """Exchanges of another member's job that this node takes part in."""
-        rows = await self._context.store.read(
-            lambda connection: connection.execute(
-                "SELECT exchange_id FROM joint_out WHERE job_id = ? AND state = 'running'", (job_id,)
-            ).fetchall()
-        )
-        return [exchange_id for (exchange_id,) in rows]
+        return await self._jobs_kept.records()
 
     # -- running one
 
-    def _begin(self, stored: _Stored) -> Job:
+    def _begin(self, stored: StoredJob) -> Job:
         known = self._jobs.get(stored.job_id)
         if known is not None and known.task is not None and not known.task.done():
             return known
@@ -237,7 +174,7 @@ class JointJobs:
         if not task.cancelled() and task.exception() is not None:
             log.warning("job_stopped", extra={"job": job.job_id, "detail": str(task.exception())})
 
-    async def _run(self, stored: _Stored, job: Job) -> bytes:
+    async def _run(self, stored: StoredJob, job: Job) -> bytes:
         """The report. Whatever ends it for good is kept with the job."""
         try:
             return await self._train(stored, job)
@@ -246,11 +183,11 @@ class JointJobs:
             if failure.code in _WAITING_CODES:
                 raise
             await self._end(stored.job_id, "failed", f"{failure.code}: {failure}")
-            for opened in (await self._exchanges(stored.job_id)).values():
+            for opened in (await self._jobs_kept.exchanges(stored.job_id)).values():
                 await self._context.calls.end(opened.exchange_id, "failed", f"{failure.code}: the bank ended the job")
             raise failure from error
 
-    async def _train(self, stored: _Stored, job: Job) -> bytes:
+    async def _train(self, stored: StoredJob, job: Job) -> bytes:
         parsed = parse_job(stored.job_text)
         folder = self._context.settings.home / "joint" / stored.job_id
         run = JobRun(self._context, stored.job_id, parsed, Path(stored.base), folder, job.tell)
@@ -265,7 +202,7 @@ class JointJobs:
             report = await asyncio.to_thread(
                 write_report, parsed, made, folder, job.directory, self._context.settings.member_id
             )
-            await self._finish(stored.job_id, made.model.commitment)
+            await self._jobs_kept.finish(stored.job_id, made.model.commitment, self._context.clock())
             for partner in partners:
                 await partner.session.close()
                 await self._context.calls.end(partner.terms.exchange_id, "finished")
@@ -274,7 +211,7 @@ class JointJobs:
 
     async def _partner(
         self,
-        stored: _Stored,
+        stored: StoredJob,
         job: JobFile,
         place: int,
         follower: Job,
@@ -283,7 +220,7 @@ class JointJobs:
     ) -> Partner:
         """Open or resume the exchange with one provider, and begin to talk."""
         part, context = job.providers[place - 1], self._context
-        opened = (await self._exchanges(stored.job_id)).get(part.member)
+        opened = (await self._jobs_kept.exchanges(stored.job_id)).get(part.member)
         if opened is None:
             wanted = Wanted(
                 provider=part.member,
@@ -294,7 +231,11 @@ class JointJobs:
                 user=stored.user,
             )
             terms = await self._requester.open(wanted, ExchangeMode.JOINT, JOINT_LIFE_MS)
-            await self._keep_exchange(stored.job_id, part.member, terms.exchange_id, terms.request_document)
+            await self._jobs_kept.keep_exchange(
+                stored.job_id,
+                part.member,
+                OpenedExchange(exchange_id=terms.exchange_id, request=terms.request_document),
+            )
         else:
             terms = await self._requester.resume(opened.exchange_id, opened.request)
         session = context.session(terms)
@@ -324,80 +265,6 @@ class JointJobs:
 
         return forward
 
-    # -- what is stored
-
-    async def _stored(self, where: str, value: str) -> list[_Stored]:
-        rows = await self._context.store.read(
-            lambda connection: connection.execute(
-                f"SELECT job_id, job, base, user, directory FROM joint_jobs WHERE {where}",  # noqa: S608 - our own constants
-                (value,),
-            ).fetchall()
-        )
-        return [
-            _Stored(job_id=job_id, job_text=bytes(text).decode(), base=base, user=user, directory=directory)
-            for job_id, text, base, user, directory in rows
-        ]
-
-    async def _exchanges(self, job_id: str) -> Mapping[str, _Opened]:
-        row = await self._context.store.read(
-            lambda connection: connection.execute(
-                "SELECT exchanges FROM joint_jobs WHERE job_id = ?", (job_id,)
-            ).fetchone()
-        )
-        return msgspec.json.decode(row[0], type=dict[str, _Opened]) if row else {}
-
-    async def _keep_exchange(self, job_id: str, member: str, exchange_id: str, request: bytes) -> None:
-        known = {**await self._exchanges(job_id), member: _Opened(exchange_id=exchange_id, request=request)}
-        await self._update(job_id, "exchanges = ?", msgspec.json.encode(known))
-
-    async def _finish(self, job_id: str, commitment: str) -> None:
-        await self._update(
-            job_id, "state = 'finished', commitment = ?, ended_ms = ?", commitment, self._context.clock()
-        )
-
     async def _end(self, job_id: str, state: str, failure: str) -> None:
-        await self._update(job_id, "state = ?, failure = ?, ended_ms = ?", state, failure[:1000], self._context.clock())
+        await self._jobs_kept.end(job_id, state, failure, self._context.clock())
         shutil.rmtree(self._context.settings.home / "joint" / job_id, ignore_errors=True)
-
-    async def _update(self, job_id: str, what: str, *values: object) -> None:
-        statement = f"UPDATE joint_jobs SET {what} WHERE job_id = ? AND state = 'running'"  # noqa: S608 - our own constants
-        await self._context.store.write(lambda connection: connection.execute(statement, (*values, job_id)) and None)
-
-
-def _all_jobs(connection: sqlite3.Connection) -> list[JobRecord]:
-    own = connection.execute(
-        "SELECT job_id, name, state, exchanges, created_ms, failure, commitment, directory FROM joint_jobs"
-        " ORDER BY created_ms DESC LIMIT 500"
-    ).fetchall()
-    others = connection.execute(
-        "SELECT job_id, name, state, requester, created_ms, failure, commitment FROM joint_out ORDER BY created_ms DESC LIMIT 500"
-    ).fetchall()
-    found = [
-        JobRecord(
-            job_id=job_id,
-            name=name,
-            role="active",
-            state=state,
-            members=tuple(msgspec.json.decode(exchanges, type=dict[str, _Opened])),
-            created_ms=created,
-            failure=failure or "",
-            commitment=commitment or "",
-            directory=directory,
-        )
-        for job_id, name, state, exchanges, created, failure, commitment, directory in own
-    ]
-    found += [
-        JobRecord(
-            job_id=job_id,
-            name=name,
-            role="passive",
-            state=state,
-            members=(requester,),
-            created_ms=created,
-            failure=failure or "",
-            commitment=commitment or "",
-            directory="",
-        )
-        for job_id, name, state, requester, created, failure, commitment in others
-    ]
-    return sorted(found, key=lambda each: -each.created_ms)

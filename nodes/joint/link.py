@@ -14,6 +14,7 @@ from __future__ import annotations
 import asyncio
 import socket
 import struct
+from collections import deque
 from collections.abc import Awaitable, Callable, Mapping
 from contextlib import suppress
 from typing import Final
@@ -27,6 +28,9 @@ from nodes.joint.tunnel import Tunnel
 _HEAD: Final = struct.Struct(">IB")
 _PIECE: Final = 512 << 10
 _ROWS_PIECE: Final = 1 << 20
+_MOST_EARLY: Final = 256 << 20
+"""Bytes that may wait for a process that is being started, each frame with what it costs to keep."""
+_FRAME_COST: Final = 256
 
 Forward = Callable[[int, int, bytes], Awaitable[None]]
 """Passes a frame on: attempt, the place that it goes to, what was sealed."""
@@ -39,17 +43,18 @@ class _End:
         self._socket, self.tunnel, self._waits = end, tunnel, waits
         end.setblocking(False)
         self._queue: asyncio.Queue[bytes] = asyncio.Queue()
-        self.tasks: list[asyncio.Task[None]] = []
+        self._writing: asyncio.Task[None] | None = None
         if not waits:
-            self.tasks.append(asyncio.get_running_loop().create_task(self._write_all()))
+            self._writing = asyncio.get_running_loop().create_task(self._write_all())
 
     async def write(self, data: bytes) -> None:
         """Hand bytes to the process; one that is gone takes none, and its end is seen elsewhere."""
         if not self._waits:
             self._queue.put_nowait(data)
             return
-        with suppress(ConnectionError):
-            await asyncio.get_running_loop().sock_sendall(self._socket, data)
+        # A task that `close` ends, so that the link goes on: a socket that is closed under a sender wakes nobody.
+        self._writing = asyncio.get_running_loop().create_task(self._write(data))
+        await asyncio.wait({self._writing})
 
     async def read(self) -> bytes:
         """What the process has written; nothing at its end."""
@@ -60,15 +65,18 @@ class _End:
 
     async def close(self) -> None:
         """Let go of the process."""
-        for task in self.tasks:
-            task.cancel()
-        await asyncio.gather(*self.tasks, return_exceptions=True)
+        if self._writing is not None:
+            self._writing.cancel()
+            await asyncio.gather(self._writing, return_exceptions=True)
         self._socket.close()
 
-    async def _write_all(self) -> None:
+    async def _write(self, data: bytes) -> None:
         with suppress(ConnectionError):
-            while True:
-                await asyncio.get_running_loop().sock_sendall(self._socket, await self._queue.get())
+            await asyncio.get_running_loop().sock_sendall(self._socket, data)
+
+    async def _write_all(self) -> None:
+        while True:
+            await self._write(await self._queue.get())
 
 
 class JointLink:
@@ -80,7 +88,8 @@ class JointLink:
         self._forward = forward
         self._heard: asyncio.Queue[Said | bytes | Exception] = asyncio.Queue()
         self._attempt = -1
-        self._early: list[tuple[int, int, bytes]] = []
+        self._early: deque[tuple[int, int, bytes]] = deque()
+        self._early_bytes = 0
         self._ends: dict[int, _End] = {}
         self._pumps: list[asyncio.Task[None]] = []
 
@@ -100,6 +109,7 @@ class JointLink:
             except PeerRestarted as error:
                 self._attempt = -1  # whoever counts the attempts may have begun anew
                 self._early.clear()
+                self._early_bytes = 0
                 self._heard.put_nowait(error)
             except Exception as error:
                 self._heard.put_nowait(error)
@@ -151,7 +161,8 @@ class JointLink:
             if end.tunnel is not None:
                 await end.tunnel.start()
         while self._early:  # what comes meanwhile is put behind
-            of, place, data = self._early.pop(0)
+            of, place, data = self._early.popleft()
+            self._early_bytes -= len(data) + _FRAME_COST
             if of == attempt:
                 await self._hand_over(attempt, place, data)
         self._attempt = attempt
@@ -185,6 +196,9 @@ class JointLink:
         data = payload[_HEAD.size :]
         if attempt > self._attempt:  # the other process was quicker: this one is being started
             self._early.append((attempt, place, data))
+            self._early_bytes += len(data) + _FRAME_COST
+            if self._early_bytes > _MOST_EARLY:
+                raise ExchangeFailed("The other node sends before this one has begun.", code="PROTOCOL_VIOLATION")
         elif attempt == self._attempt:
             await self._hand_over(attempt, place, data)
 

@@ -11,22 +11,25 @@ Broken              either: this attempt is over; A begins another from the last
 
 from __future__ import annotations
 
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Final, Literal
 
 import msgspec
 
 from consent.documents import Sm3Hex, Uuid
-from modeling.jobs.plan import Algorithm
+from modeling.jobs.plan import Algorithm, JobPlan, SelectionRules
 from modeling.preparation.columns import Rule
 from nodes.errors import ExchangeFailed
 
-MAX_ROWS = 20_000_000
+MAX_ROWS: Final = 20_000_000
+MAX_FIELDS: Final = 1000
+"""Of one item."""
 Aggregate = Literal["latest", "mean", "sum", "min", "max"]
 """How several records of a subject become one: the latest by the item's period, or a function of each number."""
 
 _Count = Annotated[int, msgspec.Meta(ge=0, le=MAX_ROWS)]
 _Attempt = Annotated[int, msgspec.Meta(ge=0, le=(1 << 32) - 1)]
 """Counts up; begins at the second at which the bank's node began, so that no number comes twice."""
+_Place = Annotated[int, msgspec.Meta(ge=1, le=4)]
 _Text = Annotated[str, msgspec.Meta(max_length=500)]
 
 
@@ -34,7 +37,7 @@ class ItemColumns(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fiel
     """The fields of one item that are features, and how each is prepared (None: by its kind)."""
 
     item_id: str
-    fields: Annotated[dict[str, Rule | None], msgspec.Meta(min_length=1, max_length=1000)]
+    fields: Annotated[dict[str, Rule | None], msgspec.Meta(min_length=1, max_length=MAX_FIELDS)]
     aggregate: Aggregate = "latest"
 
 
@@ -53,6 +56,25 @@ class Proposal(_Said, frozen=True, kw_only=True, forbid_unknown_fields=True, tag
     rows: Annotated[int, msgspec.Meta(ge=1, le=MAX_ROWS)]
     training: Annotated[int, msgspec.Meta(ge=1, le=MAX_ROWS)]
     parties: Annotated[int, msgspec.Meta(ge=2, le=5)]
+    selection: SelectionRules | None = None
+
+
+def plan_of(proposal: Proposal) -> JobPlan:
+    """The job as the provider's party knows it; columns are `item.field`. Raises ExchangeFailed for settings that there are not."""
+    columns = {f"{item.item_id}.{name}": rule for item in proposal.items for name, rule in item.fields.items()}
+    told = {
+        "job": proposal.job,
+        "algorithm": proposal.algorithm,
+        proposal.algorithm: proposal.settings,
+        "rows": proposal.rows,
+        "training": proposal.training,
+        "columns": msgspec.to_builtins(columns),
+        "selection": msgspec.to_builtins(proposal.selection),
+    }
+    try:
+        return msgspec.convert(told, JobPlan)
+    except msgspec.ValidationError as error:
+        raise ExchangeFailed(f"The proposed job cannot be read: {error}", code="JOB_INVALID") from error
 
 
 class Cohort(_Said, frozen=True, kw_only=True, forbid_unknown_fields=True, tag="cohort"):
@@ -68,8 +90,13 @@ class Begin(_Said, frozen=True, kw_only=True, forbid_unknown_fields=True, tag="b
     """`place`: P's place among the passives, which names its party. `others`: nodes of those that P talks to, by their places."""
 
     attempt: _Attempt
-    place: Annotated[int, msgspec.Meta(ge=1, le=4)]
-    others: Annotated[dict[int, str], msgspec.Meta(max_length=3)] = {}
+    place: _Place
+    others: Annotated[dict[_Place, _Text], msgspec.Meta(max_length=3)] = {}
+
+    def __post_init__(self) -> None:
+        """Raises ValueError."""
+        if self.place in self.others:
+            raise ValueError("a party has a place of its own")
 
 
 class Broken(_Said, frozen=True, kw_only=True, forbid_unknown_fields=True, tag="broken"):
@@ -117,7 +144,7 @@ def decode(payload: bytes) -> Said:
     try:
         found: Said = _DECODER.decode(payload)
         return found
-    except (msgspec.MsgspecError, UnicodeDecodeError) as error:
+    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
         raise ExchangeFailed(
             f"The other node sent a malformed message of joint modelling ({error}); check that both nodes run the same version."
         ) from error

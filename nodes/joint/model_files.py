@@ -12,7 +12,7 @@ from __future__ import annotations
 import os
 import secrets
 from pathlib import Path
-from typing import Annotated, Final
+from typing import Annotated, Final, Literal
 
 import msgspec
 
@@ -24,17 +24,19 @@ from trust.suite import sm3
 PART_FILE: Final = "part.json"
 MODEL_FILE: Final = "model.json"
 _DOMAIN: Final = b"xinqiao/model/v1\0"
+_Salt = Annotated[str, msgspec.Meta(pattern=r"^[0-9a-f]{32}\Z")]
 
 
-class OwnPart(msgspec.Struct, frozen=True, kw_only=True):
+class OwnPart(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """A party's part of a model, as it lies on its own disk. `part`: the algorithm's own document."""
 
     job: str
     name: str
     algorithm: Algorithm
     party: str
-    salt: str
+    salt: _Salt
     part: bytes
+    version: Literal[1] = 1
 
     @property
     def commitment(self) -> str:
@@ -42,7 +44,7 @@ class OwnPart(msgspec.Struct, frozen=True, kw_only=True):
         return sm3(_DOMAIN + bytes.fromhex(self.salt) + self.part).hex()
 
 
-class ModelRecord(msgspec.Struct, frozen=True, kw_only=True):
+class ModelRecord(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """What every party knows of the whole."""
 
     job: str
@@ -53,6 +55,7 @@ class ModelRecord(msgspec.Struct, frozen=True, kw_only=True):
     subjects: int
     withdrawn: int
     made_ms: Annotated[int, msgspec.Meta(ge=0)]
+    version: Literal[1] = 1
 
     @property
     def commitment(self) -> str:
@@ -87,7 +90,7 @@ def write_bytes(path: Path, data: bytes) -> None:
 
 
 def read_part(path: Path) -> OwnPart:
-    """Raises NodeError if it is not there or damaged."""
+    """Raises NodeError if it is not there, damaged, or of another version."""
     try:
         return msgspec.json.decode(path.read_bytes(), type=OwnPart)
     except (OSError, msgspec.MsgspecError) as error:

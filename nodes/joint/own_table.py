@@ -21,6 +21,7 @@ from nodes.exchanges.permitted import read_table, write_table
 from nodes.joint.messages import Aggregate
 
 PRESENT: Final = "__present"
+_DATED: Final = "__dated"
 _FUNCTIONS: Final = {"mean": "mean", "sum": "sum", "min": "min", "max": "max"}
 
 
@@ -35,7 +36,10 @@ def one_row_each(
         )
     table = pa.Table.from_batches(found)
     if aggregate == "latest":
-        order = [("uscc", "ascending"), *([(period, "ascending")] if period is not None else [])]
+        order = [("uscc", "ascending")]
+        if period is not None:  # a record without a period is older than any that has one
+            table = table.append_column(_DATED, pc.is_valid(table.column(period)))
+            order += [(_DATED, "ascending"), (period, "ascending")]
         table = table.sort_by(order)
         codes = table.column("uscc").to_numpy(zero_copy_only=False)
         last = np.append(codes[1:] != codes[:-1], True) if len(codes) else np.zeros(0, np.bool_)
@@ -87,6 +91,8 @@ def _as_number(name: str, column: Any) -> Any:  # noqa: ANN401 - pyarrow
         return pc.cast(pc.cast(pc.cast(column, pa.date32()), pa.int32()), pa.float64())
     if pa.types.is_boolean(kind):
         return pc.cast(pc.cast(column, pa.int8()), pa.float64())
+    if pa.types.is_null(kind):  # a column of a CSV file without any value
+        return pc.cast(column, pa.float64())
     if pa.types.is_integer(kind) or pa.types.is_floating(kind) or pa.types.is_decimal(kind):
         return pc.cast(column, pa.float64(), safe=False)
     raise DataUnusable(f"column {name!r} is {kind}: neither a number, a date, a flag nor a text")

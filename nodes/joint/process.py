@@ -21,13 +21,17 @@ from modeling.jobs.plan import JobPlan
 from nodes.errors import NodeError
 
 COMMAND: Final = (sys.executable, "-m", "nodes.joint.worker")
+STALE: Final = "CONSENT_STALE"
+"""The node's copy of the consents is too old to go on with: it may be fresh again in a moment."""
+_AGAIN: Final = frozenset({"PEER_FAILED", STALE})
 _LINE: Final = 64 << 20
 
 
 class Task(msgspec.Struct, frozen=True, kw_only=True):
     """What a process is to do. `party`: its own name; `peers`: the sockets by the other parties' names. Paths are absolute.
 
-    `plans`: for the active party, what it tells each passive. `label`: the column of the table that is the label.
+    `own`: the job with this party's own columns; a passive takes part in no other. `plans`: for the active party, what it tells each
+    passive. `label`: the column of the table that is the label. `executor`: the setting `joint_executor`.
     """
 
     party: str
@@ -42,6 +46,7 @@ class Task(msgspec.Struct, frozen=True, kw_only=True):
     label: str = ""
     validation: float = 0.0
     deadline_s: float = 600.0
+    executor: str = ""
 
 
 class Told(msgspec.Struct, frozen=True, kw_only=True):
@@ -101,6 +106,8 @@ class PartyProcess:
         last: Told | None = None
         with suppress(ConnectionError):
             while line := await self._reader.readline():
+                if not line.endswith(b"\n"):  # lost in the middle of a line
+                    break
                 last = msgspec.json.decode(line, type=Told)
                 if last.asks_withdrawn:
                     self._writer.write(msgspec.json.encode(self._answer()) + b"\n")
@@ -111,7 +118,7 @@ class PartyProcess:
         if last is not None and last.finished:
             return Ended()
         if last is not None and last.failed:
-            return Ended(failed=last.failed, message=last.message, again=last.failed == "PEER_FAILED")
+            return Ended(failed=last.failed, message=last.message, again=last.failed in _AGAIN)
         how = f"killed by signal {-code}" if code < 0 else f"exit code {code}"
         return Ended(failed="PARTY_LOST", message=f"the party's process was lost ({how})", again=True)
 

@@ -32,13 +32,13 @@ from nodes.joint.cohort import (
     commitment_of,
     from_table,
     stayed,
-    withdrawn_rows,
 )
+from nodes.joint.job_store import JobStore
 from nodes.joint.link import JointLink
-from nodes.joint.messages import Begin, Broken, Cohort, Done, ModelMade, PartMade, Proposal, Said
+from nodes.joint.messages import Begin, Broken, Cohort, Done, ModelMade, PartMade, Proposal, Said, plan_of
 from nodes.joint.model_files import PART_FILE, OwnPart, read_part, write_bytes, write_document
 from nodes.joint.process import PartyProcess, Task, Told, start_party
-from nodes.joint.provider_plan import DecidedPlan, JointNode, decide, find_plan
+from nodes.joint.provider_plan import DecidedPlan, JointNode, decide, find_plan, left_rows
 from nodes.joint.tunnel import Tunnel
 from nodes.outbox import write_receipt
 from trust.suite import sm3
@@ -69,6 +69,7 @@ class JointProvider:
 
     def __init__(self, node: JointNode) -> None:
         self._node = node
+        self._jobs = JobStore(node.store)
 
     async def serve(self, session: Session, terms: ExchangeTerms) -> int:
         """Take part until the model is made; the rows that this node brought. Raises what ended the exchange."""
@@ -84,11 +85,11 @@ class JointProvider:
                 except _ProposedAgain as again:
                     proposal = again.proposal
         except ModelingError as error:
-            await self._over(terms.exchange_id, error.code)
+            await self.leave(terms.exchange_id, error.code)
             raise ExchangeFailed(str(error), code=error.code) from error
         except NodeError as error:
             if error.code not in _AWAY:
-                await self._over(terms.exchange_id, error.code)
+                await self.leave(terms.exchange_id, error.code)
             raise
         finally:
             reading.cancel()
@@ -125,24 +126,27 @@ class JointProvider:
                     f"The job asks for columns of {item.item_id} that its exchange was not opened for.",
                     code="JOB_INVALID",
                 )
+        settings = plan_of(proposal).boosting
+        if settings is not None and settings.min_rows < self._node.minimum_sum:
+            raise ExchangeFailed(
+                f"The job wants sums of {settings.min_rows} rows; this node tells none of fewer than {self._node.minimum_sum}. "
+                f"Set min_rows to {self._node.minimum_sum} or more.",
+                code="JOB_INVALID",
+            )
+        if proposal.selection is not None and not self._node.selection:
+            raise ExchangeFailed(
+                "The job chooses columns by their labels; this node does not take part in that. Leave `selection` out.",
+                code="JOB_INVALID",
+            )
         if proposal.rows < self._node.minimum_rows:
             raise ExchangeFailed(
                 f"The job has {proposal.rows} enterprises; this node takes part from {self._node.minimum_rows} on.",
                 code="COHORT_TOO_SMALL",
             )
 
-    async def _over(self, exchange_id: str, code: str) -> None:
-        """The job has ended without a model: what it held is deleted."""
-        now_ms = self._node.clock()
-        await self._node.store.write(
-            lambda connection: (
-                connection.execute(
-                    "UPDATE joint_out SET state = 'ended', ended_ms = ?, failure = ? WHERE exchange_id = ? AND state = 'running'",
-                    (now_ms, code, exchange_id),
-                )
-                and None
-            )
-        )
+    async def leave(self, exchange_id: str, code: str) -> None:
+        """Take no further part, whatever the bank or the hub says later; what the job held is deleted."""
+        await self._jobs.leave(exchange_id, code, self._node.clock())
         self._node.tables.unpin(exchange_id)
         _forget(self._node.home / "joint" / exchange_id)
 
@@ -153,6 +157,8 @@ class JointProvider:
         stored = await self._node.store.read(lambda connection: find_plan(connection, terms.exchange_id))
         if stored is None:
             stored = await decide(self._node, terms, proposal, tokens, folder)
+        if await self._jobs.has_left(terms.exchange_id):
+            raise _left()
         if stored.proposal != proposal or stored.tokens_sm3 != sm3(tokens).hex():
             raise ExchangeFailed("The job came back with other rows or columns; begin a new one.", code="JOB_INVALID")
         rows = await asyncio.to_thread(lambda: from_table(read_table(folder / "rows.arrow")))
@@ -207,6 +213,8 @@ class JointProvider:
                 result=str(folder / "result.json"),
                 peers=dict(peers),
                 control=control,
+                own=plan_of(running.plan.proposal),
+                executor=self._node.executor,
             )
 
         def progress(line: Told) -> None:
@@ -215,7 +223,10 @@ class JointProvider:
         names = {0: ACTIVE, **{place: f"p{place}" for place in said.others}}
         tunnels = {place: self._tunnel(running, said, place) for place in said.others}
         running.process = await start_party(
-            task, tuple(names.values()), progress=progress, withdrawn=lambda: self._withdrawn(running)
+            task,
+            tuple(names.values()),
+            progress=progress,
+            withdrawn=lambda: left_rows(self._node, running.terms, running.rows),
         )
         running.attempt = said.attempt
         sockets = running.process.sockets
@@ -238,18 +249,6 @@ class JointProvider:
             apart_from=frozenset({node.member_id, running.terms.request.requester}),
             send=send,
         )
-
-    def _withdrawn(self, running: _Running) -> list[int]:
-        """Rows whose consent has ended. Raises NodeError while this node does not know: it fails closed."""
-        node = self._node
-        now_ms = node.clock()
-        freshness = node.replica.freshness(now_ms, node.max_staleness_ms)
-        if not freshness.consistent:
-            raise NodeError("The node has seen the hub contradict itself.", code="LOG_INCONSISTENT")
-        if freshness.checkpoint_ms is None or now_ms - freshness.checkpoint_ms > node.max_staleness_ms:
-            raise NodeError("The newest verified checkpoint is too old.", code="CONSENT_STALE")
-        consents = {use.uscc: use.consent_id for use in running.rows.uses}
-        return withdrawn_rows(node.replica.own_book, running.rows.subjects, consents, now_ms)
 
     async def _process_ended(self, running: _Running) -> None:
         process = running.process
@@ -279,6 +278,8 @@ class JointProvider:
     async def _finish(self, running: _Running, said: ModelMade) -> None:
         """Record that a model was made of those who stayed; keep the part."""
         node, plan, asked = self._node, running.plan, running.terms.request
+        if await self._jobs.has_left(asked.exchange_id):
+            raise _left()
         part = read_part(running.folder / PART_FILE)
         own = msgspec.json.decode(part.part, type=PassiveResult)
         if not set(own.withdrawn) <= set(said.withdrawn):
@@ -336,6 +337,10 @@ def _forget(folder: Path) -> None:
     """Delete what a job computed with. Who was in it stays, to answer a bank that asks again how it ended."""
     for name in ("table.arrow", "checkpoint.json", "result.json"):
         (folder / name).unlink(missing_ok=True)
+
+
+def _left() -> ExchangeFailed:
+    return ExchangeFailed("This node takes no further part in this job.", code="JOB_STOPPED")
 
 
 def _out_of_turn(said: object) -> ExchangeFailed:

@@ -17,17 +17,17 @@ import msgspec
 import pyarrow as pa
 
 from consent.catalogue import Catalogue
-from consent.decision import ItemUse, Reason
+from consent.decision import Counts, ItemUse, Reason, no_counts, refuse_by_freshness
 from consent.documents import encode
 from consent.rules import UsageRules
-from consent.selection import select_subjects
-from nodes.errors import ExchangeFailed, UseRefused
+from consent.selection import Selection, select_subjects
+from nodes.errors import ExchangeFailed, NodeError, UseRefused
 from nodes.exchanges.charging import all_counts, batch_receipt, charge, limited_terms
 from nodes.exchanges.periods import bounds_of, within_periods
 from nodes.exchanges.permitted import write_table
 from nodes.exchanges.raw_plan import Tables
 from nodes.exchanges.terms import ExchangeTerms
-from nodes.joint.cohort import ProviderRows, commitment_of, provider_rows, to_table, told
+from nodes.joint.cohort import ProviderRows, commitment_of, provider_rows, to_table, told, withdrawn_rows
 from nodes.joint.messages import Proposal
 from nodes.joint.model_files import fresh_salt
 from nodes.joint.own_table import in_order, one_row_each, write_own_table
@@ -55,6 +55,9 @@ class JointNode:
     node_id: str
     max_staleness_ms: int
     minimum_rows: int
+    minimum_sum: int
+    selection: bool
+    executor: str
     clock: Callable[[], int]
     new_id: Callable[[], str]
     written: Callable[[], None]
@@ -76,19 +79,7 @@ async def decide(node: JointNode, terms: ExchangeTerms, proposal: Proposal, toke
     """Decide each row on this node's own book, charge, record, write what the process will read. Raises NodeError, ModelingError."""
     asked = terms.request
     now_ms = node.clock()
-    counts = await node.store.read(all_counts)
-    selection = select_subjects(
-        node.replica.own_book,
-        requester=asked.requester,
-        provider=node.member_id,
-        purpose=asked.purpose,
-        items=asked.items,
-        at_ms=now_ms,
-        freshness=node.replica.freshness(now_ms, node.max_staleness_ms),
-        catalogue=node.catalogue,
-        rules=node.rules,
-        counts=counts,
-    )
+    selection = _selection(node, terms, now_ms, await node.store.read(all_counts))
     refused = told(selection.refused)
     if not selection.subjects:
         reason = selection.refused.most_common(1)[0][0] if selection.refused else Reason.NO_CONSENT
@@ -135,6 +126,33 @@ async def decide(node: JointNode, terms: ExchangeTerms, proposal: Proposal, toke
     await node.store.write(commit)
     node.written()
     return plan
+
+
+def left_rows(node: JointNode, terms: ExchangeTerms, rows: ProviderRows) -> list[int]:
+    """Rows that have left by now. What the job itself has spent does not count. Raises NodeError while this node does not know."""
+    now_ms = node.clock()
+    unknown = refuse_by_freshness(node.replica.freshness(now_ms, node.max_staleness_ms), now_ms)
+    if unknown is not None:
+        raise NodeError("This node's copy of the consents is too old, or contradicts itself.", code=unknown.value)
+    covered = set(_selection(node, terms, now_ms, no_counts).subjects.usccs)
+    consents = {use.uscc: use.consent_id for use in rows.uses}
+    return withdrawn_rows(node.replica.own_book, rows.subjects, consents, covered, now_ms)
+
+
+def _selection(node: JointNode, terms: ExchangeTerms, now_ms: int, counts: Counts) -> Selection:
+    asked = terms.request
+    return select_subjects(
+        node.replica.own_book,
+        requester=asked.requester,
+        provider=node.member_id,
+        purpose=asked.purpose,
+        items=asked.items,
+        at_ms=now_ms,
+        freshness=node.replica.freshness(now_ms, node.max_staleness_ms),
+        catalogue=node.catalogue,
+        rules=node.rules,
+        counts=counts,
+    )
 
 
 def _write_table(node: JointNode, terms: ExchangeTerms, proposal: Proposal, rows: ProviderRows, folder: Path) -> None:

@@ -1,7 +1,8 @@
 """Two providers of one job talk through the bank, which carries their frames and reads none of them.
 
-The same handshake and channel as between any two nodes, by their identity keys in the directory; bound to the job, both nodes and the
-attempt. There is no resumption: below lie two exchanges that lose nothing, and when one of them breaks the attempt is over.
+The same handshake and channel as between any two nodes, by their identity keys in the directory; bound to the job and both nodes, with
+new keys in each attempt. There is no resumption: below lie two exchanges that lose nothing, and when one of them breaks the attempt
+is over.
 """
 
 from __future__ import annotations
@@ -13,7 +14,7 @@ from typing import Final
 from consent.directory import Directory
 from nodes.errors import ExchangeFailed
 from nodes.exchanges.frames import FrameType
-from trust.channel import MAX_PAYLOAD, Role, SecureChannel
+from trust.channel import Role, SecureChannel
 from trust.errors import TrustError
 from trust.handshake import ChannelContext, Handshake
 from trust.sm2 import PrivateKey
@@ -21,6 +22,8 @@ from trust.suite import sm3
 
 _SHAKE, _SEALED = b"\0", b"\1"
 _DOMAIN: Final = b"xinqiao/joint-tunnel/v1\0"
+_PIECE: Final = 1 << 20
+"""Sealed, with the link's head, it still fits one frame of the exchange that it passes through."""
 
 Send = Callable[[bytes], Awaitable[None]]
 
@@ -74,8 +77,8 @@ class Tunnel:
         await self._ready.wait()
         if self._channel is None:
             raise AssertionError
-        for at in range(0, len(data), MAX_PAYLOAD):
-            frame = self._channel.seal(int(FrameType.JOINT_DATA), data[at : at + MAX_PAYLOAD])
+        for at in range(0, len(data), _PIECE):
+            frame = self._channel.seal(int(FrameType.JOINT_DATA), data[at : at + _PIECE])
             self._sent += 1
             self._channel.acknowledge(self._sent)  # nothing is lost below: nothing is kept to be sent again
             await self._send(_SEALED + frame)

@@ -13,12 +13,14 @@ import sys
 import threading
 import traceback
 from collections.abc import Sequence
+from contextlib import nullcontext
 from pathlib import Path
 
 import msgspec
 
 from modeling.channel import Channel
 from modeling.errors import ModelingError
+from modeling.executor import Executor, executor_at
 from modeling.jobs import active, passive
 from modeling.local import SocketChannel
 from nodes.joint.model_files import write_bytes
@@ -27,15 +29,18 @@ from nodes.joint.process import Task, Told, Withdrawal, decode_task, encode_line
 
 
 class _Refused(ModelingError):
-    """The node does not know whether consents still hold."""
+    """The node does not know whether consents still hold; its own code says why."""
 
-    code = "USE_REFUSED"
+    def __init__(self, code: str) -> None:
+        super().__init__(f"this node cannot tell whether consents still hold ({code})")
+        self.code = code
 
 
 class _Work:
     """`modeling.jobs.work.Work` by files and the control socket."""
 
     def __init__(self, control: socket.socket, checkpoint: Path) -> None:
+        self.executor: Executor | None = None
         self._control = control
         self._lines = control.makefile("rb")
         self._checkpoint = checkpoint
@@ -57,7 +62,7 @@ class _Work:
         self.tell(Told(asks_withdrawn=True))
         answer = msgspec.json.decode(self._lines.readline(), type=Withdrawal)
         if answer.refused:
-            raise _Refused(f"this node cannot tell whether consents still hold ({answer.refused}); the job waits")
+            raise _Refused(answer.refused)
         return answer.rows
 
     def progress(self, phase: str, done: int, total: int) -> None:
@@ -69,7 +74,7 @@ def run(task: Task, work: _Work, channels: dict[str, Channel]) -> bytes:
     table, present = read_own_table(Path(task.table))
     if task.party == task.active:
         return active.run(table, present, task.label, channels, task.plans, task.own, work, validation=task.validation)
-    return passive.run(table, present, task.active, task.party, channels, work)
+    return passive.run(table, present, task.active, task.party, channels, work, agreed=task.own)
 
 
 def main() -> None:
@@ -82,7 +87,8 @@ def main() -> None:
         name: SocketChannel(name, socket.socket(fileno=number), task.deadline_s) for name, number in task.peers.items()
     }
     try:
-        write_bytes(Path(task.result), run(task, work, dict(channels)))
+        with executor_at(task.executor) if task.executor else nullcontext() as work.executor:
+            write_bytes(Path(task.result), run(task, work, dict(channels)))
         last = Told(finished=True)
     except ModelingError as error:
         last = Told(failed=error.code, message=str(error))

@@ -12,6 +12,9 @@ import grpc
 import msgspec
 from xinqiao.v1 import agent_pb2, agent_pb2_grpc
 
+from modeling.gbdt.settings import Settings as BoostingSettings
+from modeling.jobs.estimate import estimate
+from modeling.jobs.leaks import statement
 from tests.cli.simulators import BANK_NODE, Refusal, refusing, serving
 from tests.consent.builders import BANK, PROVIDER
 
@@ -73,6 +76,32 @@ AGENT_REPLIES: dict[str, Any] = {
     ),
     "AskConsent": agent_pb2.AskConsentReply(request_id="q-1"),
     "ClearAlarm": agent_pb2.ClearAlarmReply(),
+    "PlanJob": agent_pb2.PlanJobReply(
+        plan_json=msgspec.json.encode(
+            {
+                "name": "loans",
+                "algorithm": "boosting",
+                "estimate": estimate(BoostingSettings(), 1000, 700, (3, 2)),
+                "leaks": statement("boosting", BANK, (PROVIDER,), rows_scored=300),
+            }
+        )
+    ),
+    "ListJobs": agent_pb2.ListJobsReply(
+        jobs=[
+            agent_pb2.JobReply(job_id="j-2", name="theirs", role="passive", state="running", members=[BANK]),
+            agent_pb2.JobReply(
+                job_id="j-1",
+                name="loans",
+                role="active",
+                state="failed",
+                members=[PROVIDER],
+                created_ms=5,
+                failure="COHORT_TOO_SMALL: ask for more",
+                directory="/reports/loans",
+            ),
+        ]
+    ),
+    "StopJob": agent_pb2.StopJobReply(),
 }
 
 
@@ -83,12 +112,21 @@ class AgentSimulator(agent_pb2_grpc.AgentServicer):
     refuse: dict[str, Refusal] = field(default_factory=dict)
     asked: dict[str, Any] = field(default_factory=dict)
     progress: list[agent_pb2.FetchProgress] = field(default_factory=list)
+    training: list[agent_pb2.JobProgress | Refusal] = field(default_factory=list)
 
     def Fetch(
         self, request: agent_pb2.FetchRequest, context: grpc.ServicerContext
     ) -> Iterator[agent_pb2.FetchProgress]:
         self.asked["Fetch"] = request
         yield from self.progress
+
+    def TrainJob(self, request: agent_pb2.JobRequest, context: grpc.ServicerContext) -> Iterator[agent_pb2.JobProgress]:
+        self.asked["TrainJob"] = request
+        for each in self.training:
+            if isinstance(each, Refusal):
+                context.set_trailing_metadata((("xinqiao-error-bin", each.detail.SerializeToString()),))
+                context.abort(grpc.StatusCode.FAILED_PRECONDITION, each.detail.message)
+            yield each
 
 
 def _answering(name: str) -> Callable[[Any, Any, Any], Any]:

@@ -9,16 +9,10 @@ import pytest
 
 from cli.secret import read_secret
 from consent.directory import OperatorKey
+from tests.cli.admin_simulator import AdminSimulator, serving_admin
 from tests.cli.agent_simulator import AgentSimulator, serving_agent
 from tests.cli.running import run_json
-from tests.cli.simulators import (
-    AdminSimulator,
-    HubSimulator,
-    SubjectsSimulator,
-    add_subject,
-    serving_admin,
-    serving_subjects,
-)
+from tests.cli.simulators import HubSimulator, SubjectsSimulator, add_subject, serving_subjects
 from tests.consent.builders import USCC, signed
 from trust.keyfile import load_private_key
 from trust.sm2 import PrivateKey

@@ -180,6 +180,7 @@ def test_the_part_for_one_first_word_is_the_same_as_in_the_whole(word: str) -> N
     assert part.keys() == {name for name in COMMANDS if name.split()[1] == word}
 
 
-def test_a_command_of_a_node_does_not_load_what_only_a_hub_needs() -> None:
-    code = "import sys; from cli.main import build; build('node'); sys.exit('sqlalchemy' in sys.modules)"
+@pytest.mark.parametrize("word", ["node", "hub"])
+def test_a_command_does_not_load_what_only_a_running_hub_needs(word: str) -> None:
+    code = f"import sys; from cli.main import build; build('{word}'); sys.exit('sqlalchemy' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0

@@ -13,9 +13,10 @@ from cli.secret import read_secret
 from consent.directory import OperatorKey, SubjectKey, SubjectKeyRevoked
 from consent.documents import encode, parse
 from consent.registration import SUBJECT_REGISTRATION_TYPE, SubjectRegistration, parse_registration
+from tests.cli.admin_simulator import serving_admin
 from tests.cli.conftest import NAME, AdminWorld, SubjectWorld
 from tests.cli.running import failing, run, run_json
-from tests.cli.simulators import Refusal, add_subject, serving_admin, utc_now_ms
+from tests.cli.simulators import Refusal, add_subject, utc_now_ms
 from tests.consent.builders import OTHER_USCC, USCC, key, signed
 from trust.document import SignedDocument, countersign, sign_document, verify_document
 from trust.keyfile import load_private_key

@@ -97,8 +97,9 @@ def running(home: Path, hub_settings: Mapping[str, str], government_settings: st
         network.admit(GOVERNMENT, "government", GOVERNMENT)
         network.admit(BANK, "bank", BANK)
         sources = source_toml(GOVERNMENT_ITEM, loans.files[GOVERNMENT_ITEM])
-        network.add_node(GOVERNMENT, "tax-1", sources=sources, settings=government_settings)
-        network.add_node(BANK, "bank-1")
+        network.add_node(GOVERNMENT, "tax-1", sources=sources, settings=government_settings, wait=False)
+        network.add_node(BANK, "bank-1", wait=False)
+        network.wait()
         (network.node_home("tax-1") / "products.toml").write_text(
             product_toml(GOVERNMENT_ITEM, "Delinquencies"), encoding="utf-8"
         )

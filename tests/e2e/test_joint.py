@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import csv
+import base64
 import json
 import subprocess
 import sys
@@ -19,10 +19,13 @@ from xinqiao.v1 import agent_pb2
 from cli.demo.cohort import BANK, GOVERNMENT, GOVERNMENT_ITEM, PLATFORM, PLATFORM_ITEM
 from cli.demo.enterprises import DAY_MS, Enterprise, Registry, now_ms
 from cli.demo.loans import OWNERS, Loans, product_toml, source_toml, split_loans
+from cli.demo.models import job_text, write_applications
 from cli.demo.network import DemoFailed, Network, command, wait_until
 from cli.enterprise_home import create_home
 from cli.secret import read_secret
 from consent.documents import ItemMode, ItemScope, Limits, Purpose
+from modeling.report.document import from_json
+from nodes.client import Node
 from nodes.credentials import load_hub
 from trust.keyfile import load_private_key
 
@@ -43,28 +46,9 @@ class Joint:
     folder: Path
 
     def job(self, name: str, algorithm: str, parameters: str, *, providers: int = 2) -> Path:
-        brought = "".join(
-            f"""
-  - member: {member}
-    product: {item.replace("_", "-")}
-    items: [{{item: {item}, features: [{", ".join(BROUGHT[item])}]}}]"""
-            for member, _, item in PROVIDERS[:providers]
-        )
+        brought = {(member, item): BROUGHT[item] for member, _, item in PROVIDERS[:providers]}
         path = self.folder / f"{name}.yaml"
-        path.write_text(
-            f"""
-name: {name}
-reason: end to end
-algorithm: {algorithm}
-parameters: {parameters}
-own:
-  file: applications.csv
-  label: {{column: Class, event: bad}}
-  features: [{", ".join(OWN)}]
-providers: {brought}
-""",
-            encoding="utf-8",
-        )
+        path.write_text(job_text(name, algorithm, parameters, OWN, brought), encoding="utf-8")
         return path
 
     def start(self, job: Path) -> subprocess.Popen[bytes]:
@@ -125,7 +109,7 @@ def joint(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Joint]:
             both = list(pool.map(lambda place: _enterprise(registry, loans.codes[place]), chosen))
         for _, node, _ in PROVIDERS:
             wait_until(f"{node} holds the consents", lambda node=node: _consents(network, node) == ENTERPRISES)  # type: ignore[misc]
-        _applications(loans, home / "data" / "demo_application.csv", home / "applications.csv")
+        write_applications(loans, home)
         yield Joint(network, registry, [one for one, _ in both], [held for _, held in both], home)
         registry.close()
     finally:
@@ -161,15 +145,6 @@ def _consents(network: Network, node: str) -> int:
         return int(agent.call("GetAgentStatus", agent_pb2.AgentStatusRequest()).consents)
 
 
-def _applications(loans: Loans, source: Path, out: Path) -> None:
-    with source.open(encoding="utf-8", newline="") as file:
-        rows = [{**row, "Class": label} for row, label in zip(csv.DictReader(file), loans.labels, strict=True)]
-    with out.open("w", encoding="utf-8", newline="") as file:
-        writer = csv.DictWriter(file, rows[0].keys())
-        writer.writeheader()
-        writer.writerows(rows)
-
-
 def test_a_plan_tells_cost_and_leaks_and_opens_nothing(joint: Joint) -> None:
     job = joint.job("planned", "boosting", "{trees: 5}")
     told = command("model", "plan", str(job), "--home", str(joint.network.node_home("bank-1")))
@@ -199,6 +174,21 @@ def test_two_providers_and_a_bank_train_a_model_that_each_keeps_its_part_of(
         home = joint.network.node_home(node)
         assert (home / "models" / own["job_id"] / "part.json").exists()
         assert not list((home / "joint").glob("*/table.arrow"))
+
+
+def test_a_notebook_plans_follows_and_reads_a_model(joint: Joint) -> None:
+    with Node(joint.network.node_home("bank-1")) as node:
+        plan = node.plan(joint.job("notebook", "logistic", "{steps: 4}", providers=1))
+        assert (plan.algorithm, plan.estimate.rows, plan.estimate.columns) == ("logistic", ENTERPRISES, (len(OWN), 2))
+        job = node.train(plan)
+        assert [progress.phase for progress in job.follow()][-1] == "finished"
+        made = job.report()
+        (own,) = (each for each in node.jobs() if each.name == "notebook")
+    assert (own.job_id, own.state, own.commitment) == (job.job_id, "finished", made.document.commitment)
+    assert made.json_file.parent == joint.folder / "notebook-report"
+    assert from_json(made.json_file.read_bytes()) == made.document
+    assert "<html" in made.page_file.read_text(encoding="utf-8")
+    assert [leak.learns for leak in made.document.leaks] == [leak.learns for leak in plan.leaks]
 
 
 @pytest.mark.parametrize("victim", ["bank-1", "tax-1", "hub"])
@@ -251,6 +241,21 @@ def test_an_enterprise_that_withdraws_leaves_the_training_and_sees_its_lineage(j
     assert left == []
 
 
+def test_columns_are_chosen_by_all_parties_through_the_hub(joint: Joint) -> None:
+    job = joint.job("chosen", "logistic", "{steps: 6}")
+    rules = "selection: {bins: 2, monotone: false, encode: woe, key_bits: 2048, limits: {lowest_value: 0, highest_drift: 10}}\n"
+    job.write_text(job.read_text(encoding="utf-8") + rules + "language: zh\n", encoding="utf-8")
+    told = command("model", "plan", str(job), "--home", str(joint.network.node_home("bank-1")))
+    assert any("information value" in line for leak in told["leaks"] for line in leak["learns"])
+    report = joint.train(job)
+    assert report["test"]["auc"]["value"] > 0.5
+    assert "模型效果" in (joint.folder / "chosen" / "report.html").read_text(encoding="utf-8")
+    part = joint.network.node_home("tax-1") / "models" / joint.listed("tax-1", "chosen")["job_id"] / "part.json"
+    kept = json.loads(base64.b64decode(json.loads(part.read_bytes())["part"]))["prepared"]
+    assert set(kept["values"]) == {f"{GOVERNMENT_ITEM}.{name}" for name in BROUGHT[GOVERNMENT_ITEM]}
+    assert {each["type"] for each in kept["columns"]} == {"woe"}
+
+
 def _audited(joint: Joint, enterprise: Enterprise, commitment: str, least: int) -> list[dict[str, Any]]:
     """The uses of an enterprise that name this model version."""
     home = joint.folder / f"home-{enterprise.uscc}"
@@ -291,6 +296,14 @@ def test_a_cohort_below_the_minimum_is_refused(joint: Joint) -> None:
         command("model", "plan", str(job), "--home", str(joint.network.node_home("bank-1")))
 
 
+def test_a_provider_does_not_tell_sums_of_few_rows(joint: Joint) -> None:
+    running = joint.start(joint.job("few", "boosting", "{trees: 2, min_rows: 2, key_bits: 2048}"))
+    said, _ = running.communicate(timeout=60)
+    assert running.returncode != 0
+    assert "JOB_INVALID" in said.decode()
+    assert joint.listed("bank-1", "few")["state"] == "failed"
+
+
 def test_columns_that_no_product_offers_are_refused(joint: Joint) -> None:
     assert OWNERS[GOVERNMENT_ITEM]
     job = joint.job("unknown", "boosting", "{trees: 5}")
@@ -299,3 +312,37 @@ def test_columns_that_no_product_offers_are_refused(joint: Joint) -> None:
     said, _ = running.communicate(timeout=60)
     assert running.returncode != 0
     assert joint.listed("bank-1", "unknown").get("state", "failed") == "failed", said
+
+
+def test_a_provider_stops_a_job_while_the_bank_is_down(joint: Joint) -> None:
+    job = joint.job("stopped-away", "boosting", "{trees: 300, depth: 3, key_bits: 2048}")
+    running = joint.start(job)
+    joint.reaches(job, "checkpoint.json")
+    joint.network.processes["bank-1"].kill()
+    running.communicate(timeout=60)
+    stopped = joint.listed("tax-1", "stopped-away")["job_id"]
+    command(
+        "model", "stop", stopped, "--home", str(joint.network.node_home("tax-1")), "--reason", "not ours, whoever asks"
+    )
+    joint.network.start("bank-1")
+    wait_until("the job is over at every node", lambda: _states(joint, "stopped-away") == {"failed", "ended"})
+    assert "JOB_STOPPED" in joint.listed("bank-1", "stopped-away")["failure"]
+    for node in ("bank-1", "tax-1", "pay-1"):
+        home = joint.network.node_home(node)
+        assert not (home / "models" / stopped).exists()
+        assert not list((home / "joint").glob("*/table.arrow"))
+
+
+def test_a_job_of_any_who_consented_goes_on_with_the_same_rows_after_kill_9(joint: Joint) -> None:
+    joint.registry.revoke(joint.enterprises[0], PLATFORM, joint.consents[0][PLATFORM])
+    job = joint.job("any", "boosting", "{trees: 6, depth: 2, key_bits: 2048}")
+    job.write_text(job.read_text(encoding="utf-8") + "cohort: {rows: any}\n", encoding="utf-8")
+    running = joint.start(job)
+    joint.reaches(job, "checkpoint.json")
+    joint.network.processes["bank-1"].kill()
+    assert joint.listed("pay-1", "any")["state"] == "running"
+    joint.network.start("bank-1")
+    running.communicate(timeout=60)
+    report = joint.train(job)
+    assert (report["steps"], report["cohort"]["rows"], report["cohort"]["withdrawn"]) == (6, ENTERPRISES, 0)
+    assert joint.listed("pay-1", "any")["commitment"] == report["commitment"]

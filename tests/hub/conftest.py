@@ -22,20 +22,31 @@ from trust.sm2 import PrivateKey
 DIALECTS = ("sqlite", "postgresql")
 
 
+@pytest.fixture(scope="session")
+def hub_postgresql(postgresql_server: str) -> str:
+    """A database of the hub's alone: others' tests have their tables elsewhere."""
+    server = make_url(postgresql_server).set(drivername="postgresql+psycopg")
+    engine = create_engine(server, isolation_level="AUTOCOMMIT")
+    with engine.connect() as connection:
+        connection.execute(text("CREATE DATABASE hub"))
+    engine.dispose()
+    return server.set(database="hub").render_as_string(hide_password=False)
+
+
 @pytest.fixture(params=DIALECTS)
 def database_url(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[str]:
     """The URL of an empty database of each kind."""
     if request.param == "sqlite":
         yield f"sqlite:///{tmp_path / 'hub.db'}"
         return
-    url = make_url(request.getfixturevalue("postgresql_server")).set(drivername="postgresql+psycopg")
+    url: str = request.getfixturevalue("hub_postgresql")
     engine = create_engine(url)
     with engine.begin() as connection:
         names = [name for name in inspect(connection).get_table_names() if name != "alembic_version"]
         if names:
             connection.execute(text(f"TRUNCATE {', '.join(names)}"))
     engine.dispose()
-    yield url.render_as_string(hide_password=False)
+    yield url
 
 
 @pytest.fixture

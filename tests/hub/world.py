@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import asyncio
+import threading
+from collections.abc import Callable, Coroutine
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -127,3 +129,22 @@ def make_world(database: Database, keys: HubKeys, home: Path) -> World:
     database.write_now(lambda connection: logs.create(connection, logs.USAGE))
     database.write_now(lambda connection: directory.append(connection, document))
     return World(hub=hub, clock=clock, sessions=sessions, operator=operator)
+
+
+async def in_one_group(database: Database, *writes: Coroutine[Any, Any, Any]) -> list[Any]:
+    """What writes come to that are all queued while the writer is busy; an error stands where one failed."""
+    begun, free = threading.Event(), threading.Event()
+
+    def wait(_: object) -> None:
+        begun.set()
+        free.wait(10)
+
+    busy = asyncio.ensure_future(database.write(wait))
+    await asyncio.to_thread(begun.wait, 10)
+    tasks = [asyncio.ensure_future(write) for write in writes]
+    async with asyncio.timeout(10):
+        while database.writer.queued < len(tasks):
+            await asyncio.sleep(0.001)
+    free.set()
+    await busy
+    return await asyncio.gather(*tasks, return_exceptions=True)

@@ -11,7 +11,7 @@ from phe import paillier
 
 from modeling import additive
 from modeling.additive import PublicKey, SecretKey, take
-from modeling.errors import ModelingError, ParametersUnsafe, ProtocolViolation, RangeExceeded
+from modeling.errors import DataUnusable, ModelingError, ParametersUnsafe, ProtocolViolation, RangeExceeded
 from modeling.gbdt.gradients import Seen, unpacked
 from modeling.gbdt.settings import Settings, layout_for
 
@@ -65,6 +65,48 @@ def test_groups_are_added_whatever_they_have_in_common(scheme: Any) -> None:
     plain = [part.sum() for part in np.split(values[places], np.cumsum(sizes)[:-1])]
     assert key.decrypt(found) == (np.arange(6) + plain).tolist()
     assert key.decrypt(take(found, [3, 1])) == [3 + plain[3], 1 + plain[1]]
+
+
+@pytest.mark.parametrize("scheme", SCHEMES)
+def test_rows_alike_in_all_columns_are_summed_once(scheme: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Against plain sums, on both sides of the choice, with as many columns and buckets as there can be."""
+    key, rng = pair(scheme), np.random.default_rng(3)
+    values, chosen = rng.integers(-(1 << 40), 1 << 40, 200), rng.random(200) < 0.7
+    ciphers, most = key.public.encrypt(values), additive.MAX_BUCKETS
+    kinds = rng.integers(0, most, (5, additive.MAX_COLUMNS)).astype(np.int8)
+    kinds[1], kinds[2] = kinds[0], kinds[0]
+    kinds[1, -1], kinds[2] = (kinds[0, -1] + 1) % most, most - 1  # in the last column only; the largest code
+    alike, grouped = kinds[rng.integers(0, 5, 200)], []
+    sums = key.public._group_sums
+
+    def spied(*arguments: Any) -> Any:
+        grouped.append(arguments[2].tolist())
+        return sums(*arguments)
+
+    monkeypatch.setattr(key.public, "_group_sums", spied)
+    for codes in (alike, rng.integers(0, most, (200, 2)).astype(np.int8)):
+        found = key.decrypt(key.public.bucket_sums(ciphers, chosen, codes, most))
+        columns = range(codes.shape[1])
+        assert found == [int(values[chosen & (codes[:, j] <= b)].sum()) for j in columns for b in range(most)]
+    _, sizes = np.unique(alike[chosen], axis=0, return_counts=True)
+    assert [sorted(each) for each in grouped] == [sorted(sizes.tolist())]
+
+
+def test_more_columns_than_fit_into_64_bits_are_refused() -> None:
+    """Else rows that differ could share a code, and would be summed as one."""
+    public = pair("okamoto-uchiyama").public
+    ciphers = public.encrypt(np.arange(4))
+    for columns, count in [(additive.MAX_COLUMNS + 1, 4), (1, additive.MAX_BUCKETS + 1)]:
+        with pytest.raises(DataUnusable, match="at most 8 with 127"):
+            public.bucket_sums(ciphers, np.full(4, True), np.zeros((4, columns), np.int8), count)
+
+
+@pytest.mark.parametrize("scheme", SCHEMES)
+def test_vectors_are_joined_in_order(scheme: Any) -> None:
+    key = pair(scheme)
+    parts = [key.public.encrypt(np.arange(begin, end)) for begin, end in [(0, 1), (1, 5), (5, 7)]]
+    assert key.decrypt(key.public.join(parts)) == list(range(7))
+    assert key.decrypt(parts[0]) == [0]
 
 
 def test_groups_may_be_of_the_same_places() -> None:

@@ -14,6 +14,8 @@ from modeling.errors import CohortTooSmall, DataUnusable, ProtocolViolation
 
 SUBJECTS = st.sets(st.text("ABC0123456789", min_size=3, max_size=6), min_size=1, max_size=30)
 
+SECRET = b"1" * 32
+
 
 def consents(subjects: set[str] | list[str], provider: str = "tax") -> dict[str, str]:
     return {subject: str(uuid.uuid5(uuid.NAMESPACE_URL, provider + subject)) for subject in sorted(subjects)}
@@ -42,23 +44,24 @@ def test_a_passive_recognises_exactly_its_own_rows(tax: set[str], court: set[str
     order = union_order(held, "exchange", 1)
     assert set(order) == tax | court
     for mine in held:
-        seen = rows_of_tokens(tokens_for(order, mine, "exchange"), mine, "exchange", 1)
+        seen = rows_of_tokens(tokens_for(order, mine, "exchange", SECRET), mine, "exchange", 1)
         assert seen == [subject if subject in mine else None for subject in order]
 
 
 def test_what_a_passive_lacks_looks_like_any_token() -> None:
     order = [f"S{number}" for number in range(300)]
     held = consents(order[:150])
-    tokens = tokens_for(order, held, "exchange")
-    again = tokens_for(order, held, "exchange")
-    assert (tokens[:150] == again[:150]).all()
-    assert not (tokens[150:] == again[150:]).all(axis=1).any()
+    tokens = tokens_for(order, held, "exchange", SECRET)
+    assert (tokens == tokens_for(order, held, "exchange", SECRET)).all()  # a job that goes on announces the same rows
+    for again in (tokens_for(order, held, "exchange", b"2" * 32), tokens_for(order, held, "other", SECRET)):
+        assert not (tokens[150:] == again[150:]).all(axis=1).any()
+    assert (tokens[:150] == tokens_for(order, held, "exchange", b"2" * 32)[:150]).all()
     assert len({bytes(row) for row in tokens}) == 300
 
 
 def test_a_row_that_is_announced_twice_is_refused() -> None:
     held = consents([f"S{number}" for number in range(100)])
-    tokens = tokens_for(list(held), held, "exchange")
+    tokens = tokens_for(list(held), held, "exchange", SECRET)
     tokens = np.vstack([tokens, tokens[:1]])
     with pytest.raises(ProtocolViolation):
         rows_of_tokens(tokens, held, "exchange")
@@ -69,7 +72,7 @@ def test_a_cohort_below_the_minimum_is_refused_at_every_side() -> None:
     for attempt in (
         lambda: common_order(few, "exchange"),
         lambda: union_order((few, few), "exchange"),
-        lambda: rows_of_tokens(tokens_for([*few, "X"], few, "exchange"), few, "exchange"),
+        lambda: rows_of_tokens(tokens_for([*few, "X"], few, "exchange", SECRET), few, "exchange"),
     ):
         with pytest.raises(CohortTooSmall, match="fewer than 100"):
             attempt()

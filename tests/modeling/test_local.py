@@ -39,6 +39,27 @@ def test_parties_talk_and_return(run: Run) -> None:
 
 
 @both
+def test_a_round_is_something_said_and_then_answered(run: Run) -> None:
+    def leads(channels: Mapping[str, Channel]) -> int:
+        for _ in range(3):
+            channels["b"].send(Message(kind="more"))
+            channels["b"].send(Message(kind="end"))
+            channels["b"].receive("first")
+            channels["b"].receive("second")
+        return channels["b"].traffic.rounds
+
+    def follows(channels: Mapping[str, Channel]) -> int:
+        for _ in range(3):
+            channels["a"].receive("more")
+            channels["a"].receive("end")
+            channels["a"].send(Message(kind="first"))
+            channels["a"].send(Message(kind="second"))
+        return channels["a"].traffic.rounds
+
+    assert run({"a": leads, "b": follows}) == {"a": 3, "b": 2}
+
+
+@both
 def test_the_cause_is_raised_and_not_its_echo(run: Run) -> None:
     def fails(channels: Mapping[str, Channel]) -> None:
         raise DataUnusable("a column is constant")

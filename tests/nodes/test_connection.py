@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import dataclasses
 from collections.abc import AsyncIterator
 from typing import Any
 
@@ -79,6 +80,41 @@ async def test_a_stream_that_ends_is_opened_again(world: World) -> None:
     world.served.drop_streams()
     await until(lambda: len(world.served.subscriptions) == 2)
     await until(lambda: world.connection.status().connected)
+
+
+class OneEvent:
+    """A push stream whose first read ends when the test says so; then it is silent."""
+
+    def __init__(self) -> None:
+        self.event: asyncio.Future[node_pb2.Event] = asyncio.get_running_loop().create_future()
+        self.reading = asyncio.Event()
+
+    def Subscribe(self, _: node_pb2.SubscribeRequest) -> OneEvent:
+        return self
+
+    async def read(self) -> node_pb2.Event:
+        self.reading.set()
+        if self.event.done():
+            await asyncio.Event().wait()
+        return await self.event
+
+    def cancel(self) -> None:
+        """Nothing to cancel."""
+
+
+async def test_a_connection_ends_when_told_to_while_an_event_arrives(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    stream = OneEvent()
+    monkeypatch.setattr(world.connection, "_stubs", dataclasses.replace(world.connection.stubs, control=stream))
+    running = asyncio.ensure_future(world.connection.run())
+    await stream.reading.wait()
+    stream.event.set_result(node_pb2.Event())
+    await asyncio.sleep(0)  # the read is over, who reads has not been told
+    running.cancel()
+    ended, _ = await asyncio.wait({running}, timeout=2)
+    running.cancel()
+    assert ended == {running}
 
 
 async def test_a_silent_stream_counts_as_dead(world: World) -> None:

@@ -45,6 +45,9 @@ def test_approval_rules_are_read(tmp_path: Path) -> None:
         MINIMAL + "max_staleness_s = 100000\n",
         MINIMAL + 'max_staleness_s = "soon"\n',
         MINIMAL + 'log_level = "LOUD"\n',
+        MINIMAL + 'joint_executor = "ray"\n',
+        MINIMAL + 'joint_executor = "ray://10.0.0.5"\n',
+        MINIMAL + 'joint_executor = "http://10.0.0.5:10001"\n',
         MINIMAL.replace("tax-1", "Tax 1"),
         MINIMAL + '[[approval]]\nmod = "raw"\n',
     ],
@@ -52,6 +55,13 @@ def test_approval_rules_are_read(tmp_path: Path) -> None:
 def test_what_cannot_be_used_is_refused(tmp_path: Path, text: str) -> None:
     with pytest.raises(SettingsInvalid):
         load_settings(home_with(tmp_path, text), {})
+
+
+@pytest.mark.parametrize(
+    "name", ["", "processes", "ray://10.0.0.5:10001", "ray://[fd00::5]:10001", "ray://head.bank:1"]
+)
+def test_an_executor_is_nothing_processes_or_a_cluster_s_address(tmp_path: Path, name: str) -> None:
+    assert load_settings(home_with(tmp_path, MINIMAL), {"XINQIAO_NODE_JOINT_EXECUTOR": name}).joint_executor == name
 
 
 def test_a_bad_environment_variable_is_refused(tmp_path: Path) -> None:

@@ -210,7 +210,7 @@ def test_a_server_without_a_proper_name_gets_no_certificate(names: list[str]) ->
         issue_server(KEY, AUTHORITY, names, NOW)
 
 
-@pytest.mark.parametrize("key", [b"", b"hello", KEY[:100]])
+@pytest.mark.parametrize("key", [b"", b"hello", KEY[:100]], ids=["empty", "text", "truncated"])
 def test_a_damaged_authority_key_is_named_without_being_quoted(key: bytes) -> None:
     with pytest.raises(CertificateRejected, match="cannot be read") as caught:
         issue_server(key, AUTHORITY, ["localhost"], NOW)

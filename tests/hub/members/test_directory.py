@@ -15,9 +15,9 @@ from hub.logs.tables import log_entries
 from hub.members.directory import LiveDirectory
 from tests.hub.world import World
 from trust.checkpoint import open_checkpoint
-from trust.document import SignedDocument, countersign, sign_document
+from trust.document import SignedDocument, countersign, sign_document, verify_document
 from trust.errors import LogInconsistent, SignatureInvalid
-from trust.sm2 import PrivateKey
+from trust.sm2 import PrivateKey, PublicKey
 
 
 def admission(world: World, member_id: str) -> SignedDocument:
@@ -42,6 +42,31 @@ def test_an_entry_of_a_function_that_fails_is_in_neither_copy(world: World) -> N
     assert world.hub.db.write_now(lambda c: directory.append(c, second)) == 1
     assert world.hub.db.write_now(lambda c: directory.append(c, first)) == 2
     assert members(directory) == ["bank-b", "bank-a"]
+
+
+def test_each_signature_is_computed_once_for_both_copies(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    computed: list[str] = []
+
+    def verify(document: SignedDocument, payload_type: str, key: PublicKey) -> None:
+        computed.append(key.key_id)
+        verify_document(document, payload_type, key)
+
+    monkeypatch.setattr("consent.directory.verify_document", verify)
+    directory, good = world.hub.directory, admission(world, "bank-a")
+    world.hub.db.write_now(lambda c: directory.append(c, good))
+    assert members(directory) == ["bank-a"]
+    assert sorted(computed) == sorted((world.hub.keys.public.key_id, world.operator.public.key_id))
+
+    def undone(connection: Connection) -> None:
+        directory.append(connection, admission(world, "bank-b"))
+        raise ValueError
+
+    with pytest.raises(ValueError):
+        world.hub.db.write_now(undone)
+    forged = sign_document(MEMBER_ADMITTED_TYPE, admission(world, "bank-c").payload, PrivateKey.generate())
+    with pytest.raises(SignatureInvalid):
+        world.hub.db.write_now(lambda c: directory.append(c, forged))
+    assert members(directory) == ["bank-a"]
 
 
 def test_the_second_entry_of_a_function_is_checked_against_the_first(world: World) -> None:

@@ -9,12 +9,12 @@ import msgspec
 import pytest
 
 from modeling.errors import DataUnusable, ModelingError
-from modeling.gbdt.active import ActiveCheckpoint
+from modeling.gbdt.checkpoint import ActiveCheckpoint
 from modeling.gbdt.passive import PassiveCheckpoint
 from modeling.gbdt.settings import Settings
 from tests.modeling.gbdt.test_training import Cohort, described, in_the_clear, same
 
-SETTINGS = Settings(trees=3, depth=2, bins=4, key_bits=2048)
+SETTINGS = Settings(trees=3, depth=2, bins=4, min_rows=1, key_bits=2048)
 PASSIVES = ("p1", "p2")
 
 

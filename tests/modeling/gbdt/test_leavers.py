@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from modeling.errors import DataUnusable, PeerFailed, ProtocolViolation
 from modeling.gbdt import active, passive, wire
-from modeling.gbdt.active import ActiveCheckpoint
+from modeling.gbdt.checkpoint import ActiveCheckpoint
 from modeling.gbdt.features import binned
 from modeling.gbdt.leavers import parted
 from modeling.gbdt.passive import PassiveCheckpoint
@@ -23,7 +23,7 @@ from modeling.messages import Message
 from tests.modeling.gbdt.test_peers import Change, arrays, spy
 from tests.modeling.gbdt.test_training import Cohort, described, in_the_clear, key, same
 
-SETTINGS = Settings(trees=3, depth=2, bins=8, key_bits=2048)
+SETTINGS = Settings(trees=3, depth=2, bins=8, min_rows=1, key_bits=2048)
 
 
 def at_tree(*rows_by_tree: Sequence[int]) -> Callable[[], Sequence[int]]:

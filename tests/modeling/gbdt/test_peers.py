@@ -21,7 +21,7 @@ from modeling.gbdt.trees import PassivePart
 from modeling.local import run_in_threads
 from modeling.messages import Message
 
-SETTINGS = Settings(trees=2, depth=2, bins=8, key_bits=2048)
+SETTINGS = Settings(trees=2, depth=2, bins=8, min_rows=1, key_bits=2048)
 ROWS = 200
 RNG = np.random.default_rng(8)
 OWN, THEIRS = RNG.normal(size=(ROWS, 2)), RNG.normal(size=(ROWS, 3))
@@ -255,3 +255,19 @@ def test_scoring_refuses_other_models_rows_and_columns() -> None:
     assert (
         messages.decode(messages.encode(Message(kind="x", fields=msgspec.to_builtins(part)))).fields["run"] == part.run
     )
+
+
+@pytest.mark.parametrize(
+    "agreed",
+    [
+        Settings(trees=3, depth=2, bins=8, key_bits=2048),
+        Settings(trees=2, depth=2, bins=8, key_bits=3072),
+        Settings(trees=2, depth=2, bins=8, key_bits=2048, min_rows=5),
+    ],
+)
+def test_a_party_refuses_other_settings_than_it_agreed_to_before_it_says_anything(agreed: Settings) -> None:
+    mine, theirs = memory_pair("p", "active", 3)
+    wire.send_start(theirs, wire.Start(run="ab" * 16, settings=SETTINGS, rows=ROWS, done=0), b"no key at all")
+    with pytest.raises(ProtocolViolation, match="other settings than were agreed"):
+        passive.train(THEIRS, mine, agreed=agreed)
+    assert mine.traffic.sent_messages == 0

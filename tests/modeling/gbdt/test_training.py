@@ -14,7 +14,7 @@ import xgboost
 from modeling.additive import SecretKey
 from modeling.errors import DataUnusable
 from modeling.gbdt import active, passive, scoring
-from modeling.gbdt.active import ActiveCheckpoint
+from modeling.gbdt.checkpoint import ActiveCheckpoint
 from modeling.gbdt.features import binned
 from modeling.gbdt.gradients import Target
 from modeling.gbdt.passive import PassiveCheckpoint
@@ -23,7 +23,7 @@ from modeling.gbdt.trees import ActivePart, Leaf, OwnNode, PassiveNode, PassiveP
 from modeling.local import run_in_threads
 from modeling.metrics import auc
 
-SMALL = Settings(trees=3, depth=3, bins=8, key_bits=2048)
+SMALL = Settings(trees=3, depth=3, bins=8, min_rows=1, key_bits=2048)
 NOBODY: Mapping[int, Any] = {}
 
 
@@ -149,6 +149,14 @@ def test_the_encrypted_run_is_the_plain_run(widths: tuple[int, ...]) -> None:
     part, passives = cohort.train()
     same(described(part, passives), in_the_clear(cohort, SMALL))
     assert any(isinstance(node, PassiveNode) for tree in part.trees for node in tree.values())
+
+
+def test_who_holds_all_columns_trains_the_same_model_alone() -> None:
+    cohort = Cohort(missing=0.1)
+    part, passives = cohort.train()
+    pooled = np.hstack(cohort.parts)
+    own = active.train_alone(pooled, cohort.target(), SMALL)
+    np.testing.assert_allclose(scoring.score(own, pooled, {}), cohort.score(part, passives), atol=1e-9)
 
 
 def test_paillier_gives_the_same_model() -> None:

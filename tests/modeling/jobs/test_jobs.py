@@ -8,20 +8,23 @@ import msgspec
 import numpy as np
 import pytest
 
-from modeling.errors import DataUnusable, PeerFailed, ProtocolViolation
+from modeling.errors import BudgetExceeded, DataUnusable, PeerFailed, ProtocolViolation
 from modeling.gbdt.settings import Settings as BoostingSettings
 from modeling.jobs import active, passive
 from modeling.jobs.active import ActiveResult
 from modeling.jobs.estimate import estimate
 from modeling.jobs.leaks import statement
 from modeling.jobs.passive import PassiveResult
-from modeling.jobs.plan import JobPlan
+from modeling.jobs.plan import JobPlan, SelectionRules, receive_plan
 from modeling.jobs.table import fit_columns
 from modeling.jobs.work import Unattended
 from modeling.local import run_in_threads
 from modeling.logistic.settings import Settings as LogisticSettings
+from modeling.messages import Message
 from modeling.metrics import auc
+from modeling.preparation.candidates import WoeColumn
 from modeling.preparation.columns import NumberRule
+from modeling.preparation.woe import Limits
 from modeling.report.build import Told, build_report
 from modeling.report.document import Party, Report, from_json, to_json
 from modeling.report.page import page
@@ -65,6 +68,7 @@ class Job:
         z = x @ np.linspace(1.0, 0.4, x.shape[1])
         self.label = (random.random(ROWS) < 1 / (1 + np.exp(-z))).astype(float)
         self.algorithm = algorithm
+        self.selection: SelectionRules | None = None
         branch = np.where(x[:, 1] > 0, "city", "land").astype(object)
         branch[::50] = None
         self.own: dict[str, Any] = {
@@ -93,12 +97,21 @@ class Job:
             rows=ROWS,
             training=TRAINING,
             columns=columns,
+            selection=self.selection,
             **{self.algorithm: SETTINGS[self.algorithm]},
         )
 
+    def theirs_of(self, **changes: Any) -> JobPlan:
+        """What a passive is told."""
+        return msgspec.structs.replace(self.plan({"i.first": None, "i.second": NumberRule()}), **changes)
+
     def run(self, **replaced: Any) -> dict[str, bytes]:
         plans = {
-            f"p{n}": self.plan({"i.first": None, "i.second": NumberRule()}) for n in range(1, len(self.tables) + 1)
+            f"p{n}": self.theirs_of(
+                columns={"i.first": None, "i.second": NumberRule()}
+                | dict.fromkeys(set(table) - {"i.first", "i.second"})
+            )
+            for n, table in enumerate(self.tables, start=1)
         }
         own = self.plan({"income": None, "branch": None, "same": None})
         parties: dict[str, Any] = {
@@ -110,7 +123,7 @@ class Job:
             parties[f"p{n}"] = lambda channels, n=n, table=table, there=there: passive.run(
                 table, there, "active", f"p{n}", channels, self.works[f"p{n}"]
             )
-        return run_in_threads(parties | replaced, deadline_s=30)
+        return run_in_threads(parties | replaced, deadline_s=90)  # a key takes long on a busy machine
 
 
 def result(found: dict[str, bytes]) -> ActiveResult:
@@ -151,6 +164,17 @@ def test_a_job_that_was_broken_off_goes_on_to_the_same_model(algorithm: str, vic
     found = result(job.run())
     assert 0 < steps < whole.steps
     np.testing.assert_allclose(floats(found.probabilities), floats(whole.probabilities), atol=5e-3)
+    assert found.curve == pytest.approx(whole.curve, abs=1e-2 if algorithm == "logistic" else 1e-9)
+    assert len(found.curve) == whole.steps
+
+
+@pytest.mark.parametrize("algorithm", ["logistic", "boosting"])
+def test_own_columns_alone_are_worth_less(algorithm: str) -> None:
+    job = Job(algorithm, passives=2)
+    told = result(job.run())
+    counts = floats(told.weight)[TRAINING:] > 0
+    joint, own = (auc(job.label[TRAINING:][counts], floats(each)[counts]) for each in (told.probabilities, told.alone))
+    assert 0.55 < own < joint - 0.02
 
 
 @pytest.mark.parametrize("algorithm", ["logistic", "boosting"])
@@ -166,6 +190,114 @@ def test_subjects_that_withdraw_leave_training_and_test(algorithm: str) -> None:
     assert msgspec.json.decode(found["p1"], type=PassiveResult).withdrawn == told.withdrawn
 
 
+def selecting(algorithm: str, **rules: Any) -> Job:
+    """A job with a column that says the same as one of the bank's, and one that says nothing."""
+    job = Job(algorithm)
+    job.selection = SelectionRules(key_bits=2048, bins=5, **rules)
+    job.tables[0]["i.third"] = np.random.default_rng(2).normal(size=ROWS) + job.label
+    job.tables[0]["i.first"] = np.where(job.theirs[0], np.nan_to_num(job.own["income"]) * 3 + 1, np.nan)
+    return job
+
+
+@pytest.mark.parametrize("algorithm", ["logistic", "boosting"])
+def test_columns_are_chosen_at_every_party_before_the_training(algorithm: str) -> None:
+    job = selecting(algorithm, **({"encode": "woe"} if algorithm == "logistic" else {}))
+    found = job.run()
+    told, theirs = result(found), msgspec.json.decode(found["p1"], type=PassiveResult)
+    assert theirs.prepared.names == ("i.second", "i.third")
+    assert "with a column of active" in theirs.prepared.dropped["i.first"]
+    assert set(theirs.prepared.values) == {"i.first", "i.second", "i.third"}
+    assert told.columns == {"p1": 2}
+    assert "income" in told.part.prepared.names
+    assert any(isinstance(each, WoeColumn) for each in told.part.prepared.columns) == (algorithm == "logistic")
+    assert told.part.prepared.dropped.keys() | told.part.prepared.left_out >= {"same"}
+
+
+@pytest.mark.parametrize("victim", ["active", "p1"])
+def test_a_choice_is_made_once_however_often_the_job_is_broken_off(victim: str) -> None:
+    whole = result(selecting("logistic", encode="woe").run())
+    job = selecting("logistic", encode="woe")
+    job.works[victim].fails_after = 3  # the choice, and two steps
+    with pytest.raises((RuntimeError, PeerFailed)):
+        job.run()
+    job.works[victim].fails_after = -1
+    kinds = counted_kinds(job)
+    found = result(job.run())
+    assert not [kind for kind in kinds if kind.startswith(("bins.", "correlation"))]
+    np.testing.assert_allclose(floats(found.probabilities), floats(whole.probabilities), atol=5e-3)
+
+
+def counted_kinds(job: Job) -> list[str]:
+    """The kinds of messages that the passive sends from now on."""
+    kinds: list[str] = []
+
+    def follow(channels: Any) -> bytes:
+        channel = channels["active"]
+        send = channel.send
+        channel.send = lambda message: (kinds.append(message.kind), send(message))[1]
+        return passive.run(job.tables[0], job.theirs[0], "active", "p1", channels, job.works["p1"])
+
+    run = job.run
+    job.run = lambda: run(p1=follow)  # type: ignore[method-assign]
+    return kinds
+
+
+def broken_off(job: Job, after: int) -> None:
+    """Run until the active party has kept so much and fails, and let it forget all of it."""
+    job.works["active"].fails_after = after
+    with pytest.raises((RuntimeError, PeerFailed)):
+        job.run()
+    job.works["active"] = Kept()
+
+
+def test_a_passive_answers_for_a_choice_once_more_after_a_loss_and_not_for_ever() -> None:
+    job = selecting("logistic")
+    for _ in range(passive.MOST_CHOICES):
+        broken_off(job, 1)
+    with pytest.raises(ProtocolViolation, match="once more"):
+        job.run()
+
+
+def test_a_passive_that_has_trained_chooses_no_more() -> None:
+    job = selecting("logistic")
+    broken_off(job, 3)  # the choice, and two steps
+    with pytest.raises(ProtocolViolation, match="once more"):
+        job.run()
+
+
+@pytest.mark.parametrize("who", ["active", "p1"])
+def test_who_has_left_before_the_choice_is_not_counted(who: str) -> None:
+    gone = list(range(0, TRAINING, 4))
+    left, absent = selecting("boosting"), selecting("boosting")
+    left.works[who] = Kept(withdrawn={0: gone})
+    if who == "active":
+        absent.present[gone] = False
+    else:
+        absent.theirs[0][gone] = False
+    values = [msgspec.json.decode(job.run()["p1"], type=PassiveResult).prepared.values for job in (left, absent)]
+    assert (
+        values[0]
+        == values[1]
+        != msgspec.json.decode(selecting("boosting").run()["p1"], type=PassiveResult).prepared.values
+    )
+
+
+def test_a_passive_that_lost_the_choice_ends_the_job() -> None:
+    job = selecting("logistic")
+    job.works["active"].fails_after = 2
+    with pytest.raises((RuntimeError, PeerFailed)):
+        job.run()
+    job.works["active"].fails_after = -1
+    job.works["p1"] = Kept()
+    with pytest.raises(DataUnusable, match="choice is lost"):
+        job.run()
+
+
+def test_rules_that_no_column_keeps_to_are_told() -> None:
+    with pytest.raises(DataUnusable, match="keeps to the rules"):
+        selecting("logistic", limits=Limits(lowest_value=2.0)).run()
+
+
 def test_a_passive_with_other_rows_is_told() -> None:
     job = Job("boosting")
     with pytest.raises(ProtocolViolation, match="rows"):
@@ -174,11 +306,139 @@ def test_a_passive_with_other_rows_is_told() -> None:
         )
 
 
+def agreeing(job: Job, agreed: JobPlan, sent: list[Message] | None = None) -> Any:
+    """A passive that takes part in the agreed job only; all that it sends is noted."""
+
+    def party(channels: Any) -> bytes:
+        channel = channels["active"]
+        send = channel.send
+
+        def noted(message: Message) -> None:
+            if sent is not None:
+                sent.append(message)
+            send(message)
+
+        channel.send = noted
+        return passive.run(job.tables[0], job.theirs[0], "active", "p1", channels, job.works["p1"], agreed=agreed)
+
+    return party
+
+
+@pytest.mark.parametrize("algorithm", ["logistic", "boosting"])
+def test_a_passive_takes_part_in_the_job_that_it_agreed_to(algorithm: str) -> None:
+    job = Job(algorithm)
+    found = job.run(p1=agreeing(job, job.theirs_of()))
+    assert msgspec.json.decode(found["p1"], type=PassiveResult).job == "ab" * 16
+
+
+@pytest.mark.parametrize("algorithm", ["logistic", "boosting"])
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"job": "cd" * 16},
+        {"training": TRAINING - 1},
+        {"columns": {"i.first": None}},
+        {"columns": {"i.first": None, "i.second": None}},
+        {
+            "logistic": LogisticSettings(steps=9, tolerance=0.0),
+            "boosting": BoostingSettings(trees=5, depth=2, key_bits=2048),
+        },
+    ],
+)
+def test_a_passive_that_agreed_to_another_job_refuses_and_says_nothing(algorithm: str, changes: dict[str, Any]) -> None:
+    job = Job(algorithm)
+    other = {"boosting": "logistic", "logistic": "boosting"}[algorithm]
+    agreed = job.theirs_of(**{name: value for name, value in changes.items() if name != other})
+    sent: list[Message] = []
+    with pytest.raises(ProtocolViolation, match="another job than was agreed"):
+        job.run(p1=agreeing(job, agreed, sent))
+    assert sent == []
+
+
+@pytest.mark.parametrize("algorithm", ["logistic", "boosting"])
+def test_a_passive_refuses_a_training_with_other_settings_than_the_plan_told(
+    algorithm: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    job = Job(algorithm)
+    lies = {
+        "logistic": LogisticSettings(steps=7, tolerance=0.0),
+        "boosting": BoostingSettings(trees=3, depth=2, key_bits=2048),
+    }
+    module = {"logistic": active.logistic, "boosting": active.boosting}[algorithm]
+    train = module.train
+
+    def with_others(*given: Any, **named: Any) -> Any:
+        return train(*given[:3], lies[algorithm], **named)
+
+    monkeypatch.setattr(module, "train", with_others)
+    with pytest.raises(ProtocolViolation, match="other settings than were agreed"):
+        job.run()
+    assert job.works["p1"].count == 0
+
+
+def one_class(job: Job) -> None:
+    job.own["label"][TRAINING:] = 0.0
+
+
+def the_other_class_counts_nowhere(job: Job) -> None:
+    job.present[TRAINING:] &= job.label[TRAINING:] == 0.0
+
+
+def no_test_row_counts(job: Job) -> None:
+    job.present[TRAINING:] = False
+
+
+def no_label_is_known(job: Job) -> None:
+    job.own["label"] = np.where(np.arange(ROWS) < TRAINING, job.label, np.nan)
+    job.present[TRAINING:] = False
+
+
+@pytest.mark.parametrize("algorithm", ["logistic", "boosting"])
+@pytest.mark.parametrize("spoiled", [one_class, the_other_class_counts_nowhere, no_test_row_counts, no_label_is_known])
+def test_what_cannot_be_tested_is_not_trained(algorithm: str, spoiled: Any) -> None:
+    job = Job(algorithm)
+    spoiled(job)
+    told: list[bytes] = []
+
+    def waiting(channels: Any) -> None:
+        with pytest.raises(PeerFailed, match="DATA_UNUSABLE"):
+            receive_plan(channels["active"])
+        told.append(b"nothing")
+
+    with pytest.raises(DataUnusable, match="one class only"):
+        job.run(p1=waiting)
+    assert told == [b"nothing"]
+    assert job.works["active"].count == 0
+
+
+def test_a_single_row_of_the_other_class_is_enough_to_test() -> None:
+    job = Job("boosting")
+    _, *others = (TRAINING + np.flatnonzero(job.present[TRAINING:] & (job.label[TRAINING:] == 1))).tolist()
+    job.present[others] = False
+
+    def told(channels: Any) -> None:
+        receive_plan(channels["active"])
+        raise BudgetExceeded("the job has begun")
+
+    with pytest.raises(BudgetExceeded, match="has begun"):
+        job.run(p1=told)
+
+
 def test_a_provider_without_a_usable_column_ends_the_job_at_both_ends() -> None:
     job = Job("logistic")
     job.tables[0] = {"i.first": np.ones(ROWS), "i.second": np.full(ROWS, np.nan)}
     with pytest.raises(DataUnusable, match="constant or empty"):
         job.run()
+
+
+def test_a_single_provider_with_one_column_would_show_it_by_its_scores() -> None:
+    job = Job("logistic")
+    job.tables[0]["i.second"] = np.ones(ROWS)
+    with pytest.raises(DataUnusable, match="would show that column"):
+        job.run()
+    again = Job("logistic", passives=2)
+    again.tables[0]["i.second"] = np.ones(ROWS)
+    assert result(again.run()).columns == {"p1": 1, "p2": 2}
 
 
 @pytest.mark.parametrize(
@@ -196,13 +456,22 @@ def test_columns_that_say_nothing_are_left_out(columns: dict[str, Any]) -> None:
         fit_columns("boosting", table, {"y": None}, np.full(4, False))
 
 
+@pytest.mark.parametrize("algorithm", ["logistic", "boosting"])
+def test_who_scores_nothing_learns_nothing_of_scoring(algorithm: str) -> None:
+    scored, trained = (statement(algorithm, "bank", ("tax",), rows_scored=rows) for rows in (300, 0))  # type: ignore[arg-type]
+    assert [leak.party for leak in scored] == [leak.party for leak in trained]
+    (more,) = set(scored[0].learns) - set(trained[0].learns)
+    assert "test enterprise" in more
+    assert scored[1:] == trained[1:]
+
+
 def test_an_estimate_grows_with_rows_and_refuses_what_training_would() -> None:
     few = estimate(BoostingSettings(trees=10), 10_000, 7_000, (5, 5))
     many = estimate(BoostingSettings(trees=10), 100_000, 70_000, (5, 5))
     assert many.megabytes == pytest.approx(10 * few.megabytes, rel=0.2)
     assert many.seconds > 5 * (few.seconds - 3)
     with pytest.raises(Exception, match="equations"):
-        estimate(LogisticSettings(steps=100), 1000, 700, (5, 5))
+        estimate(LogisticSettings(), 1000, 700, (5, 50))
 
 
 def test_an_estimate_of_bytes_is_near_what_a_training_sends() -> None:

@@ -9,9 +9,10 @@ import msgspec
 import numpy as np
 import pytest
 
-from modeling.errors import DataUnusable, ModelingError
-from modeling.logistic.own import Checkpoint
-from modeling.logistic.settings import Settings
+from modeling.errors import DataUnusable, ModelingError, ProtocolViolation
+from modeling.logistic.descent import Descent, judged
+from modeling.logistic.own import Checkpoint, State
+from modeling.logistic.settings import MOST_OPENINGS, Settings
 from tests.modeling.logistic.test_training import Cohort, joined
 
 SETTINGS = Settings(steps=3, tolerance=0.0)
@@ -28,6 +29,10 @@ class Kept:
     def __init__(self, victim: str = "", at: int = 0, *, written: bool = False) -> None:
         self.disk: dict[str, bytes] = {}
         self._victim, self._at, self._written = victim, at, written
+
+    def lose(self, victim: str, at: int) -> None:
+        """From now on: killed after it has written."""
+        self._victim, self._at, self._written = victim, at, True
 
     def arguments(self, name: str) -> dict[str, Any]:
         stored = self.disk.get(name)
@@ -138,7 +143,8 @@ def test_a_checkpoint_of_other_data_settings_or_steps_is_refused(victim: str) ->
         {"data": "00"},
         {"gone": b"abc"},
         {"gone": b"\xff\xff\xff\xff"},
-        {"now": msgspec.structs.replace(given.now, velocity=b"")},
+        {"basis": b""},
+        *(({"now": msgspec.structs.replace(given.now, shares=b"")}, {"inverse": b""}) if victim != "p2" else ()),
     )
     for change in changes:
         rows = cohort()
@@ -166,6 +172,48 @@ def test_a_passive_without_its_checkpoint_or_far_behind_or_ahead_is_told() -> No
         training(cohort(), ahead)
 
 
-def test_what_is_kept_is_small_and_holds_no_data() -> None:
-    kept = after(2)
-    assert max(map(len, kept.disk.values())) < 1000
+def test_a_training_that_is_over_stays_over() -> None:
+    """Lost after the coefficients have opened: another step would open others, and their difference is a gradient."""
+    rows, kept, settings = cohort(), Kept(), Settings(steps=9, tolerance=0.3)
+    whole = training(rows, kept, settings)
+    assert whole["a"].steps < 9
+    again = training(cohort(), kept, settings)
+    for name, part in again.items():
+        np.testing.assert_allclose(part.coefficients, whole[name].coefficients, atol=1e-12)
+        assert (part.steps, part.settled) == (whole["a"].steps, True)
+
+
+@pytest.mark.parametrize("victim", NAMES)
+def test_correlations_are_told_three_times_and_no_more(victim: str) -> None:
+    """Each time with another dither: told without limit, a mean of them would have none."""
+    kept = Kept()
+    for _ in range(MOST_OPENINGS):
+        kept.lose(victim, 0)
+        with pytest.raises(_Killed):
+            training(cohort(), kept)
+        for name in set(NAMES) - {victim}:
+            kept.disk.pop(name, None)
+    with pytest.raises((DataUnusable, ProtocolViolation), match="3 times"):
+        training(cohort(), kept)
+
+
+def test_what_is_kept_is_small_and_does_not_grow_with_the_rows() -> None:
+    assert max(map(len, after(2).disk.values())) < 5000
+    kept = Kept("a", 2, written=True)
+    with pytest.raises(_Killed):
+        training(Cohort(rows=240, widths=(2, 2, 1)), kept)
+    assert {name: len(data) for name, data in kept.disk.items()} == {
+        name: pytest.approx(len(data), abs=60) for name, data in after(2).disk.items()
+    }
+
+
+def test_after_a_step_back_the_training_goes_on_with_the_wider_period() -> None:
+    first = Descent(inverse=np.eye(2, dtype=np.int64), period=24)
+    first.sizes = (0.5, 0.2, 0.7)
+    first.point = np.array([3 << 70, -(1 << 90)], dtype=object)
+    first.best = np.array([1, 2], dtype=object)
+    first.obey(judged(first.sizes, 0, 0.01, 24))
+    again = Descent(inverse=first.inverse, period=24)
+    again.restore(msgspec.json.decode(msgspec.json.encode(first.state(3)), type=State))
+    assert (again.period, again.age, again.since, again.sizes) == (48, 1, 3, first.sizes)
+    assert again.point.tolist() == again.best.tolist() == [1, 2]

@@ -16,8 +16,9 @@ from modeling.errors import DataUnusable, PeerFailed, ProtocolViolation
 from modeling.leavers import Leavers
 from modeling.local import run_in_threads
 from modeling.logistic import active, passive, wire
+from modeling.logistic.layout import Layout
 from modeling.logistic.own import Checkpoint, Columns, OwnPart
-from modeling.logistic.settings import PREDICTOR_BITS, Settings, ring_for
+from modeling.logistic.settings import Settings, ring_for
 from modeling.messages import Message
 from tests.modeling.logistic.test_training import Cohort, joined
 
@@ -105,8 +106,8 @@ def test_rows_that_left_have_no_residual_from_the_next_step_on(who: str, monkeyp
     shares: list[np.ndarray] = []
     gradient = OwnPart.gradient_of_own_share
 
-    def seen(part: OwnPart, residuals: np.ndarray) -> list[int]:
-        shares.append(residuals[:300])
+    def seen(part: OwnPart, residuals: np.ndarray) -> np.ndarray:
+        shares.append(residuals)
         return gradient(part, residuals)
 
     monkeypatch.setattr(OwnPart, "gradient_of_own_share", seen)
@@ -121,23 +122,22 @@ def test_rows_that_left_have_no_residual_from_the_next_step_on(who: str, monkeyp
 
 def test_a_part_that_drops_rows_has_no_record_of_them() -> None:
     rng = np.random.default_rng(3)
-    features, weights = rng.normal(size=(30, 2)), np.ones(30)
-    dropped, without = (
-        OwnPart(
-            Columns(features=features * keeps, weights=weights, intercept=True),
-            SETTINGS,
-            ring_for(SETTINGS, 30),
-            parties=2,
-        )
-        for keeps in (1.0, (np.arange(30) >= 10)[:, None])
-    )
-    assert dropped.drop(range(10)) and not dropped.drop([3])
-    assert dropped.weights.tolist() == [0.0] * 10 + [1.0] * 20
+    columns = Columns(features=rng.normal(size=(30, 2)), weights=np.ones(30), intercept=True)
+    part = OwnPart(columns, SETTINGS, ring_for(30))
+    part.lay_out(Layout(groups=4))
+    assert part.drop(range(10)) and not part.drop([3])
+    assert part.weights.tolist() == [0.0] * 10 + [1.0] * 20
     residuals = rng.integers(0, bfv.PLAIN_MODULUS, 30)
-    assert dropped.gradient_of_own_share(residuals)[1:] == without.gradient_of_own_share(residuals)[1:]
-    dropped.coefficients = np.array([2.0, 1.0, -1.0])
-    predictor = np.mod(sum(dropped.predictor_shares()), SETTINGS.period << PREDICTOR_BITS)
+    only = np.where(np.arange(30) < 10, residuals, 0)
+    assert not part.gradient_of_own_share(only).any() and part.gradient_of_own_share(residuals).all()
+    predictor = part.predictor_of_own_share(np.array([5, 7, 9]))
     assert not predictor[:10].any() and predictor[10:].all()
+    key = bfv.SecretKey()
+    public = bfv.PublicKey(key.public)
+    blobs = [key.encrypt(each) for each in Layout(groups=4).coordinates(np.array([5, 7, 9]))]
+    answers, masks = part.predictor_of_foreign_share(blobs, public)
+    opened = Layout(groups=4).over_groups(key.decrypt(answers), 33)
+    assert np.mod(opened - masks, bfv.PLAIN_MODULUS).tolist() == predictor.tolist()
 
 
 # -- parties that do not keep to it
@@ -195,7 +195,7 @@ def test_a_passive_does_not_go_on_with_an_active_that_keeps_a_row(told: list[int
         np.zeros(1),
     ],
 )
-@pytest.mark.parametrize(("kind", "sender"), [(wire.GO_ON, "a"), (wire.READY, "p1"), (wire.SETTLED, "p1")])
+@pytest.mark.parametrize(("kind", "sender"), [(wire.GO_ON, "a"), (wire.READY, "p1"), (wire.DONE, "p1")])
 def test_rows_that_are_none_end_the_training(kind: str, sender: str, told: Any) -> None:
     errors = both(kind, told, lambda: (), sender=sender)
     assert type(errors["p1" if sender == "a" else "a"]) is ProtocolViolation

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import threading
 from collections.abc import Mapping
 from typing import Any
 
@@ -11,11 +10,12 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from modeling.channel import Channel, MemoryChannel
+from modeling.channel import Channel
 from modeling.errors import DataUnusable, PeerFailed, ProtocolViolation
 from modeling.local import run_in_threads
 from modeling.logistic import scoring
-from modeling.messages import Message, decode
+from modeling.messages import Message
+from tests.modeling.transcripts import Sent, recorded
 
 ROWS = 4000
 CHI_SQUARE_LIMIT = 60.0
@@ -47,20 +47,11 @@ class Model:
 
 
 @pytest.fixture
-def sent(monkeypatch: pytest.MonkeyPatch) -> list[tuple[str, str, Message]]:
-    """All messages: sender, receiver, content."""
-    found: list[tuple[str, str, Message]] = []
-    put = MemoryChannel._put
-
-    def recorded(channel: MemoryChannel, data: bytes) -> None:
-        found.append((threading.current_thread().name, channel.peer, decode(data)))
-        put(channel, data)
-
-    monkeypatch.setattr(MemoryChannel, "_put", recorded)
-    return found
+def sent(monkeypatch: pytest.MonkeyPatch) -> list[Sent]:
+    return recorded(monkeypatch).sent
 
 
-def to_active(sent: list[tuple[str, str, Message]], name: str) -> Any:
+def to_active(sent: list[Sent], name: str) -> Any:
     (message,) = [each for sender, receiver, each in sent if (sender, receiver) == (name, "a")]
     assert message.kind == scoring.SUM and not message.fields and not message.blobs and set(message.arrays) == {"sum"}
     return message.arrays["sum"]
@@ -84,7 +75,7 @@ def test_the_sum_is_the_sum(passives: int, rows: int, seed: int, size: float) ->
 
 
 @pytest.mark.parametrize("passives", [2, 3])
-def test_no_part_of_a_sum_of_several_passives_reaches_a(passives: int, sent: list[Any]) -> None:
+def test_no_part_of_a_sum_of_several_passives_reaches_a(passives: int, sent: list[Sent]) -> None:
     model = Model(passives)
     found = model.score()
     parts = [to_active(sent, name) for name in model.names[1:]]
@@ -97,7 +88,7 @@ def test_no_part_of_a_sum_of_several_passives_reaches_a(passives: int, sent: lis
     np.testing.assert_allclose(total, found - 0.25 - model.x["a"] @ model.w["a"][1:], atol=1e-8)
 
 
-def test_masks_are_fresh(sent: list[Any]) -> None:
+def test_masks_are_fresh(sent: list[Sent]) -> None:
     model = Model(2)
     model.score()
     first = to_active(sent, "p1")
@@ -106,13 +97,13 @@ def test_masks_are_fresh(sent: list[Any]) -> None:
     assert (to_active(sent, "p1") != first).all()
 
 
-def test_parts_without_masks_would_be_noticed(sent: list[Any], monkeypatch: pytest.MonkeyPatch) -> None:
+def test_parts_without_masks_would_be_noticed(sent: list[Sent], monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(scoring.secrets, "token_bytes", bytes)
     Model(2).score()
     assert chi_square(to_active(sent, "p1")) > CHI_SQUARE_LIMIT
 
 
-def test_a_single_passive_s_part_is_seen_and_nothing_else(sent: list[Any]) -> None:
+def test_a_single_passive_s_part_is_seen_and_nothing_else(sent: list[Sent]) -> None:
     model = Model(1)
     model.score()
     part = to_active(sent, "p1").view(np.int64) / 2.0**32
@@ -120,7 +111,7 @@ def test_a_single_passive_s_part_is_seen_and_nothing_else(sent: list[Any]) -> No
     assert [each.kind for _, _, each in sent] == [scoring.SCORE, scoring.SUM]
 
 
-def test_passives_see_the_number_of_rows_and_uniform_words(sent: list[Any]) -> None:
+def test_passives_see_the_number_of_rows_and_uniform_words(sent: list[Sent]) -> None:
     Model(3).score()
     to_passives = [(receiver, each) for _, receiver, each in sent if receiver != "a"]
     assert sorted((receiver, each.kind) for receiver, each in to_passives) == [

@@ -135,14 +135,16 @@ def test_a_selection_says_why() -> None:
     matrix = np.column_stack([base, base + rng.normal(size=300) / 100, rng.normal(size=(300, 3))])
     found = correlation(matrix)
     assert np.allclose(found, np.corrcoef(matrix.T))
-    chosen = select(["a", "b", "c", "d", "e"], [0.3, 0.4, 0.01, 9.0, 0.2], [0, 0, 0, 0, 0.95], found, Limits())
+    chosen = select(
+        ["a", "b", "c", "d", "e"], [0.3, 0.4, 0.01, 9.0, 0.2], [0, 0, 0, 0, 0.95], [0.0] * 5, found, Limits()
+    )
     assert chosen.kept == ("b",)
     assert "with b" in chosen.dropped["a"]
     assert "too low" in chosen.dropped["c"]
     assert "suspiciously" in chosen.dropped["d"]
     assert chosen.dropped["e"] == "95.0% missing"
     with pytest.raises(DataUnusable):
-        select(["a"], [0.1, 0.2], [0.0], found, Limits())
+        select(["a"], [0.1, 0.2], [0.0], [0.0], found, Limits())
     with pytest.raises(DataUnusable):
         correlation(np.ones((5, 2)))
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+import msgspec
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -11,8 +12,8 @@ from hypothesis import strategies as st
 from sklearn.preprocessing import StandardScaler
 
 from modeling.errors import DataUnusable
+from modeling.jobs.table import Prepared, fit_columns
 from modeling.preparation.columns import NumberRule, OneHotRule, OrdinalRule, Rule, apply, fit, names
-from modeling.preparation.document import fit_preparation, from_json, prepare, to_json
 
 NAN = float("nan")
 PLAIN = NumberRule(scale=False)
@@ -101,14 +102,17 @@ RULES: dict[str, Rule] = {
 }
 
 
-def test_a_document_comes_back_from_json_and_does_the_same() -> None:
-    document = fit_preparation(TABLE, RULES)
-    again = from_json(to_json(document))
-    assert again == document
-    told = prepare(again, TABLE)
-    assert told.tobytes() == prepare(document, TABLE).tobytes()
-    assert told.shape == (5, len(document.names))
-    assert document.names[:2] == ("turnover", "turnover=missing")
+ALL = np.full(5, True)
+
+
+def test_prepared_columns_come_back_from_json_and_do_the_same() -> None:
+    prepared = fit_columns("logistic", TABLE, RULES, ALL)
+    again = msgspec.json.decode(msgspec.json.encode(prepared), type=Prepared)
+    assert again == prepared
+    told = again.matrix(TABLE, ALL)
+    assert told.tobytes() == prepared.matrix(TABLE, ALL).tobytes()
+    assert told.shape == (5, len(prepared.names))
+    assert prepared.names[:2] == ("turnover", "turnover=missing")
     assert np.isfinite(told).all()
 
 
@@ -125,26 +129,9 @@ def test_what_can_be_fitted_gives_finite_values_within_the_clip(found: list[floa
     assert np.abs(told).max() <= 3.0
 
 
-@pytest.mark.parametrize(
-    "data",
-    [
-        b"",
-        b"{}",
-        b'{"columns":[{"type":"pickle"}]}',
-        b'{"columns":[],"version":2}',
-        to_json(fit_preparation(TABLE, RULES)).replace(b'"spread":', b'"spread":-'),
-    ],
-)
-def test_another_document_is_refused(data: bytes) -> None:
-    with pytest.raises(DataUnusable, match=r"preparation"):
-        from_json(data)
-
-
-def test_rows_and_columns_must_be_there() -> None:
-    document = fit_preparation(TABLE, RULES)
+def test_columns_must_be_there_and_finite() -> None:
+    prepared = fit_columns("logistic", TABLE, RULES, ALL)
     with pytest.raises(DataUnusable, match="'city' is not in the data"):
-        prepare(document, {"turnover": TABLE["turnover"]})
-    with pytest.raises(DataUnusable, match="different numbers of rows"):
-        prepare(document, {**TABLE, "city": TABLE["city"][:2]})
+        prepared.matrix({name: TABLE[name] for name in ("turnover", "grade")}, ALL)
     with pytest.raises(DataUnusable, match="'turnover' has infinite"):
-        prepare(document, {**TABLE, "turnover": np.full(5, np.inf)})
+        prepared.matrix({**TABLE, "turnover": np.full(5, np.inf)}, ALL)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import threading
 from collections.abc import Callable, Mapping
 from dataclasses import replace
 from typing import Any
@@ -13,10 +12,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from modeling import bfv
-from modeling.channel import Channel, MemoryChannel
+from modeling.channel import Channel
 from modeling.errors import BudgetExceeded, CohortTooSmall, DataUnusable, PeerFailed, ProtocolViolation
 from modeling.local import run_in_threads
-from modeling.messages import Message, decode
+from modeling.messages import Message
 from modeling.preparation import joint_correlation
 from modeling.preparation.joint_correlation import (
     PRODUCTS,
@@ -29,6 +28,7 @@ from modeling.preparation.joint_correlation import (
     answer,
     correlate,
 )
+from tests.modeling.transcripts import Sent, Transcript, recorded
 
 ROWS = 600
 CHI_SQUARE_LIMIT = 60.0
@@ -92,30 +92,13 @@ def test_no_data_wraps_around(seed: int, rows: int, outlier: float) -> None:
 
 
 @pytest.fixture
-def sent(monkeypatch: pytest.MonkeyPatch) -> list[tuple[str, Message]]:
-    found: list[tuple[str, Message]] = []
-    put = MemoryChannel._put
-
-    def recorded(channel: MemoryChannel, data: bytes) -> None:
-        found.append((threading.current_thread().name, decode(data)))
-        put(channel, data)
-
-    monkeypatch.setattr(MemoryChannel, "_put", recorded)
-    return found
+def sent(monkeypatch: pytest.MonkeyPatch) -> list[Sent]:
+    return recorded(monkeypatch).sent
 
 
 @pytest.fixture
-def decrypted(monkeypatch: pytest.MonkeyPatch) -> list[np.ndarray]:
-    found: list[np.ndarray] = []
-    decrypt = bfv.SecretKey.decrypt
-
-    def seen(key: bfv.SecretKey, ciphertexts: Any) -> Any:
-        vectors = decrypt(key, ciphertexts)
-        found.extend(vectors)
-        return vectors
-
-    monkeypatch.setattr(bfv.SecretKey, "decrypt", seen)
-    return found
+def transcript(monkeypatch: pytest.MonkeyPatch) -> Transcript:
+    return recorded(monkeypatch)
 
 
 def chi_square(values: Any) -> float:
@@ -123,26 +106,26 @@ def chi_square(values: Any) -> float:
     return float(((counts - len(values) / 16) ** 2 / (len(values) / 16)).sum())
 
 
-def test_what_the_active_party_decrypts_is_uniform(decrypted: list[np.ndarray]) -> None:
+def test_what_the_active_party_decrypts_is_uniform(transcript: Transcript) -> None:
     run(*table())
-    assert len(decrypted) == 3 * 2
-    for vector in decrypted:
+    assert len(transcript.opened()) == 3 * 2
+    for vector in transcript.opened():
         assert chi_square(vector) < CHI_SQUARE_LIMIT
 
 
-def test_products_without_masks_would_be_noticed(decrypted: list[np.ndarray], monkeypatch: pytest.MonkeyPatch) -> None:
+def test_products_without_masks_would_be_noticed(transcript: Transcript, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(bfv, "uniform", lambda count: np.zeros(count, np.int64))
     run(*table())
-    assert max(map(chi_square, decrypted)) > CHI_SQUARE_LIMIT
+    assert max(map(chi_square, transcript.opened())) > CHI_SQUARE_LIMIT
 
 
-def test_each_message_is_fresh_and_names_what_the_statement_names(sent: list[tuple[str, Message]]) -> None:
+def test_each_message_is_fresh_and_names_what_the_statement_names(sent: list[Sent]) -> None:
     own, theirs = table()
     for _ in range(2):
         run(own, theirs)
-    blobs = [blob for _, message in sent for blob in message.blobs]
+    blobs = [blob for _, _, message in sent for blob in message.blobs]
     assert len(blobs) == len(set(blobs)) == 2 * (1 + 3 + 6)
-    told = {(party, name) for party, message in sent for name in (*message.fields, *message.arrays)}
+    told = {(party, name) for party, _, message in sent for name in (*message.fields, *message.arrays)}
     assert told == {("a", "rows"), ("a", "columns"), ("a", "sums"), ("p", "columns"), ("p", "thousandths")}
 
 
@@ -183,18 +166,18 @@ def bad_column(column: Any) -> Any:
 )
 @pytest.mark.parametrize("party", ["a", "p"])
 def test_unusable_columns_are_refused_before_anything_is_sent(
-    column: Any, error: type[Exception], party: str, sent: list[Any]
+    column: Any, error: type[Exception], party: str, sent: list[Sent]
 ) -> None:
     bad, good = bad_column(column)
     with pytest.raises(error):
         run(*((bad, good) if party == "a" else (good, bad)))
-    assert not [message for name, message in sent if name == party and message.kind != "failed"]
+    assert not [message for name, _, message in sent if name == party and message.kind != "failed"]
 
 
-def test_more_pairs_than_a_quarter_of_the_rows_are_refused(sent: list[Any]) -> None:
+def test_more_pairs_than_a_quarter_of_the_rows_are_refused(sent: list[Sent]) -> None:
     with pytest.raises(BudgetExceeded, match="at most 30"):
         run(*table(120, (8, 4), missing=0.0))
-    assert {message.kind for _, message in sent} == {START, "failed"}
+    assert {message.kind for _, _, message in sent} == {START, "failed"}
 
 
 def test_parties_of_other_rows_do_not_begin() -> None:

@@ -11,10 +11,10 @@ import pytest
 
 from modeling.channel import Channel
 from modeling.errors import CohortTooSmall, ProtocolViolation
+from modeling.executor import Processes
 from modeling.local import Party, run_in_threads
 from modeling.messages import Message
 from modeling.psi.align import align_active, align_passive
-from modeling.psi.executor import Executor
 from modeling.psi.intersection import Terms
 
 TERMS = Terms(exchange="job", minimum=10)
@@ -24,11 +24,11 @@ IDS = {name: [f"id-{n}" for n in numbers] for name, numbers in INPUT.items()}
 
 def parties(folder: Path, keep: Any, terms: Terms = TERMS, ids: Mapping[str, list[str]] = IDS) -> dict[str, Party[Any]]:
     def active(channels: Mapping[str, Channel]) -> Any:
-        return align_active(channels, ids["a"], terms, folder=folder, executor=Executor(0), keep=keep)
+        return align_active(channels, ids["a"], terms, folder=folder, executor=Processes(0), keep=keep)
 
     def passive(name: str) -> Party[Any]:
         def run(channels: Mapping[str, Channel]) -> Any:
-            return align_passive(channels["a"], name, ids[name], terms, folder=folder, executor=Executor(0), keep=keep)
+            return align_passive(channels["a"], name, ids[name], terms, folder=folder, executor=Processes(0), keep=keep)
 
         return run
 

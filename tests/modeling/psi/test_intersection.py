@@ -15,10 +15,10 @@ from hypothesis import strategies as st
 
 from modeling.channel import Channel
 from modeling.errors import CohortTooSmall, DataUnusable, ModelingError, ProtocolViolation
+from modeling.executor import Processes
 from modeling.local import Party, run_in_processes, run_in_threads
 from modeling.messages import Message
 from modeling.psi import intersection
-from modeling.psi.executor import Executor
 from modeling.psi.intersection import Intersection, Terms, intersect
 
 TERMS = Terms(exchange="exchange-1", minimum=1)
@@ -31,7 +31,7 @@ def party(peer: str, identifiers: Sequence[str], terms: Terms, folder: Path, see
         if seen is not None:
             send = channel.send
             channel.send = lambda message: (seen.append((peer, message)), send(message))[1]  # type: ignore[method-assign]
-        return intersect(channel, iter(identifiers), terms, leads=peer == "b", folder=folder, executor=Executor(0))
+        return intersect(channel, iter(identifiers), terms, leads=peer == "b", folder=folder, executor=Processes(0))
 
     return run
 
@@ -197,7 +197,7 @@ def changed(kind: str, change: Change) -> Party[Any]:
         send = channel.send
         channel.send = lambda message: send(change(message) if message.kind == kind else message)  # type: ignore[method-assign]
         folder = Path(run.__dict__["folder"])
-        return intersect(channel, people(0, 50), TERMS, leads=False, folder=folder, executor=Executor(0))
+        return intersect(channel, people(0, 50), TERMS, leads=False, folder=folder, executor=Processes(0))
 
     return run
 
@@ -244,7 +244,7 @@ def test_a_peer_that_breaks_the_protocol_is_told_of(tmp_path: Path, kind: str, c
 def test_all_cores_several_chunks_and_real_sockets_in_processes(tmp_path: Path) -> None:
     def one(peer: str, identifiers: list[str]) -> Party[Any]:
         def run(channels: Mapping[str, Channel]) -> Intersection:
-            with Executor(2) as executor:
+            with Processes(2) as executor:
                 leads = peer == "b"
                 return intersect(channels[peer], identifiers, TERMS, leads=leads, folder=tmp_path, executor=executor)
 

@@ -100,7 +100,7 @@ def sample(algorithm: Algorithm = "boosting", *, parties: int = 2) -> Report:
         score_stability=score_stability(fitted, tested) if boosting else None,
         steps=30 if boosting else 15,
         settled=True,
-        curve=tuple(0.3 + 0.12 * 0.9**tree for tree in range(30)) if boosting else (),
+        curve=tuple(0.3 + 0.12 * 0.9**tree for tree in range(30)) if boosting else (1.1, 0.3, 0.06, 0.02),
         importance=tuple(sorted((*own, *theirs), key=lambda each: -each.value)) if boosting else own,
         scorecard=None
         if boosting

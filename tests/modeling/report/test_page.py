@@ -16,6 +16,7 @@ import pytest
 
 from modeling.errors import DataUnusable
 from modeling.jobs.leaks import statement
+from modeling.jobs.plan import SelectionRules
 from modeling.report.leak_words import in_chinese
 from modeling.report.page import page
 from modeling.report.plots import LABEL_LENGTH, evidence_figures, figures, plain
@@ -137,7 +138,9 @@ def test_plots_show_the_figures_of_the_report() -> None:
     assert tuple(shown["curve"].data[0].y) == report.curve
     assert sum(shown["scores"].data[0].y) == pytest.approx(1)
     assert tuple(shown["cost"].data[1].x) == tuple(phase.seconds for phase in report.phases)
-    assert "curve" not in dict(figures(sample("logistic"), words))
+    logistic = sample("logistic")
+    shown = dict(figures(logistic, words))
+    assert "curve" not in shown and tuple(shown["steps_curve"].data[0].y) == logistic.curve
 
 
 def test_a_language_that_there_is_not_is_refused() -> None:
@@ -148,7 +151,7 @@ def test_a_language_that_there_is_not_is_refused() -> None:
 @pytest.mark.parametrize("algorithm", ["boosting", "logistic"])
 @pytest.mark.parametrize("providers", [("tax",), ("tax", "customs")])
 def test_every_paragraph_of_the_statement_has_a_chinese_text(algorithm: Any, providers: tuple[str, ...]) -> None:
-    for leak in statement(algorithm, "bank", providers, rows_scored=1234567):
+    for leak in statement(algorithm, "bank", providers, rows_scored=1234567, selection=SelectionRules()):
         for paragraph in leak.learns:
             chinese = in_chinese(paragraph)
             assert chinese != paragraph, "modeling/report/leak_words.py lacks this paragraph"

@@ -83,6 +83,7 @@ class Parties:
     tax_key: PrivateKey = field(default_factory=PrivateKey.generate)
     bank_key: PrivateKey = field(default_factory=PrivateKey.generate)
     now_ms: int = NOW_MS
+    purpose: Purpose = Purpose.PRE_LOAN
     tables: Tables = field(default_factory=lambda: Tables(rows_for([])))
 
     def __post_init__(self) -> None:
@@ -99,15 +100,21 @@ class Parties:
             self._sent[origin] = len(leaves)
             self.replica.apply_checkpoint(self.hub.checkpoint(origin, time_ms=self.now_ms), self.now_ms)
 
-    def grant(self, enterprise: Enterprise, mode: ItemMode, **changes: Any) -> ConsentDocument:
-        """An enterprise consents to the item in a mode; limits by keyword."""
-        document = self.hub.consent(enterprise)
-        purpose = PurposePart(purpose_code=Purpose.PRE_LOAN)
+    def grant(
+        self,
+        enterprise: Enterprise,
+        mode: ItemMode,
+        items: tuple[str, ...] = (ITEM,),
+        provider: str = PROVIDER,
+        **changes: Any,
+    ) -> ConsentDocument:
+        """An enterprise consents to items of a provider in a mode; limits by keyword."""
+        document = self.hub.consent(enterprise, provider=provider)
+        purpose = PurposePart(purpose_code=self.purpose)
         limits = msgspec.structs.replace(document.limits, valid_from_ms=NOW_MS - DAY_MS, **changes)
-        document = msgspec.structs.replace(
-            document, scope=(ItemScope(item_id=ITEM, mode=mode),), purpose=purpose, limits=limits
-        )
-        self.hub.append(CONSENTS, self.hub.entry("consent", document, enterprise.key))
+        scope = tuple(ItemScope(item_id=item, mode=mode) for item in items)
+        document = msgspec.structs.replace(document, scope=scope, purpose=purpose, limits=limits)
+        self.hub.append(f"consent/{provider}", self.hub.entry("consent", document, enterprise.key))
         return document
 
     def terms(self, mode: ExchangeMode, items: tuple[ItemUse, ...], exchange_id: str = "") -> ExchangeTerms:
@@ -120,7 +127,7 @@ class Parties:
             provider=PROVIDER,
             product_id="delinquency",
             items=items,
-            purpose=Purpose.PRE_LOAN,
+            purpose=self.purpose,
             reason="loan application",
             user="officer",
             time_ms=self.now_ms,
