@@ -208,7 +208,7 @@ def test_kill_9_in_the_middle_goes_on_from_the_last_checkpoint(joint: Joint, vic
 
 
 def test_logistic_regression_with_several_providers_goes_on_after_kill_9(joint: Joint) -> None:
-    job = joint.job("killed-logistic", "logistic", "{steps: 8, tolerance: 0}")
+    job = joint.job("killed-logistic", "logistic", "{steps: 40, tolerance: 0}")
     running = joint.start(job)
     joint.reaches(job, "checkpoint.json")
     joint.network.processes["pay-1"].kill()
@@ -217,11 +217,9 @@ def test_logistic_regression_with_several_providers_goes_on_after_kill_9(joint: 
     report = (
         joint.train(job) if running.returncode else json.loads((joint.folder / job.stem / "report.json").read_bytes())
     )
-    whole = joint.train(joint.job("whole-again", "logistic", "{steps: 8, tolerance: 0}"))
-    assert report["steps"] == 8
-    assert report["test"]["auc"]["value"] == pytest.approx(
-        whole["test"]["auc"]["value"], abs=0.15
-    )  # other rows: another order
+    assert report["steps"] == 40 and report["attempts"] > 1
+    for provider in ("tax-1", "pay-1"):
+        assert joint.listed(provider, job.stem)["commitment"] == report["commitment"]
 
 
 def test_an_enterprise_that_withdraws_leaves_the_training_and_sees_its_lineage(joint: Joint) -> None:

@@ -157,7 +157,7 @@ async def test_serve_runs_until_sigterm(home: Path) -> None:
     await until(lambda: settings.socket.exists() or serving.done())
     await asyncio.sleep(0.05)
     os.kill(os.getpid(), signal.SIGTERM)
-    await asyncio.wait_for(serving, 10)
+    await asyncio.wait_for(serving, 30)
     assert not settings.socket.exists()
 
 

@@ -112,7 +112,7 @@ async def test_a_connection_ends_when_told_to_while_an_event_arrives(
     stream.event.set_result(node_pb2.Event())
     await asyncio.sleep(0)  # the read is over, who reads has not been told
     running.cancel()
-    ended, _ = await asyncio.wait({running}, timeout=2)
+    ended, _ = await asyncio.wait({running}, timeout=30)
     running.cancel()
     assert ended == {running}
 

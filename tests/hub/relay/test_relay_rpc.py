@@ -43,7 +43,7 @@ def exchange_of(ticket: bytes) -> str:
 async def end_of(call: Any) -> str:
     """How a call ends: the hub's code, or OK."""
     try:
-        while await asyncio.wait_for(call.read(), 5) is not grpc.aio.EOF:
+        while await asyncio.wait_for(call.read(), 30) is not grpc.aio.EOF:
             pass
     except grpc.RpcError as error:
         return code_of(error)

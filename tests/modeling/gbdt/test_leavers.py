@@ -178,7 +178,7 @@ def both(kind: str, change: Change, withdrawn: Any = tuple) -> tuple[dict[str, E
         "p": guarded("p", "active", lambda ch: passive.train(theirs, ch, withdrawn=withdrawn)),
     }
     try:
-        run_in_threads(parties, deadline_s=3)
+        run_in_threads(parties, deadline_s=30)
     except Exception as error:
         assert error in errors.values()
     return errors, sent

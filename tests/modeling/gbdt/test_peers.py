@@ -69,7 +69,7 @@ def both(kind: str, change: Change, label: Any = LABEL) -> tuple[dict[str, Excep
         "p": guarded("p", "active", lambda ch: passive.train(THEIRS, ch)),
     }
     try:
-        run_in_threads(parties, deadline_s=3)
+        run_in_threads(parties, deadline_s=30)
     except Exception as error:
         assert error in errors.values()
     return errors, sent
@@ -231,7 +231,7 @@ def scored(asked: Any, part: PassivePart, features: Any = THEIRS, change: Change
         "active": lambda channels: scoring.score(asked, OWN, channels),
         "p": lambda channels: scoring.answer(part, features, spy(channels["active"], wire.SIDES, change)),
     }
-    return run_in_threads(parties, deadline_s=3)["active"]
+    return run_in_threads(parties, deadline_s=30)["active"]
 
 
 def test_scoring_refuses_other_models_rows_and_columns() -> None:

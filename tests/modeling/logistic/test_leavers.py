@@ -174,7 +174,7 @@ def both(kind: str, told: Any, withdrawn: Any, *, sender: str) -> dict[str, Exce
         "p1": guarded("p1", "a", lambda ch: passive.train(second, "a", "p1", {"a": ch}, withdrawn=withdrawn)),
     }
     with pytest.raises((ProtocolViolation, PeerFailed)):
-        run_in_threads(parties, deadline_s=3)
+        run_in_threads(parties, deadline_s=30)
     return errors
 
 

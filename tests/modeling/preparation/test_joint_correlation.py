@@ -56,7 +56,7 @@ def run(own: Any, theirs: Any, **replaced: Any) -> tuple[Any, Any]:
         "a": lambda channels: correlate(channels["p"], own),
         "p": lambda channels: answer(channels["a"], theirs),
     }
-    found = run_in_threads(parties | replaced, deadline_s=5)
+    found = run_in_threads(parties | replaced, deadline_s=30)
     return found["a"], found["p"]
 
 

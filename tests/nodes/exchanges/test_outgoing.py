@@ -80,9 +80,9 @@ async def test_a_fast_sender_waits_for_a_slow_connection_and_is_let_go_when_it_i
     assert not waiting.done()
     sink.lost = True
     sink.open.set()
-    await asyncio.wait_for(waiting, 1)
-    await asyncio.wait_for(outgoing.flush(), 1)
-    await asyncio.wait_for(writing, 1)
+    await asyncio.wait_for(waiting, 30)
+    await asyncio.wait_for(outgoing.flush(), 30)
+    await asyncio.wait_for(writing, 30)
 
 
 @given(st.binary(max_size=64))

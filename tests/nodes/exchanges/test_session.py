@@ -76,7 +76,7 @@ async def test_a_lost_connection_loses_and_repeats_nothing() -> None:
             await bank.send(FrameType.QUERY_REQUEST, b"%d" % number)
             if number % 7 == 3:
                 relay.cut()
-        received = await asyncio.wait_for(receiving, 10)
+        received = await asyncio.wait_for(receiving, 30)
         assert [int(payload) for _, payload in received] == list(range(60))
 
 
@@ -92,7 +92,7 @@ async def test_frames_sent_while_the_relay_is_away_arrive_after_it_is_back() -> 
         await asyncio.sleep(0.1)
         relay.down = False
         await sending
-        assert await asyncio.wait_for(tax.receive(), 5) == (FrameType.QUERY_REQUEST, b"during")
+        assert await asyncio.wait_for(tax.receive(), 30) == (FrameType.QUERY_REQUEST, b"during")
 
 
 async def test_a_peer_killed_without_a_word_is_taken_up_again_by_its_successor() -> None:
@@ -106,9 +106,9 @@ async def test_a_peer_killed_without_a_word_is_taken_up_again_by_its_successor()
         await asyncio.gather(killed, return_exceptions=True)
         async with running(again := end_of(relay, "provider")):
             with pytest.raises(PeerRestarted):
-                await asyncio.wait_for(bank.receive(), 5)
+                await asyncio.wait_for(bank.receive(), 30)
             await bank.send(FrameType.QUERY_REQUEST, b"two")
-            assert await asyncio.wait_for(again.receive(), 5) == (FrameType.QUERY_REQUEST, b"two")
+            assert await asyncio.wait_for(again.receive(), 30) == (FrameType.QUERY_REQUEST, b"two")
 
 
 def flip(data: bytes) -> list[bytes]:
@@ -135,7 +135,7 @@ async def test_a_frame_that_the_relay_tampers_with_ends_the_session(tamper: obje
         await bank.send(FrameType.QUERY_REQUEST, b"tampered with")
         with pytest.raises((FrameRejected, ExchangeFailed)):
             while True:
-                frame = await asyncio.wait_for(tax.receive(), 5)
+                frame = await asyncio.wait_for(tax.receive(), 30)
                 assert what == "repeated"
                 assert frame[1] == b"tampered with"
 
@@ -157,7 +157,7 @@ async def test_frames_in_another_order_end_the_session() -> None:
         await asyncio.sleep(0.05)  # in a message of its own
         await bank.send(FrameType.QUERY_REQUEST, b"second")
         with pytest.raises(FrameRejected):
-            await asyncio.wait_for(tax.receive(), 5)
+            await asyncio.wait_for(tax.receive(), 30)
 
 
 async def test_the_last_word_arrives_and_both_ends_let_go() -> None:
@@ -168,7 +168,7 @@ async def test_the_last_word_arrives_and_both_ends_let_go() -> None:
         await tax.wait_ready()
         for number in range(100):
             await tax.send(FrameType.QUERY_REPLY, b"%d" % number)
-        await asyncio.wait_for(tax.close(), 1.0)
+        await asyncio.wait_for(tax.close(), 30)
         for number in range(100):
             assert await bank.receive() == (FrameType.QUERY_REPLY, b"%d" % number)
         with pytest.raises(SessionClosed):
@@ -180,7 +180,7 @@ async def test_another_identity_than_the_directory_names_is_refused() -> None:
     bank, impostor = end_of(relay, "requester"), end_of(relay, "provider", key=PrivateKey.generate())
     async with running(bank, impostor):
         with pytest.raises(HandshakeFailed):
-            await asyncio.wait_for(bank.wait_ready(), 5)
+            await asyncio.wait_for(bank.wait_ready(), 30)
 
 
 async def test_two_nodes_that_were_shown_different_requests_do_not_talk() -> None:
@@ -188,7 +188,7 @@ async def test_two_nodes_that_were_shown_different_requests_do_not_talk() -> Non
     bank, tax = end_of(relay, "requester"), end_of(relay, "provider", digest=b"q" * 32)
     async with running(bank, tax):
         with pytest.raises(HandshakeFailed):
-            await asyncio.wait_for(bank.wait_ready(), 5)
+            await asyncio.wait_for(bank.wait_ready(), 30)
 
 
 async def test_a_failure_is_told_to_the_other_end_with_its_code() -> None:
@@ -199,7 +199,7 @@ async def test_a_failure_is_told_to_the_other_end_with_its_code() -> None:
         await tax.wait_ready()
         await tax.close(Failure(code="USE_REFUSED", message="nobody consented", reason="NO_CONSENT"))
         with pytest.raises(ExchangeFailed) as failure:
-            await asyncio.wait_for(bank.receive(), 5)
+            await asyncio.wait_for(bank.receive(), 30)
         assert (failure.value.code, failure.value.reason) == ("USE_REFUSED", "NO_CONSENT")
 
 
@@ -207,7 +207,7 @@ async def test_nobody_on_the_other_side_is_said_so_after_the_deadline() -> None:
     alone = end_of(MemoryRelay(), "requester")
     async with running(alone):
         with pytest.raises(ExchangeFailed) as failure:
-            await asyncio.wait_for(alone.wait_ready(), 6)
+            await asyncio.wait_for(alone.wait_ready(), 30)
         assert failure.value.code == "PEER_OFFLINE"
 
 
@@ -230,5 +230,5 @@ async def test_a_sender_waits_when_too_much_is_unacknowledged() -> None:
         await asyncio.sleep(0.2)
         assert sent < 64
         for _ in range(64):
-            await asyncio.wait_for(tax.receive(), 5)
-        await asyncio.wait_for(sending, 5)
+            await asyncio.wait_for(tax.receive(), 30)
+        await asyncio.wait_for(sending, 30)
