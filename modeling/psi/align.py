@@ -6,7 +6,8 @@ A learns with which passives it has each of its own subjects in common, and the 
 keep="all" (rows that every party has) a passive learns which of the subjects that it shares with A all others have too; it needs
 that, since it takes part with these rows. With keep="any" (rows that A and at least one passive have) a passive learns the number
 of the rows that A shares with others, and not which. Each pair has its own exchange id and scalars, so that passives who compare
-notes cannot link elements. The rows are in an order that A draws at random.
+notes cannot link elements. The rows are in an order that A draws at random. Each party is told (`known`) which of its rows it has in
+common with the other: a passive before A learns it.
 """
 
 from __future__ import annotations
@@ -23,11 +24,10 @@ from modeling.channel import Channel
 from modeling.errors import CohortTooSmall, ProtocolViolation
 from modeling.executor import Executor
 from modeling.messages import Message
-from modeling.psi.intersection import Intersection, Terms, intersect
+from modeling.psi.intersection import Intersection, Known, Terms, intersect
 from modeling.psi.store import MAX_ROWS, Rows, shuffled_order
 
 Keep = Literal["all", "any"]
-Intersect = Callable[[Channel, str], Intersection]
 _ABSENT = -1
 
 
@@ -39,15 +39,25 @@ def align_active(
     folder: Path,
     executor: Executor,
     keep: Keep = "all",
+    known: Callable[[str, Rows], None] = lambda _, __: None,
 ) -> Rows:
     """The active party's part: int64[rows] of positions in `identifiers`. Intersections run side by side, a thread for each passive.
 
+    `known` is told each passive's name and the rows in common with it, in the order of that intersection; from several threads.
     Raises what `intersect` raises, and CohortTooSmall if too few rows are left; the passives are then told so.
     """
 
     def meet(name: str) -> Rows:
         pair = _pair(terms, name)
-        found = intersect(channels[name], identifiers, pair, leads=True, folder=folder, executor=executor)
+        found = intersect(
+            channels[name],
+            identifiers,
+            pair,
+            leads=True,
+            folder=folder,
+            executor=executor,
+            known=lambda rows: known(name, rows),
+        )
         return _rows(found)
 
     with ThreadPoolExecutor(len(channels)) as threads:
@@ -79,13 +89,15 @@ def align_passive(
     folder: Path,
     executor: Executor,
     keep: Keep = "all",
+    known: Known | None = None,
 ) -> Rows:
     """A passive's part: int64[rows] of positions in `identifiers`, -1 where it has no record.
 
-    `name` is its own, by which the active party has its channel.
+    `name` is its own, by which the active party has its channel. `known` is told the rows in common with it before it learns them.
     Raises what `intersect` raises, and CohortTooSmall if too few rows are left for the job.
     """
-    found = intersect(channel, identifiers, _pair(terms, name), leads=False, folder=folder, executor=executor)
+    pair = _pair(terms, name)
+    found = intersect(channel, identifiers, pair, leads=False, folder=folder, executor=executor, known=known)
     rows = _rows(found)
     told = channel.receive("psi.order")
     count = told.number("rows")

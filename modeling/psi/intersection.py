@@ -12,17 +12,18 @@ elsewhere.
     2  a·H(x), in a secret random order <->  b·H(y), likewise
     3  tags of b·(a·H(x)), sorted       <->  tags of a·(b·H(y)), sorted
     4  size                             <->  size          enough? else both stop, and nobody has learned which they are
-    5  places                           <->  places        mode "rows" only
+    5  places                            ->                mode "rows" only
+    6                                   <-  places         likewise
 
 Each party computes the tags of the other's elements and gets those of its own back in ascending order: an order that says nothing
-of the one in which it sent them. So both know the number first, and neither knows which: only step 5 says, for each common tag in
-ascending order, at which place of step 2 the other's element stood. Ascending tags are also the order of the result; tags are fresh
-in each run.
+of the one in which it sent them. So both know the number first, and neither knows which: only steps 5 and 6 say, for each common tag
+in ascending order, at which place of step 2 the other's element stood. Who follows knows which they are before it tells the other,
+and can put it on record (`known`). Ascending tags are also the order of the result; tags are fresh in each run.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from functools import partial
 from itertools import pairwise
@@ -49,6 +50,9 @@ from modeling.psi.store import (
     spool,
     write_all,
 )
+
+Known = Callable[[Rows], None]
+"""Told the rows that are common, int64[size], as soon as this party knows them. What it raises ends the intersection."""
 
 CHUNK: Final = 4096
 """Elements in a message: 128 KiB, and about half a second of one core."""
@@ -84,10 +88,18 @@ class _Session:
 
 
 def intersect(
-    channel: Channel, identifiers: Iterable[str], terms: Terms, *, leads: bool, folder: Path, executor: Executor
+    channel: Channel,
+    identifiers: Iterable[str],
+    terms: Terms,
+    *,
+    leads: bool,
+    folder: Path,
+    executor: Executor,
+    known: Known | None = None,
 ) -> Intersection:
     """One party's part. Reads `identifiers` once; temporary files (at most 80 B an element) lie in `folder` and are removed.
 
+    `known` (mode "rows"): at the party that follows, it is told before the other party learns which they are.
     Raises DataUnusable (malformed or repeated identifiers: before anything is sent), CohortTooSmall, ProtocolViolation, PeerFailed,
     WorkersFailed.
     """
@@ -104,7 +116,7 @@ def intersect(
         _check_size(session, len(places), terms.minimum)
         if terms.mode == "size":
             return Intersection(size=len(places), rows=None)
-        rows = order[_exchange_places(session, places)].astype(np.int64)
+        rows = _exchange_places(session, places, order, known or (lambda _: None))
         return Intersection(size=len(rows), rows=rows)
 
 
@@ -182,11 +194,28 @@ def _too_small(channel: Channel, minimum: int) -> CohortTooSmall:
     return CohortTooSmall(f"fewer than {max(minimum, 1)} identifiers are common with {channel.peer}")
 
 
-def _exchange_places(session: _Session, places: Places) -> Places:
-    """Step 5: where the peer's common elements stood goes to it; where this party's stood comes back, uint32[size]."""
-    size = len(places)
-    parts = (places[at : at + CHUNK].astype("<u4").tobytes() for at in range(0, size, CHUNK))
-    told = np.frombuffer(b"".join(_swap(session, "psi.places", parts, (size, size), 4)), "<u4")
+def _exchange_places(session: _Session, places: Places, order: Places, known: Known) -> Rows:
+    """Steps 5 and 6: where the peer's common elements stood goes to it; this party's rows, int64[size]."""
+    if session.leads:
+        _tell_places(session.channel, places)
+        rows = order[_hear_places(session, len(places))].astype(np.int64)
+        known(rows)
+    else:
+        rows = order[_hear_places(session, len(places))].astype(np.int64)
+        known(rows)
+        _tell_places(session.channel, places)
+    return rows
+
+
+def _tell_places(channel: Channel, places: Places) -> None:
+    for at in range(0, len(places), CHUNK):
+        channel.send(Message(kind="psi.places", blobs=(places[at : at + CHUNK].astype("<u4").tobytes(),)))
+
+
+def _hear_places(session: _Session, size: int) -> Places:
+    """Where this party's common elements stood in step 2, uint32[size]. Raises ProtocolViolation."""
+    parts = [_part(session.channel, "psi.places", 4 * min(CHUNK, size - at)) for at in range(0, size, CHUNK)]
+    told = np.frombuffer(b"".join(parts), "<u4")
     if int(told.max()) >= session.own or np.bincount(told, minlength=session.own).max() > 1:
         raise ProtocolViolation(f"{session.channel.peer} sent places that do not exist, or one twice")
     return told.astype(np.uint32, copy=False)

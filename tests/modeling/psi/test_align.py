@@ -55,6 +55,31 @@ def test_rows_that_any_has_are_blank_where_a_party_has_none(tmp_path: Path) -> N
     assert q == [each if int(str(each)[3:]) >= 100 else None for each in a]
 
 
+def test_every_party_is_told_what_each_pair_has_in_common(tmp_path: Path) -> None:
+    told: dict[tuple[str, str], list[int]] = {}
+
+    def active(channels: Mapping[str, Channel]) -> Any:
+        def known(name: str, rows: Any) -> None:
+            told["a", name] = rows.tolist()
+
+        return align_active(channels, IDS["a"], TERMS, folder=tmp_path, executor=Processes(0), known=known)
+
+    def passive(name: str) -> Party[Any]:
+        def known(rows: Any) -> None:
+            told[name, "a"] = rows.tolist()
+
+        def run(channels: Mapping[str, Channel]) -> Any:
+            channel = channels["a"]
+            return align_passive(channel, name, IDS[name], TERMS, folder=tmp_path, executor=Processes(0), known=known)
+
+        return run
+
+    run_in_threads({"a": active, "p": passive("p"), "q": passive("q")})
+    for name in "pq":
+        assert subjects("a", told["a", name]) == [IDS[name][row] for row in told[name, "a"]]
+        assert set(subjects("a", told["a", name])) == set(IDS["a"]) & set(IDS[name])
+
+
 def test_too_few_rows_in_all_are_refused_at_every_party(tmp_path: Path) -> None:
     ids = {"a": IDS["a"], "p": IDS["a"][:60], "q": IDS["a"][55:]}
     ended: dict[str, Exception] = {}

@@ -139,6 +139,37 @@ def test_what_passes_by_is_fresh_shuffled_and_says_only_sizes(tmp_path: Path) ->
     )
 
 
+@pytest.mark.parametrize("refuses", [False, True])
+def test_who_follows_can_put_the_rows_on_record_before_the_other_learns_them(tmp_path: Path, refuses: bool) -> None:
+    a, b = people(0, 150), people(50, 200)
+    seen: Seen = []
+    told: dict[str, Any] = {}
+
+    def known(rows: Any) -> None:
+        told["rows"] = rows.tolist()
+        told["sent"] = [message.kind for peer, message in seen]
+        if refuses:
+            raise DataUnusable("the record cannot be written")
+
+    def follows(channels: Mapping[str, Channel]) -> Intersection:
+        channel = channels["a"]
+        send = channel.send
+        channel.send = lambda message: (seen.append(("a", message)), send(message))[1]  # type: ignore[method-assign]
+        return intersect(channel, b, TERMS, leads=False, folder=tmp_path, executor=Processes(0), known=known)
+
+    parties = {"a": party("b", a, TERMS, tmp_path), "b": follows}
+    if refuses:
+        with pytest.raises(DataUnusable):
+            run_in_threads(parties, deadline_s=20)
+        assert "psi.places" not in [message.kind for _, message in seen]
+    else:
+        found = run_in_threads(parties, deadline_s=20)
+        assert found["b"].rows.tolist() == told["rows"]
+        assert [message.kind for _, message in seen][-1] == "psi.places"
+    assert told["sent"] and "psi.places" not in told["sent"]
+    assert {b[row] for row in told["rows"]} == set(people(50, 150))
+
+
 def test_an_order_says_nothing_of_the_input(tmp_path: Path) -> None:
     one, again = (met(people(0, 200), people(0, 200), tmp_path)[0].rows for _ in range(2))
     assert one is not None
