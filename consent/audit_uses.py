@@ -29,6 +29,7 @@ from consent.usage import (
     Receipt,
     SubjectUse,
     parse_signed_receipt,
+    verify_basis,
     verify_head,
     verify_in_batch,
     verify_subject_use,
@@ -172,6 +173,7 @@ def _own_part(uscc: str, use: ListedUse, receipt: Receipt) -> SubjectUse | None:
             raise DocumentMalformed("this use is of another enterprise; the hub should not have shown it")
         return None
     part = verify_subject_use(use.subject_use, use.subject_index, use.subject_path, receipt.batch)
+    verify_basis(part, receipt)
     if part.uscc != uscc:
         raise DocumentMalformed("this part of a batch is of another enterprise; the hub should not have shown it")
     return part

@@ -83,12 +83,23 @@ class ItemMode(StrEnum):
 
 
 class ExchangeMode(StrEnum):
-    """What an exchange does (guideline 6.5.2)."""
+    """What an exchange does (guideline 6.5.2).
+
+    The two of set intersection (protocols.md 4b) compare who is in an item's data with the requester's list: `psi_size` tells how many
+    are in both, `psi_rows` which. They show nothing of the item (its mode is X), and stand on another legal basis than consent.
+    """
 
     QUERY = "query"
     RAW = "raw"
     JOINT = "joint"
     SCORE = "score"
+    PSI_SIZE = "psi_size"
+    PSI_ROWS = "psi_rows"
+
+    @property
+    def compares_sets(self) -> bool:
+        """Whether it is one of set intersection."""
+        return self in {ExchangeMode.PSI_SIZE, ExchangeMode.PSI_ROWS}
 
 
 class Document(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):

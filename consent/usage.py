@@ -9,6 +9,8 @@ Receipts are signed in batches: one SM2 signature over the Merkle root of many r
 path to that root. A raw transfer is one receipt that commits to a Merkle root over its subjects; a random salt in each
 leaf keeps the others' codes from being guessed, so that a subject is shown its own part and nothing else.
 
+What stands on no consent (a set intersection, protocols.md 4b) names its legal basis instead, in words that the subject is shown.
+
 | document            | payload type (application/vnd.xinqiao.…+json) | signed by                   |
 |---------------------|-----------------------------------------------|-----------------------------|
 | ExchangeRequest     | exchange-request                              | the requester's node        |
@@ -57,6 +59,7 @@ ACCESS_TYPE: Final = payload_type("access-request")
 DigestOrNone = Annotated[str, msgspec.Meta(pattern=r"^([0-9a-f]{64})?\Z")]
 """Hex SM3 of what was sent, or nothing where nothing was."""
 UsccOrNone = Annotated[str, msgspec.Meta(pattern=r"^([0-9A-HJ-NPQRTUWXY]{2}[0-9]{6}[0-9A-HJ-NPQRTUWXY]{10})?\Z")]
+UuidOrNone = Annotated[str, msgspec.Meta(pattern=r"^([0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12})?\Z")]
 MAX_BATCH: Final = 100_000
 """The most receipts that one signature may cover."""
 
@@ -116,6 +119,7 @@ class Receipt(Document, frozen=True, kw_only=True, forbid_unknown_fields=True):
     subject: UsccOrNone
     purpose: Purpose
     consent_id: Uuid | None = None
+    legal_basis: ShortText | None = None
     mode: ExchangeMode
     record_count: Annotated[int, msgspec.Meta(ge=0)]
     digest: DigestOrNone
@@ -124,10 +128,10 @@ class Receipt(Document, frozen=True, kw_only=True, forbid_unknown_fields=True):
 
 
 class SubjectUse(Document, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """One subject's part of a batch; a leaf of its commitment."""
+    """One subject's part of a batch; a leaf of its commitment. `consent_id` is empty where the receipt names a legal basis instead."""
 
     uscc: UsccText
-    consent_id: Uuid
+    consent_id: UuidOrNone
     record_count: Annotated[int, msgspec.Meta(ge=0)]
     salt: Annotated[str, msgspec.Meta(pattern=r"^[0-9a-f]{32}\Z")]
 
@@ -195,6 +199,8 @@ def parse_receipt(payload: bytes) -> Receipt:
     receipt = parse(payload, Receipt)
     if (receipt.subject == "") != (receipt.batch is not None):
         raise DocumentMalformed("A receipt names either one subject or a batch of them.")
+    if (receipt.legal_basis is not None) != receipt.mode.compares_sets:
+        raise DocumentMalformed("A receipt names a legal basis where sets were compared, and nowhere else.")
     return receipt
 
 
@@ -278,6 +284,15 @@ class SubjectTree:
 
 
 def verify_subject_use(use: bytes, index: int, path: Sequence[bytes], commitment: BatchCommitment) -> SubjectUse:
-    """Verify a subject's own part of a batch. Raises LogInconsistent, DocumentMalformed."""
+    """Verify a subject's own part of a batch. Raises LogInconsistent, DocumentMalformed.
+
+    Whether it names a consent, where one was due, is for `verify_basis`.
+    """
     verify_inclusion(leaf_hash(use), index, commitment.size, path, bytes.fromhex(commitment.root))
     return parse(use, SubjectUse)
+
+
+def verify_basis(part: SubjectUse, receipt: Receipt) -> None:
+    """Verify that a part of a batch names a consent, unless its receipt names another legal basis. Raises DocumentMalformed."""
+    if (part.consent_id == "") != (receipt.legal_basis is not None):
+        raise DocumentMalformed("A use of this batch names neither a consent nor a legal basis, or both.")

@@ -3,10 +3,11 @@
 Checks, in this order; the first that fails is the answer and nothing changes:
 1. The request is the calling node's own: its member, its node, its signature (PERMISSION_DENIED, SIGNATURE_INVALID).
 2. Its time is now (CLOCK_SKEW) and its end is ahead (INVALID_ARGUMENT).
-3. The product is published, by that provider, with these items, modes and fields (PRODUCT_UNAVAILABLE).
+3. The product is published, by that provider, with these items, modes and fields (PRODUCT_UNAVAILABLE). A comparison of sets shows
+   nothing of an item: it names its items in mode X, without fields.
 4. The same request again gets the same exchange; another under its identifier is refused (ALREADY_EXISTS).
-5. There is some consent in force that names this requester for this provider, unless every item is public (USE_REFUSED with
-   NO_CONSENT). It is a hint only: the provider's node decides every use.
+5. There is some consent in force that names this requester for this provider, unless every item is public, or sets are compared on
+   another legal basis (USE_REFUSED with NO_CONSENT). It is a hint only: the provider's node decides every use.
 6. A node of the provider is connected (PEER_OFFLINE).
 """
 
@@ -18,8 +19,8 @@ from dataclasses import dataclass
 from sqlalchemy import Connection, insert, select
 
 from consent.decision import REASONS, ItemUse, Reason
-from consent.directory import Directory
-from consent.documents import ItemMode
+from consent.directory import Directory, ProductItem
+from consent.documents import ExchangeMode, ItemMode
 from consent.usage import EXCHANGE_REQUEST_TYPE, ExchangeRequest, parse_exchange_request
 from hub.auth import Caller
 from hub.consents.lists import any_in_force
@@ -127,7 +128,7 @@ def _check_product(directory: Directory, request: ExchangeRequest) -> None:
     offered = {item.item_id: item for item in product.published.items}
     for use in request.items:
         item = offered.get(use.item_id)
-        if item is None or use.mode not in item.modes or not _offers_fields(item.fields, use):
+        if item is None or not _offers(item, use, request.mode):
             raise HubError(
                 "PRODUCT_UNAVAILABLE",
                 f"product {request.product_id} does not offer item {use.item_id} in mode {use.mode} with these fields; "
@@ -135,12 +136,14 @@ def _check_product(directory: Directory, request: ExchangeRequest) -> None:
             )
 
 
-def _offers_fields(offered: tuple[str, ...], use: ItemUse) -> bool:
-    return not offered or set(use.fields) <= set(offered)
+def _offers(item: ProductItem, use: ItemUse, mode: ExchangeMode) -> bool:
+    if mode.compares_sets:
+        return use.mode is ItemMode.X and not use.fields
+    return use.mode in item.modes and (not item.fields or set(use.fields) <= set(item.fields))
 
 
 def _check_consent(connection: Connection, request: ExchangeRequest, now_ms: int) -> None:
-    if all(use.mode is ItemMode.P for use in request.items):
+    if request.mode.compares_sets or all(use.mode is ItemMode.P for use in request.items):
         return
     if not any_in_force(connection, request.provider, request.requester, now_ms):
         raise HubError("USE_REFUSED", REASONS[Reason.NO_CONSENT], reason=Reason.NO_CONSENT)

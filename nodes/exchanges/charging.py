@@ -72,6 +72,7 @@ def batch_receipt(
     decision: str,
     request_no: int = 0,
     digest: str = "",
+    legal_basis: str | None = None,
 ) -> Receipt:
     """The receipt of a whole batch, for either side. `digest`: of what was made, the commitment's root if nothing else."""
     return Receipt(
@@ -88,6 +89,7 @@ def batch_receipt(
         fields=tuple(f"{item.item_id}.{name}" for item in request.items for name in item.fields),
         subject="",
         purpose=request.purpose,
+        legal_basis=legal_basis,
         mode=request.mode,
         record_count=record_count,
         digest=digest or commitment.root,

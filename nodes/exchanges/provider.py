@@ -12,6 +12,8 @@ import logging
 from collections.abc import Awaitable, Callable, Mapping
 from contextlib import suppress
 
+from consent.decision import ItemUse
+from consent.directory import ProductItem
 from consent.documents import ExchangeMode, ItemMode
 from nodes.approvals import Approval, Approvals
 from nodes.errors import ExchangeFailed, NodeError
@@ -30,6 +32,14 @@ _MODES_OF: dict[ExchangeMode, frozenset[ItemMode]] = {
     ExchangeMode.RAW: frozenset({ItemMode.P, ItemMode.R}),
     ExchangeMode.JOINT: frozenset({ItemMode.J}),
 }
+
+
+def _offers(item: ProductItem, use: ItemUse, mode: ExchangeMode) -> bool:
+    """Whether a product's item may be used so. A comparison of sets shows nothing of it."""
+    if mode.compares_sets:
+        return use.mode is ItemMode.X and not use.fields
+    fields_ok = not item.fields or (bool(use.fields) and set(use.fields) <= set(item.fields))
+    return use.mode in item.modes and use.mode in _MODES_OF[mode] and fields_ok
 
 
 class ProviderExchanges:
@@ -144,8 +154,7 @@ class ProviderExchanges:
         offered = {item.item_id: item for item in product.published.items}
         for use in asked.items:
             item = offered.get(use.item_id)
-            fields_ok = item is not None and (not item.fields or (use.fields and set(use.fields) <= set(item.fields)))
-            if item is None or use.mode not in item.modes or use.mode not in _MODES_OF[asked.mode] or not fields_ok:
+            if item is None or not _offers(item, use, asked.mode):
                 raise NodeError(
                     f"Product {asked.product_id} does not offer item {use.item_id} in mode {use.mode.value} with these fields.",
                     code="PRODUCT_UNAVAILABLE",

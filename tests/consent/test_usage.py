@@ -32,6 +32,7 @@ from consent.usage import (
     parse_signed_receipt,
     parse_ticket,
     policy_digest,
+    verify_basis,
     verify_head,
     verify_in_batch,
     verify_receipt,
@@ -159,6 +160,38 @@ def test_garbage_ends_in_our_error(document: msgspec.Struct, parser: Parser, gar
 def test_a_value_out_of_bounds_is_refused(document: msgspec.Struct, parser: Parser, changes: dict[str, object]) -> None:
     with pytest.raises(DocumentMalformed):
         parser(encode(msgspec.structs.replace(document, **changes)))
+
+
+@pytest.mark.parametrize(
+    ("mode", "basis", "good"),
+    [
+        (ExchangeMode.PSI_ROWS, "PIPL art. 13 (3)", True),
+        (ExchangeMode.PSI_SIZE, None, False),
+        (ExchangeMode.JOINT, "PIPL art. 13 (3)", False),
+        (ExchangeMode.JOINT, None, True),
+    ],
+)
+def test_a_receipt_names_a_legal_basis_where_sets_were_compared_and_nowhere_else(
+    mode: ExchangeMode, basis: str | None, good: bool
+) -> None:
+    payload = encode(receipt(mode=mode, legal_basis=basis))
+    if good:
+        assert parse_receipt(payload).legal_basis == basis
+    else:
+        with pytest.raises(DocumentMalformed, match="legal basis"):
+            parse_receipt(payload)
+
+
+@pytest.mark.parametrize("consent", [record_id(5), ""])
+@pytest.mark.parametrize("basis", [None, "PIPL art. 13 (3)"])
+def test_a_part_of_a_batch_stands_on_a_consent_or_on_another_legal_basis(consent: str, basis: str | None) -> None:
+    part = SubjectUse(uscc=USCC, consent_id=consent, record_count=1, salt="0f" * 16)
+    told = receipt(legal_basis=basis)
+    if bool(consent) != (basis is not None):
+        verify_basis(part, told)
+    else:
+        with pytest.raises(DocumentMalformed):
+            verify_basis(part, told)
 
 
 def test_the_policy_digest_is_of_the_bytes_as_they_were_signed() -> None:

@@ -7,7 +7,7 @@ import pytest
 from xinqiao.v1 import node_pb2
 
 from consent.decision import ItemUse
-from consent.documents import ItemMode
+from consent.documents import ExchangeMode, ItemMode
 from consent.usage import EXCHANGE_REQUEST_TYPE, parse_ticket, policy_digest
 from hub.exchanges import service
 from tests.hub.live import (
@@ -122,6 +122,26 @@ async def test_public_items_need_no_consent(sqlite_live: LiveHub) -> None:
     await live.publish("public-facts", ItemMode.P)
     uses = (ItemUse(item_id=ITEM, mode=ItemMode.P),)
     assert (await live.bank.open_exchange(product_id="public-facts", items=uses)).ticket
+
+
+@pytest.mark.parametrize("mode", [ExchangeMode.PSI_SIZE, ExchangeMode.PSI_ROWS])
+async def test_a_comparison_of_sets_needs_no_consent_and_shows_nothing_of_an_item(
+    sqlite_live: LiveHub, mode: ExchangeMode
+) -> None:
+    live = sqlite_live
+    await live.provider.connect()
+    await live.publish("facts", ItemMode.Q)
+    nothing = (ItemUse(item_id=ITEM, mode=ItemMode.X),)
+    assert (await live.bank.open_exchange(product_id="facts", mode=mode, items=nothing)).ticket
+    for items in (
+        (ItemUse(item_id=ITEM, mode=ItemMode.Q),),
+        (ItemUse(item_id=ITEM, mode=ItemMode.X, fields=("status",)),),
+        (ItemUse(item_id="other_item", mode=ItemMode.X),),
+    ):
+        async with refused_with("PRODUCT_UNAVAILABLE"):
+            await live.bank.open_exchange(product_id="facts", mode=mode, items=items)
+    async with refused_with("PRODUCT_UNAVAILABLE"):
+        await live.bank.open_exchange(product_id="facts", mode=ExchangeMode.QUERY, items=nothing)
 
 
 @pytest.mark.parametrize(

@@ -90,6 +90,12 @@ class _ErrorCodeEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_ErrorCode.V
     """The cryptographic parameters are too weak or failed their test on this machine - use the defaults."""
     PROTOCOL_VIOLATION: _ErrorCode.ValueType  # 417
     """A party sent what the protocol does not have at this place; the job was ended - check that all run the same version."""
+    PSI_NOT_PERMITTED: _ErrorCode.ValueType  # 418
+    """The provider has no rule that lets this member compare sets with this product - ask it for one, with your legal basis."""
+    PSI_LIMIT_REACHED: _ErrorCode.ValueType  # 419
+    """This member has compared sets with this product as often as the provider's rule allows for today - go on tomorrow."""
+    WORKERS_FAILED: _ErrorCode.ValueType  # 420
+    """Workers of a computation died again and again - see memory and the executor that the node's settings name, and try again."""
     LOG_INCONSISTENT: _ErrorCode.ValueType  # 500
     """The log does not extend what was seen before - stop and look at it; `xinqiao audit verify` names the place."""
     PROOF_OUT_OF_RANGE: _ErrorCode.ValueType  # 501
@@ -169,6 +175,12 @@ PARAMETERS_UNSAFE: ErrorCode.ValueType  # 416
 """The cryptographic parameters are too weak or failed their test on this machine - use the defaults."""
 PROTOCOL_VIOLATION: ErrorCode.ValueType  # 417
 """A party sent what the protocol does not have at this place; the job was ended - check that all run the same version."""
+PSI_NOT_PERMITTED: ErrorCode.ValueType  # 418
+"""The provider has no rule that lets this member compare sets with this product - ask it for one, with your legal basis."""
+PSI_LIMIT_REACHED: ErrorCode.ValueType  # 419
+"""This member has compared sets with this product as often as the provider's rule allows for today - go on tomorrow."""
+WORKERS_FAILED: ErrorCode.ValueType  # 420
+"""Workers of a computation died again and again - see memory and the executor that the node's settings name, and try again."""
 LOG_INCONSISTENT: ErrorCode.ValueType  # 500
 """The log does not extend what was seen before - stop and look at it; `xinqiao audit verify` names the place."""
 PROOF_OUT_OF_RANGE: ErrorCode.ValueType  # 501
