@@ -4,9 +4,7 @@ job_file    the YAML file that a bank writes
 cohort      the rows of a job, from consents alone: tokens, the provider's decision, the commitment of both receipts
 own_table   a party's columns in the order of the cohort
 messages    what two agents say to each other beside what their parties say
-link        an exchange's session as channels for a party's process
-process     the party's process, as its agent sees it
-worker      the same process, from inside
+task, worker   the process of a party (`nodes.party`): what it is to do, and doing it
 job_store   what the node's database keeps of jobs, its own and others'
 jobs        the bank's jobs: opened, trained, resumed, finished
 bank_cohort, bank_table, job_run   one of them: its rows, its own data, its attempts

@@ -11,10 +11,10 @@ from modeling.jobs.leaks import statement
 from modeling.report.build import Told, build_report
 from modeling.report.document import Party, to_json
 from modeling.report.page import page
+from nodes.durable import write_bytes
 from nodes.joint.job_file import JobFile
 from nodes.joint.job_run import Made
 from nodes.joint.job_told import PAGE_FILE, REPORT_FILE
-from nodes.joint.model_files import write_bytes
 from nodes.joint.own_table import read_own_table
 
 

@@ -29,7 +29,6 @@ from nodes.joint.bank_cohort import left_rows, training_rows
 from nodes.joint.bank_table import LABEL, write_bank_table
 from nodes.joint.cohort import SALT_BYTES, BankRows, Flags, commitment_of, stayed
 from nodes.joint.job_file import JobFile, own_path, rules_of
-from nodes.joint.link import JointLink
 from nodes.joint.messages import Begin, Broken, Cohort, Done, ModelMade, PartMade, Proposal, Said, plan_of
 from nodes.joint.model_files import (
     MODEL_FILE,
@@ -39,9 +38,11 @@ from nodes.joint.model_files import (
     fresh_salt,
     write_document,
 )
-from nodes.joint.process import STALE, Ended, PartyProcess, Task, Told, start_party
 from nodes.joint.provider import ACTIVE
+from nodes.joint.task import WORKER, Task
 from nodes.outbox import write_receipt
+from nodes.party.link import PartyLink
+from nodes.party.process import STALE, Ended, PartyProcess, Told, start_party
 
 log = logging.getLogger(__name__)
 
@@ -58,7 +59,7 @@ class Partner:
     place: int
     terms: ExchangeTerms
     session: Session
-    link: JointLink
+    link: PartyLink[Said]
     permitted: Flags | None = None
     uses: list[SubjectUse] = field(default_factory=list)
     refused: dict[str, int] = field(default_factory=dict)
@@ -260,11 +261,15 @@ class JobRun:
                 executor=self._context.settings.joint_executor,
             )
 
+        async def withdrawn(_question: str) -> list[int]:
+            return left_rows(self._context, self._job, rows)
+
         self._process = await start_party(
+            WORKER,
             task,
             tuple(partner.party for partner in partners),
             progress=self._progress,
-            withdrawn=lambda: left_rows(self._context, self._job, rows),
+            answers=withdrawn,
         )
         for partner in partners:
             await partner.link.say(Begin(attempt=attempt, place=partner.place, others=self._others(partner, partners)))

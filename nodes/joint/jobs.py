@@ -31,7 +31,8 @@ from nodes.joint.job_report import write_report
 from nodes.joint.job_run import JobRun, Partner
 from nodes.joint.job_store import JobRecord, JobStore, OpenedExchange, StoredJob
 from nodes.joint.job_told import JobPlanned
-from nodes.joint.link import Forward, JointLink
+from nodes.joint.messages import Said, decode
+from nodes.party.link import Forward, PartyLink
 from trust.errors import TrustError
 
 log = logging.getLogger(__name__)
@@ -193,7 +194,7 @@ class JointJobs:
         run = JobRun(self._context, stored.job_id, parsed, Path(stored.base), folder, job.tell)
         rows = await asyncio.to_thread(kept_rows, self._context, parsed, stored.job_id, folder)
         async with AsyncExitStack() as stack:
-            links: dict[int, JointLink] = {}
+            links: dict[int, PartyLink[Said]] = {}
             partners = [
                 await self._partner(stored, parsed, place, job, stack, links)
                 for place in range(1, 1 + len(parsed.providers))
@@ -216,7 +217,7 @@ class JointJobs:
         place: int,
         follower: Job,
         stack: AsyncExitStack,
-        links: dict[int, JointLink],
+        links: dict[int, PartyLink[Said]],
     ) -> Partner:
         """Open or resume the exchange with one provider, and begin to talk."""
         part, context = job.providers[place - 1], self._context
@@ -239,7 +240,7 @@ class JointJobs:
         else:
             terms = await self._requester.resume(opened.exchange_id, opened.request)
         session = context.session(terms)
-        link = JointLink(session, self._forwarding(links, place) if len(job.providers) > 1 else None)
+        link = PartyLink(session, decode, self._forwarding(links, place) if len(job.providers) > 1 else None)
         links[place] = link
         loop = asyncio.get_running_loop()
         tasks = [loop.create_task(session.run()), loop.create_task(link.run())]
@@ -256,7 +257,7 @@ class JointJobs:
         await session.wait_ready()
         return Partner(part.member, place, terms, session, link)
 
-    def _forwarding(self, links: Mapping[int, JointLink], sender: int) -> Forward:
+    def _forwarding(self, links: Mapping[int, PartyLink[Said]], sender: int) -> Forward:
         """What one provider sends to another passes through here, sealed."""
 
         async def forward(attempt: int, place: int, data: bytes) -> None:

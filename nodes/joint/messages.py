@@ -134,13 +134,8 @@ Said = Proposal | Cohort | Begin | Broken | PartMade | ModelMade | Done
 _DECODER = msgspec.json.Decoder(Said)
 
 
-def encode(said: Said) -> bytes:
-    """The payload of a frame of type JOINT."""
-    return msgspec.json.encode(said)
-
-
 def decode(payload: bytes) -> Said:
-    """Read one. Raises ExchangeFailed."""
+    """Read the payload of a frame of type JOINT. Raises ExchangeFailed."""
     try:
         found: Said = _DECODER.decode(payload)
         return found

@@ -9,7 +9,6 @@ parties. So a party can show later which part it held, and nobody can guess a pa
 
 from __future__ import annotations
 
-import os
 import secrets
 from pathlib import Path
 from typing import Annotated, Final, Literal
@@ -18,6 +17,7 @@ import msgspec
 
 from consent.documents import Sm3Hex
 from modeling.jobs.plan import Algorithm
+from nodes.durable import write_bytes
 from nodes.errors import NodeError
 from trust.suite import sm3
 
@@ -76,17 +76,6 @@ def fresh_salt() -> str:
 def write_document(path: Path, document: object) -> None:
     """Write JSON whole or not at all; durable when this returns."""
     write_bytes(path, msgspec.json.format(msgspec.json.encode(document), indent=1) + b"\n")
-
-
-def write_bytes(path: Path, data: bytes) -> None:
-    """Write a file whole or not at all; durable when this returns."""
-    path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-    temporary = path.with_name(f"{path.name}.tmp")
-    with temporary.open("wb") as file:
-        file.write(data)
-        file.flush()
-        os.fsync(file.fileno())
-    temporary.replace(path)
 
 
 def read_part(path: Path) -> OwnPart:

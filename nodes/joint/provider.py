@@ -22,6 +22,7 @@ from modeling.alignment import TOKEN_BYTES
 from modeling.errors import ModelingError
 from modeling.gbdt.wire import pack_flags
 from modeling.jobs.passive import PassiveResult
+from nodes.durable import write_bytes
 from nodes.errors import ExchangeFailed, NodeError
 from nodes.exchanges.charging import batch_receipt
 from nodes.exchanges.permitted import read_table
@@ -34,13 +35,14 @@ from nodes.joint.cohort import (
     stayed,
 )
 from nodes.joint.job_store import JobStore
-from nodes.joint.link import JointLink
-from nodes.joint.messages import Begin, Broken, Cohort, Done, ModelMade, PartMade, Proposal, Said, plan_of
-from nodes.joint.model_files import PART_FILE, OwnPart, read_part, write_bytes, write_document
-from nodes.joint.process import PartyProcess, Task, Told, start_party
+from nodes.joint.messages import Begin, Broken, Cohort, Done, ModelMade, PartMade, Proposal, Said, decode, plan_of
+from nodes.joint.model_files import PART_FILE, OwnPart, read_part, write_document
 from nodes.joint.provider_plan import DecidedPlan, JointNode, decide, find_plan, left_rows
-from nodes.joint.tunnel import Tunnel
+from nodes.joint.task import WORKER, Task
 from nodes.outbox import write_receipt
+from nodes.party.link import PartyLink
+from nodes.party.process import PartyProcess, Told, start_party
+from nodes.party.tunnel import Tunnel
 from trust.suite import sm3
 
 log = logging.getLogger(__name__)
@@ -55,7 +57,7 @@ class _Running:
     """A job under way in this node."""
 
     terms: ExchangeTerms
-    link: JointLink
+    link: PartyLink[Said]
     plan: DecidedPlan
     rows: ProviderRows
     folder: Path
@@ -73,7 +75,7 @@ class JointProvider:
 
     async def serve(self, session: Session, terms: ExchangeTerms) -> int:
         """Take part until the model is made; the rows that this node brought. Raises what ended the exchange."""
-        link = JointLink(session)
+        link = PartyLink(session, decode)
         reading = asyncio.get_running_loop().create_task(link.run())
         try:
             proposal: Said | None = None
@@ -95,7 +97,7 @@ class JointProvider:
             reading.cancel()
             await asyncio.gather(reading, return_exceptions=True)
 
-    async def _take_part(self, link: JointLink, terms: ExchangeTerms, proposal: Said) -> int:
+    async def _take_part(self, link: PartyLink[Said], terms: ExchangeTerms, proposal: Said) -> int:
         if not isinstance(proposal, Proposal):
             raise _out_of_turn(proposal)
         self._check(proposal, terms)
@@ -152,7 +154,9 @@ class JointProvider:
 
     # -- deciding, once
 
-    async def _planned(self, link: JointLink, terms: ExchangeTerms, proposal: Proposal, tokens: bytes) -> _Running:
+    async def _planned(
+        self, link: PartyLink[Said], terms: ExchangeTerms, proposal: Proposal, tokens: bytes
+    ) -> _Running:
         folder = self._node.home / "joint" / terms.exchange_id
         stored = await self._node.store.read(lambda connection: find_plan(connection, terms.exchange_id))
         if stored is None:
@@ -220,13 +224,17 @@ class JointProvider:
         def progress(line: Told) -> None:
             running.told = line
 
+        async def withdrawn(_question: str) -> list[int]:
+            return left_rows(self._node, running.terms, running.rows)
+
         names = {0: ACTIVE, **{place: f"p{place}" for place in said.others}}
         tunnels = {place: self._tunnel(running, said, place) for place in said.others}
         running.process = await start_party(
+            WORKER,
             task,
             tuple(names.values()),
             progress=progress,
-            withdrawn=lambda: left_rows(self._node, running.terms, running.rows),
+            answers=withdrawn,
         )
         running.attempt = said.attempt
         sockets = running.process.sockets

@@ -26,7 +26,6 @@ from nodes.joint.messages import (
     Proposal,
     Said,
     decode,
-    encode,
     plan_of,
 )
 from tests.nodes.joint.two_nodes import proposal
@@ -55,12 +54,12 @@ def test_the_samples_are_of_every_kind() -> None:
 
 @pytest.mark.parametrize("said", EVERY, ids=lambda said: type(said).__name__)
 def test_every_message_comes_back_as_it_was(said: Said) -> None:
-    assert decode(encode(said)) == said
+    assert decode(msgspec.json.encode(said)) == said
 
 
 @pytest.mark.parametrize("said", EVERY, ids=lambda said: type(said).__name__)
 def test_a_message_with_more_or_less_in_it_is_refused(said: Said) -> None:
-    document = json.loads(encode(said))
+    document = json.loads(msgspec.json.encode(said))
     with pytest.raises(ExchangeFailed, match="malformed"):
         decode(json.dumps(document | {"extra": 1}).encode())
     for name in document:
@@ -71,7 +70,7 @@ def test_a_message_with_more_or_less_in_it_is_refused(said: Said) -> None:
 
 
 def _changed(said: Said, **changes: Any) -> bytes:
-    return json.dumps(json.loads(encode(said)) | changes).encode()
+    return json.dumps(json.loads(msgspec.json.encode(said)) | changes).encode()
 
 
 @pytest.mark.parametrize(
@@ -116,7 +115,7 @@ def test_a_value_out_of_bounds_is_refused(said: Said, changes: dict[str, Any]) -
         decode(_changed(said, **changes))
 
 
-DEEP = encode(EVERY[0]).replace(b'"trees":3', b'"trees":' + b"[" * 100_000 + b"]" * 100_000)
+DEEP = msgspec.json.encode(EVERY[0]).replace(b'"trees":3', b'"trees":' + b"[" * 100_000 + b"]" * 100_000)
 
 
 @pytest.mark.parametrize("payload", [b"", b"null", b"[]", b"{}", b'{"say":"\xff"}', b'{"say":"done"', DEEP])
@@ -128,7 +127,7 @@ def test_bytes_that_are_no_message_are_the_typed_error(payload: bytes) -> None:
 @settings(max_examples=200, deadline=None)
 @given(st.binary(max_size=100), st.integers(0, len(EVERY) - 1), st.integers(0, 400))
 def test_a_message_with_any_bytes_in_it_is_a_message_or_the_typed_error(noise: bytes, which: int, at: int) -> None:
-    whole = encode(EVERY[which])
+    whole = msgspec.json.encode(EVERY[which])
     for payload in (noise, whole[:at] + noise + whole[at + len(noise) :]):
         try:
             assert isinstance(decode(payload), get_args(Said))
@@ -155,7 +154,7 @@ def test_the_plan_names_columns_by_item_and_keeps_their_rules() -> None:
 def test_both_sides_make_the_same_plan_of_a_proposal_that_travelled(settings_of: Any) -> None:
     algorithm = "logistic" if isinstance(settings_of, LogisticSettings) else "boosting"
     asked = proposal(100, algorithm=algorithm, settings=msgspec.to_builtins(settings_of))
-    travelled = decode(encode(asked))
+    travelled = decode(msgspec.json.encode(asked))
     assert isinstance(travelled, Proposal)
     assert plan_of(travelled) == plan_of(asked)
     assert getattr(plan_of(asked), algorithm) == settings_of

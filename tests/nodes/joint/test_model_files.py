@@ -16,7 +16,6 @@ from nodes.joint.model_files import (
     fresh_salt,
     model_commitment,
     read_part,
-    write_bytes,
     write_document,
 )
 from trust.suite import sm3
@@ -92,20 +91,3 @@ def test_a_part_that_is_not_there_is_told(tmp_path: Path) -> None:
     for path in (tmp_path / "part.json", tmp_path):
         with pytest.raises(NodeError):
             read_part(path)
-
-
-def test_a_file_is_whole_or_the_one_before(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    path = tmp_path / "checkpoint.json"
-    write_bytes(path, b"first")
-
-    def lost(_descriptor: int) -> None:
-        raise OSError("no space")
-
-    monkeypatch.setattr("os.fsync", lost)
-    with pytest.raises(OSError, match="no space"):
-        write_bytes(path, b"second")
-    assert path.read_bytes() == b"first"
-    monkeypatch.undo()
-    write_bytes(path, b"third")
-    assert [each.name for each in tmp_path.iterdir()] == ["checkpoint.json"]
-    assert path.read_bytes() == b"third"

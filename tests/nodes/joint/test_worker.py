@@ -23,7 +23,8 @@ from modeling.jobs.work import Unattended
 from modeling.local import SocketChannel
 from nodes.errors import NodeError
 from nodes.joint.own_table import write_own_table
-from nodes.joint.process import Ended, Task, Told, start_party
+from nodes.joint.task import WORKER, Task
+from nodes.party.process import Answers, Ended, Told, start_party
 
 ROWS, TRAINING = 120, 80
 RNG = np.random.default_rng(3)
@@ -54,6 +55,13 @@ def bank(channel: SocketChannel, told: JobPlan) -> bytes:
         raise
 
 
+def answering(withdrawn: Callable[[], Sequence[int]]) -> Answers:
+    async def answers(_question: str) -> Sequence[int]:
+        return withdrawn()
+
+    return answers
+
+
 async def together(
     folder: Path,
     told: JobPlan,
@@ -77,7 +85,7 @@ async def together(
             executor=executor,
         )
 
-    party = await start_party(task, ("active",), progress=progress, withdrawn=withdrawn)
+    party = await start_party(WORKER, task, ("active",), progress=progress, answers=answering(withdrawn))
     channel = SocketChannel("p1", party.sockets["active"], 20)
     try:
         found, how = await asyncio.gather(asyncio.to_thread(bank, channel, told), party.ended, return_exceptions=True)
@@ -153,7 +161,7 @@ async def test_a_process_ends_with_its_agent(folder: Path) -> None:
         table = str(folder / "table.arrow")
         return Task(party="p1", active="active", table=table, peers=dict(peers), control=control, **files)
 
-    party = await start_party(task, ("active",), progress=lambda _told: None, withdrawn=tuple)
+    party = await start_party(WORKER, task, ("active",), progress=lambda _told: None, answers=answering(tuple))
     party._writer.close()  # as the kernel does for an agent that was killed
     async with asyncio.timeout(10):
         assert await party.child.wait() == 1

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from consent.directory import NodeRevoked
 from nodes.errors import ExchangeFailed
-from nodes.joint.tunnel import Tunnel
+from nodes.party.tunnel import Tunnel
 from tests.consent.builders import NOW, World, admitted, enrolled, key
 from trust.channel import MAX_PAYLOAD
 from trust.sm2 import PrivateKey

@@ -17,14 +17,16 @@ import struct
 from collections import deque
 from collections.abc import Awaitable, Callable, Mapping
 from contextlib import suppress
-from typing import Final
+from typing import Final, Generic, TypeVar
+
+import msgspec
 
 from nodes.errors import ExchangeFailed
 from nodes.exchanges.frames import FrameType
 from nodes.exchanges.session import PeerRestarted, Session
-from nodes.joint.messages import Said, decode, encode
-from nodes.joint.tunnel import Tunnel
+from nodes.party.tunnel import Tunnel
 
+S = TypeVar("S")
 _HEAD: Final = struct.Struct(">IB")
 _PIECE: Final = 512 << 10
 _ROWS_PIECE: Final = 1 << 20
@@ -79,14 +81,15 @@ class _End:
             await self._write(await self._queue.get())
 
 
-class JointLink:
+class PartyLink(Generic[S]):
     """Use `run` in a task; then `say`, `hear`, and `join` for as long as a party's process runs."""
 
-    def __init__(self, session: Session, forward: Forward | None = None) -> None:
-        """`forward`: at the bank, for what one provider sends to another."""
+    def __init__(self, session: Session, decode: Callable[[bytes], S], forward: Forward | None = None) -> None:
+        """`decode`: reads what the agents say. `forward`: at the bank, for what one provider sends to another."""
         self._session = session
+        self._decode = decode
         self._forward = forward
-        self._heard: asyncio.Queue[Said | bytes | Exception] = asyncio.Queue()
+        self._heard: asyncio.Queue[S | bytes | Exception] = asyncio.Queue()
         self._attempt = -1
         self._early: deque[tuple[int, int, bytes]] = deque()
         self._early_bytes = 0
@@ -101,7 +104,7 @@ class JointLink:
                 if kind == FrameType.JOINT_DATA:
                     await self._deliver(payload)
                 elif kind == FrameType.JOINT:
-                    self._heard.put_nowait(decode(payload))
+                    self._heard.put_nowait(self._decode(payload))
                 elif kind == FrameType.JOINT_ROWS:
                     self._heard.put_nowait(payload)
                 else:
@@ -115,16 +118,16 @@ class JointLink:
                 self._heard.put_nowait(error)
                 return
 
-    async def say(self, said: Said) -> None:
+    async def say(self, said: S) -> None:
         """Send a message."""
-        await self._session.send(FrameType.JOINT, encode(said))
+        await self._session.send(FrameType.JOINT, msgspec.json.encode(said))
 
     async def say_rows(self, data: bytes) -> None:
         """Send bytes about rows, in pieces."""
         for at in range(0, len(data), _ROWS_PIECE):
             await self._session.send(FrameType.JOINT_ROWS, data[at : at + _ROWS_PIECE])
 
-    async def hear(self) -> Said:
+    async def hear(self) -> S:
         """The next message. Raises PeerRestarted, or what ended the session."""
         found = await self._heard.get()
         if isinstance(found, Exception):

@@ -12,8 +12,7 @@ from collections.abc import Callable, Mapping, Sequence
 import pytest
 
 from nodes.errors import NodeError
-from nodes.joint import process
-from nodes.joint.process import Ended, PartyProcess, Task, Told, start_party
+from nodes.party.process import STALE, Ended, PartyProcess, PartyTask, Told, start_party
 
 PROLOGUE = """
 import json, os, signal, socket, sys
@@ -32,21 +31,22 @@ def nobody() -> Sequence[int]:
 
 
 async def started(
-    monkeypatch: pytest.MonkeyPatch,
     program: str,
     *,
     progress: Callable[[Told], None] = lambda _told: None,
     withdrawn: Callable[[], Sequence[int]] = nobody,
     peers: tuple[str, ...] = ("active", "p2"),
 ) -> PartyProcess:
-    monkeypatch.setattr(process, "COMMAND", (sys.executable, "-S", "-c", PROLOGUE + program))
 
-    def task(numbers: Mapping[str, int], control: int) -> Task:
-        return Task(
-            party="p1", active="active", table="", checkpoint="", result="", peers=dict(numbers), control=control
-        )
+    def task(numbers: Mapping[str, int], control: int) -> PartyTask:
+        return PartyTask(party="p1", active="active", result="", peers=dict(numbers), control=control)
 
-    return await start_party(task, peers, progress=progress, withdrawn=withdrawn)
+    async def answers(question: str) -> Sequence[int]:
+        assert question == "withdrawn"
+        return withdrawn()
+
+    command = (sys.executable, "-S", "-c", PROLOGUE + program)
+    return await start_party(command, task, peers, progress=progress, answers=answers)
 
 
 async def ended(party: PartyProcess) -> Ended:
@@ -73,7 +73,7 @@ async def let_go(party: PartyProcess) -> None:
         ("tell(failed='PROTOCOL_VIOLATION')", Ended(failed="PROTOCOL_VIOLATION")),
         ("tell(failed='INTERNAL')", Ended(failed="INTERNAL")),
         ("tell(failed='PEER_FAILED')", Ended(failed="PEER_FAILED", again=True)),
-        ("tell(failed=" + repr(process.STALE) + ")", Ended(failed="CONSENT_STALE", again=True)),
+        ("tell(failed=" + repr(STALE) + ")", Ended(failed="CONSENT_STALE", again=True)),
         ("tell(phase='train', done=1); sys.exit(3)", Ended(failed="PARTY_LOST", message="exit code 3", again=True)),
         ("sys.exit(0)", Ended(failed="PARTY_LOST", message="exit code 0", again=True)),
         ("os.kill(os.getpid(), signal.SIGKILL)", Ended(failed="PARTY_LOST", message="signal 9", again=True)),
@@ -83,59 +83,53 @@ async def let_go(party: PartyProcess) -> None:
         ),
     ],
 )
-async def test_how_a_process_ended_and_whether_another_attempt_may_help(
-    monkeypatch: pytest.MonkeyPatch, program: str, how: Ended
-) -> None:
-    found = await ended(await started(monkeypatch, program))
+async def test_how_a_process_ended_and_whether_another_attempt_may_help(program: str, how: Ended) -> None:
+    found = await ended(await started(program))
     assert (found.failed, found.again) == (how.failed, how.again)
     assert how.message in found.message
 
 
-async def test_a_process_that_is_killed_from_outside_is_lost_and_may_be_started_again(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    party = await started(monkeypatch, "tell(phase='train'); control.recv(1)")
+async def test_a_process_that_is_killed_from_outside_is_lost_and_may_be_started_again() -> None:
+    party = await started("tell(phase='train'); control.recv(1)")
     party.child.kill()
     found = await ended(party)
     assert (found.failed, found.again) == ("PARTY_LOST", True)
     assert "signal 9" in found.message
 
 
-async def test_progress_is_told_in_its_order_and_the_last_word_is_none(monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_progress_is_told_in_its_order_and_the_last_word_is_none() -> None:
     seen: list[Told] = []
     program = "tell(phase='prepare', total=1); tell(phase='train', done=1, total=3); tell(finished=True)"
-    await ended(await started(monkeypatch, program, progress=seen.append))
+    await ended(await started(program, progress=seen.append))
     assert seen == [Told(phase="prepare", total=1), Told(phase="train", done=1, total=3)]
 
 
 ASKS = """
-tell(asks_withdrawn=True)
+tell(asks='withdrawn')
 answer = json.loads(lines.readline())
 tell(failed=answer.get("refused") or "ROWS", message=str(answer["rows"]))
 """
 
 
-async def test_a_process_is_told_who_has_left_as_often_as_it_asks(monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_a_process_is_told_who_has_left_as_often_as_it_asks() -> None:
     answers = iter([(), (3,), (3, 70_000)])
-    program = "for _ in range(2):\n    tell(asks_withdrawn=True); lines.readline()\n" + ASKS
-    found = await ended(await started(monkeypatch, program, withdrawn=lambda: next(answers)))
+    program = "for _ in range(2):\n    tell(asks='withdrawn'); lines.readline()\n" + ASKS
+    found = await ended(await started(program, withdrawn=lambda: next(answers)))
     assert (found.failed, found.message) == ("ROWS", "[3, 70000]")
 
 
 @pytest.mark.parametrize(("code", "again"), [("CONSENT_STALE", True), ("LOG_INCONSISTENT", False)])
-async def test_a_node_that_does_not_know_who_has_left_says_so_and_no_row(
-    monkeypatch: pytest.MonkeyPatch, code: str, again: bool
-) -> None:
+async def test_a_node_that_does_not_know_who_has_left_says_so_and_no_row(code: str, again: bool) -> None:
     def unknown() -> Sequence[int]:
         raise NodeError("too old", code=code)
 
-    found = await ended(await started(monkeypatch, ASKS, withdrawn=unknown))
+    found = await ended(await started(ASKS, withdrawn=unknown))
     assert found == Ended(failed=code, message="[]", again=again)
 
 
-async def test_each_peer_has_a_socket_of_its_own(monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_each_peer_has_a_socket_of_its_own() -> None:
     program = "for name, peer in peers.items():\n    peer.sendall(name.encode() + peer.recv(9))\ntell(finished=True)"
-    party = await started(monkeypatch, program)
+    party = await started(program)
     for name, mine in party.sockets.items():
         mine.sendall(b" heard")
         mine.setblocking(False)
@@ -146,10 +140,8 @@ async def test_each_peer_has_a_socket_of_its_own(monkeypatch: pytest.MonkeyPatch
     assert await ended(party) == Ended()
 
 
-async def test_a_process_that_does_nothing_is_ended_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
-    party = await started(
-        monkeypatch, "signal.signal(signal.SIGTERM, signal.SIG_IGN); tell(phase='x'); control.recv(1)"
-    )
+async def test_a_process_that_does_nothing_is_ended_at_once() -> None:
+    party = await started("signal.signal(signal.SIGTERM, signal.SIG_IGN); tell(phase='x'); control.recv(1)")
     async with asyncio.timeout(5):
         await let_go(party)
         await let_go(party)
@@ -157,11 +149,12 @@ async def test_a_process_that_does_nothing_is_ended_at_once(monkeypatch: pytest.
     assert party.ended.cancelled()
 
 
-async def test_a_program_that_is_not_there_leaves_nothing_open(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(process, "COMMAND", ("/nowhere/python",))
+async def test_a_program_that_is_not_there_leaves_nothing_open() -> None:
+    def task(_peers: Mapping[str, int], _control: int) -> PartyTask:
+        raise AssertionError
 
-    def task(_peers: Mapping[str, int], _control: int) -> Task:
+    async def answers(_question: str) -> Sequence[int]:
         raise AssertionError
 
     with pytest.raises(FileNotFoundError):
-        await start_party(task, ("active",), progress=lambda _told: None, withdrawn=nobody)
+        await start_party(("/nowhere/python",), task, ("active",), progress=lambda _told: None, answers=answers)

@@ -16,9 +16,9 @@ from nodes.errors import ExchangeFailed
 from nodes.exchanges.frames import FrameType
 from nodes.exchanges.session import PeerRestarted, Session
 from nodes.exchanges.terms import ExchangeTerms
-from nodes.joint import link as link_module
-from nodes.joint.link import Forward, JointLink
-from nodes.joint.messages import Begin, Broken
+from nodes.joint.messages import Begin, Broken, Said, decode
+from nodes.party import link as link_module
+from nodes.party.link import Forward, PartyLink
 from tests.nodes.exchanges.parties import Parties
 from tests.nodes.joint.two_nodes import joint_terms
 
@@ -32,7 +32,7 @@ class End:
     """One node's side: its session, its link, and the ends of sockets that its process would hold."""
 
     session: Session
-    link: JointLink
+    link: PartyLink[Said]
     tasks: list[asyncio.Task[None]]
     processes: dict[int, socket.socket] = field(default_factory=dict)
 
@@ -77,7 +77,7 @@ class End:
 
 def end_of(parties: Parties, terms: ExchangeTerms, role: str, forward: Forward | None = None) -> End:
     session = parties.session(terms, role)
-    link = JointLink(session, forward)
+    link = PartyLink(session, decode, forward)
     return End(session, link, [asyncio.create_task(session.run()), asyncio.create_task(link.run())])
 
 
