@@ -199,7 +199,7 @@ def parse_receipt(payload: bytes) -> Receipt:
     receipt = parse(payload, Receipt)
     if (receipt.subject == "") != (receipt.batch is not None):
         raise DocumentMalformed("A receipt names either one subject or a batch of them.")
-    if (receipt.legal_basis is not None) != receipt.mode.compares_sets:
+    if (receipt.legal_basis is not None) != (receipt.mode.compares_sets and receipt.decision == "permit"):
         raise DocumentMalformed("A receipt names a legal basis where sets were compared, and nowhere else.")
     return receipt
 

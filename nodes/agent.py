@@ -38,6 +38,8 @@ from nodes.joint.provider_plan import JointNode
 from nodes.monitor import Monitor
 from nodes.outbox import Outbox
 from nodes.policy import REPEAT_MS, PolicyEnforcementPoint
+from nodes.psi.provider import PsiNode, PsiProvider
+from nodes.psi.runs import PsiRuns
 from nodes.purge import Purge
 from nodes.renewal import Renewal
 from nodes.replica_store import ReplicaKeeper
@@ -63,6 +65,7 @@ class Agent:
     requester: RequesterExchanges
     jobs: JointJobs
     joint: JointProvider
+    psi: PsiRuns
     outbox: Outbox
     monitor: Monitor
     renewal: Renewal
@@ -76,6 +79,7 @@ class _Exchanges:
         self.provider: ProviderExchanges | None = None
         self.requester: RequesterExchanges | None = None
         self.jobs: JointJobs | None = None
+        self.psi: PsiRuns | None = None
         self._tasks: set[asyncio.Task[None]] = set()
 
     def invited(self, request: bytes, ticket: bytes) -> None:
@@ -83,7 +87,7 @@ class _Exchanges:
             self.provider.invited(request, ticket)
 
     def exchange_updated(self, exchange_id: str, state: str, reason: str) -> None:
-        if self.provider is None or self.requester is None or self.jobs is None:
+        if self.provider is None or self.requester is None or self.jobs is None or self.psi is None:
             return
         if state in {"failed", "cancelled", "finished"}:
             code, _, message = reason.partition(": ")
@@ -94,13 +98,14 @@ class _Exchanges:
                     message or "The exchange was ended by the other side.", code=code or "EXCHANGE_ENDED"
                 )
             )
-            for side in (self.provider, self.requester, self.jobs):
+            for side in (self.provider, self.requester, self.jobs, self.psi):
                 task = asyncio.get_running_loop().create_task(side.ended(exchange_id, failure))
                 self._tasks.add(task)
                 task.add_done_callback(self._tasks.discard)
         else:
             self.requester.updated(exchange_id, state)
             self.jobs.updated(exchange_id, state)
+            self.psi.updated(exchange_id, state)
 
 
 async def build(
@@ -149,8 +154,9 @@ async def build(
     approvals = Approvals(store, settings.approval, clock)
     provider = ProviderExchanges(context, approvals, _servers(context, snapshots, joint))
     requester = RequesterExchanges(context)
-    jobs = JointJobs(context, requester)
-    handler.provider, handler.requester, handler.jobs = provider, requester, jobs
+    jobs, psi = JointJobs(context, requester), PsiRuns(context, requester)
+    await psi.break_off()
+    handler.provider, handler.requester, handler.jobs, handler.psi = provider, requester, jobs, psi
     return Agent(
         context=context,
         keeper=keeper,
@@ -160,6 +166,7 @@ async def build(
         requester=requester,
         jobs=jobs,
         joint=joint,
+        psi=psi,
         outbox=outbox,
         monitor=Monitor(
             store=store,
@@ -214,6 +221,23 @@ def _joint(context: ExchangeContext, snapshots: SnapshotSet) -> JointProvider:
     )
 
 
+def _psi(context: ExchangeContext, snapshots: SnapshotSet) -> PsiProvider:
+    settings = context.settings
+    return PsiProvider(
+        PsiNode(
+            home=settings.home,
+            store=context.store,
+            subjects=snapshots,
+            rules=settings.psi,
+            node_id=settings.node_id,
+            executor=settings.joint_executor,
+            clock=context.clock,
+            new_id=new_id,
+            written=context.outbox.wake,
+        )
+    )
+
+
 def _servers(
     context: ExchangeContext, snapshots: SnapshotSet, joint: JointProvider
 ) -> dict[ExchangeMode, Callable[..., Awaitable[int]]]:
@@ -258,7 +282,14 @@ def _servers(
     async def query(session: object, terms: object) -> int:
         return await serve_queries(session, terms, policy)  # type: ignore[arg-type]
 
-    return {ExchangeMode.QUERY: query, ExchangeMode.RAW: raw.serve, ExchangeMode.JOINT: joint.serve}
+    psi = _psi(context, snapshots)
+    return {
+        ExchangeMode.QUERY: query,
+        ExchangeMode.RAW: raw.serve,
+        ExchangeMode.JOINT: joint.serve,
+        ExchangeMode.PSI_SIZE: psi.serve,
+        ExchangeMode.PSI_ROWS: psi.serve,
+    }
 
 
 async def serve(settings: Settings, secret: bytes, *, ready: Callable[[], None] = lambda: None) -> None:
@@ -281,6 +312,7 @@ async def serve(settings: Settings, secret: bytes, *, ready: Callable[[], None] 
         await api.stop()
         await agent.requester.close()
         await agent.jobs.close()
+        await agent.psi.close()
         await agent.provider.close()
         for task in (waiting, *background):
             task.cancel()
@@ -306,6 +338,7 @@ async def _housekeep(agent: Agent) -> None:
     await context.connection.wait_connected()
     await agent.requester.resume_all()
     await agent.jobs.resume_all()
+    await agent.psi.end_broken()
     loop = asyncio.get_running_loop()
     purged_at = reloaded_at = loop.time()
     while True:

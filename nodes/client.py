@@ -91,6 +91,14 @@ class AgentClient:
         except grpc.RpcError as error:
             raise _agent_error(error) from error
 
+    def compare(self, request: agent_pb2.CompareSetsRequest) -> Iterator[agent_pb2.CompareSetsProgress]:
+        """Compare sets; yields progress, last with the outcome. Raises NodeError."""
+        self._require_agent()
+        try:
+            yield from self.stub.CompareSets(request)
+        except grpc.RpcError as error:
+            raise _agent_error(error) from error
+
     def _require_agent(self) -> None:
         if not self._path.exists():
             raise HubUnavailable(

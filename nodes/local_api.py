@@ -20,6 +20,9 @@ from consent.errors import ConsentError
 from nodes.agent import Agent
 from nodes.errors import ERROR_METADATA_KEY, NodeError, UseRefused
 from nodes.local_messages import (
+    comparison_of,
+    comparison_progress_of,
+    comparison_record_of,
     first_of,
     items_of,
     job_of,
@@ -264,6 +267,37 @@ class LocalApi(agent_pb2_grpc.AgentServicer):
 
         return await _answer(context, work)
 
+    async def CompareSets(
+        self, request: agent_pb2.CompareSetsRequest, context: Context
+    ) -> AsyncIterator[agent_pb2.CompareSetsProgress]:
+        try:
+            async for message in self._compare(request):
+                yield message
+        except (NodeError, TrustError, ConsentError) as error:
+            await _abort(context, error)
+
+    async def _compare(self, request: agent_pb2.CompareSetsRequest) -> AsyncIterator[agent_pb2.CompareSetsProgress]:
+        run = await self._agent.psi.begin(comparison_of(request))
+        if run.task is None:
+            raise NodeError("The comparison did not start; try again.", code="UNAVAILABLE")
+        while not run.task.done():
+            run.changed.clear()
+            yield comparison_progress_of(run)
+            await first_of(run.changed, run.task)
+        outcome = await run.task
+        message = comparison_progress_of(run)
+        message.phase, message.outcome_json = "finished", msgspec.json.encode(outcome)
+        yield message
+
+    async def ListComparisons(
+        self, request: agent_pb2.ListComparisonsRequest, context: Context
+    ) -> agent_pb2.ListComparisonsReply:
+        async def work() -> agent_pb2.ListComparisonsReply:
+            records = await self._agent.psi.records()
+            return agent_pb2.ListComparisonsReply(comparisons=[comparison_record_of(each) for each in records])
+
+        return await _answer(context, work)
+
     async def ClearAlarm(self, request: agent_pb2.ClearAlarmRequest, context: Context) -> agent_pb2.ClearAlarmReply:
         async def work() -> agent_pb2.ClearAlarmReply:
             await self._agent.context.connection.clear_alarm(request.reason or "no reason given")
@@ -299,7 +333,10 @@ class LocalApi(agent_pb2_grpc.AgentServicer):
                 )
                 for item in agent.snapshots.status(context.clock())
             ],
-            open_exchanges=agent.provider.open_count + agent.requester.open_count + agent.jobs.open_count,
+            open_exchanges=agent.provider.open_count
+            + agent.requester.open_count
+            + agent.jobs.open_count
+            + agent.psi.open_count,
             last_error=next((error for error in errors if error), ""),
         )
 

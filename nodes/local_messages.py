@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from pathlib import Path
 from typing import Any
 
 import msgspec
@@ -15,6 +16,9 @@ from nodes.errors import NodeError
 from nodes.exchanges.requester import TransferJob, Wanted
 from nodes.joint.job_store import JobRecord
 from nodes.joint.jobs import Job
+from nodes.psi.messages import MOST_MINIMUM, Keep
+from nodes.psi.runs import Comparison, Run
+from nodes.psi.store import PsiRecord, Target
 
 
 def wanted_of(request: agent_pb2.OpenQueryRequest | agent_pb2.FetchRequest) -> Wanted:
@@ -78,6 +82,54 @@ def progress_of(exchange_id: str, phase: str, job: TransferJob) -> agent_pb2.Fet
 def job_progress_of(job: Job) -> agent_pb2.JobProgress:
     """Show how far a job is."""
     return agent_pb2.JobProgress(job_id=job.job_id, phase=job.phase, done=job.done, total=job.total)
+
+
+def comparison_of(request: agent_pb2.CompareSetsRequest) -> Comparison:
+    """Parse what sets are compared. Raises NodeError."""
+    try:
+        targets = msgspec.json.decode(request.targets_json, type=tuple[Target, ...])
+        keep = msgspec.convert(request.keep or "all", Keep)
+    except msgspec.MsgspecError as error:
+        raise NodeError(
+            f"The comparison cannot be read: {error}. Name provider, product and item; keep all or any.",
+            code="INVALID_ARGUMENT",
+        ) from error
+    if not 1 <= request.minimum <= MOST_MINIMUM:
+        raise NodeError(f"The minimum is 1 to {MOST_MINIMUM:,} enterprises.", code="INVALID_ARGUMENT")
+    return Comparison(
+        rows=request.rows,
+        targets=targets,
+        file=Path(request.file),
+        column=request.column,
+        keep=keep,
+        minimum=request.minimum,
+        purpose=purpose_of(request.purpose),
+        reason=request.reason,
+        user=request.user,
+        directory=Path(request.directory) if request.directory else None,
+    )
+
+
+def comparison_progress_of(run: Run) -> agent_pb2.CompareSetsProgress:
+    """Show how far a comparison is."""
+    return agent_pb2.CompareSetsProgress(run_id=run.run_id, phase=run.phase, done=run.done, total=run.total)
+
+
+def comparison_record_of(record: PsiRecord) -> agent_pb2.ComparisonReply:
+    """Show a comparison in a list."""
+    return agent_pb2.ComparisonReply(
+        run_id=record.run_id,
+        role=record.role,
+        mode=record.mode,
+        state=record.state,
+        members=record.members,
+        items=record.items,
+        legal_basis=record.legal_basis,
+        size=-1 if record.size is None else record.size,
+        failure=record.failure,
+        created_ms=record.created_ms,
+        directory=record.directory,
+    )
 
 
 def job_of(record: JobRecord) -> agent_pb2.JobReply:

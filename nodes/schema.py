@@ -8,7 +8,7 @@ The rules of this module:
 
 Which table belongs to whom: logs, consents and alarms to `nodes.replica_store`; outbox tables to
 `nodes.outbox`; uses, queries and approvals to `nodes.policy` and `nodes.approvals`; transfers to
-`nodes.exchanges`; jobs of joint modelling to `nodes.joint`.
+`nodes.exchanges`; jobs of joint modelling to `nodes.joint`; comparisons of sets to `nodes.psi`.
 """
 
 from __future__ import annotations
@@ -126,5 +126,23 @@ _JOINT: Final = (
     "CREATE TABLE joint_receipts (place TEXT PRIMARY KEY, receipt_id TEXT NOT NULL) WITHOUT ROWID",
 )
 
-MIGRATIONS: Final[tuple[tuple[str, ...], ...]] = (_LOGS + _CONSENTS + _USES + _TRANSFERS + _OUTBOX, _PARTS, _JOINT)
+_PSI: Final = (
+    # Comparisons of sets that this node asked for. `targets`: JSON, what was compared with whom; `outcome`: JSON, once there is one.
+    """CREATE TABLE psi_runs (
+        run_id TEXT PRIMARY KEY, mode TEXT NOT NULL, state TEXT NOT NULL, targets BLOB NOT NULL, exchanges BLOB NOT NULL,
+        directory TEXT NOT NULL, outcome BLOB, failure TEXT, created_ms INTEGER NOT NULL, ended_ms INTEGER) WITHOUT ROWID""",
+    # Comparisons that this node took part in, by its own rules; a refused one too.
+    """CREATE TABLE psi_out (
+        exchange_id TEXT PRIMARY KEY, run_id TEXT NOT NULL, requester TEXT NOT NULL, product_id TEXT NOT NULL, item_id TEXT NOT NULL,
+        mode TEXT NOT NULL, state TEXT NOT NULL, legal_basis TEXT NOT NULL, receipt_id TEXT NOT NULL, size INTEGER, failure TEXT,
+        created_ms INTEGER NOT NULL, ended_ms INTEGER) WITHOUT ROWID""",
+    "CREATE INDEX psi_out_of_a_day ON psi_out (requester, product_id, mode, created_ms)",
+)
+
+MIGRATIONS: Final[tuple[tuple[str, ...], ...]] = (
+    _LOGS + _CONSENTS + _USES + _TRANSFERS + _OUTBOX,
+    _PARTS,
+    _JOINT,
+    _PSI,
+)
 """SQL statements by migration; the database's version is the number of migrations that were applied."""

@@ -14,7 +14,7 @@ import tempfile
 import tomllib
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Annotated, Any, Final
+from typing import Annotated, Any, Final, Literal
 
 import msgspec
 
@@ -37,11 +37,27 @@ class ApprovalRule(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_o
     requester: _Pattern = "*"
 
 
+class PsiRule(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """A member may compare its list with the subjects of a product of this node (set intersection, protocols.md 4b).
+
+    `mode`: whether both learn how many are in both sets ("size") or which ("rows"). `legal_basis`: in words; every subject that turns
+    out to be common is shown it. `minimum`: the fewest common subjects that anybody is told of. `per_day`: how often, a calendar day.
+    """
+
+    member: _Name
+    product: _Pattern
+    mode: Literal["size", "rows"]
+    legal_basis: Annotated[str, msgspec.Meta(pattern=r"\S", max_length=200)]
+    minimum: Annotated[int, msgspec.Meta(ge=20, le=1_000_000)] = 100
+    per_day: Annotated[int, msgspec.Meta(ge=1, le=1000)] = 1
+
+
 class _File(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     node_id: _Name
     member_id: _Name
     max_staleness_s: Annotated[int, msgspec.Meta(ge=1, le=3600)] = 60
     approval: tuple[ApprovalRule, ...] = ()
+    psi: tuple[PsiRule, ...] = ()
     receipt_retention_days: Annotated[int, msgspec.Meta(ge=1, le=36500)] = 1095
     purge_interval_s: Annotated[int, msgspec.Meta(ge=1, le=86400)] = 3600
     source_reload_s: Annotated[int, msgspec.Meta(ge=0, le=86400 * 31)] = 0
@@ -67,6 +83,7 @@ class Settings(_File, frozen=True, forbid_unknown_fields=True, kw_only=True):
     `joint_selection`: whether it takes part in jobs that choose columns (`selection` of the job).
     `joint_executor`: where a party's heavy maps run: in its process if empty, in a pool of processes, or on
     this member's own Ray cluster.
+    `psi`: who may compare sets with this node; nobody, unless a rule says so.
     `window_bytes`: how much of a transfer may be on its way unacknowledged.
     """
 
@@ -151,7 +168,7 @@ def load_settings(home: Path, environment: Mapping[str, str]) -> Settings:
     names = {field.name: field for field in msgspec.structs.fields(_File)}
     for variable, text in environment.items():
         name = variable.removeprefix(ENVIRONMENT_PREFIX).lower()
-        if variable.startswith(ENVIRONMENT_PREFIX) and name in names and name != "approval":
+        if variable.startswith(ENVIRONMENT_PREFIX) and name in names and name not in {"approval", "psi"}:
             found[name] = text
     try:
         # Text from the environment becomes numbers; the bounds are those of the file.

@@ -24,7 +24,7 @@ from modeling.channel import Channel
 from modeling.errors import CohortTooSmall, ProtocolViolation
 from modeling.executor import Executor
 from modeling.messages import Message
-from modeling.psi.intersection import Intersection, Known, Terms, intersect
+from modeling.psi.intersection import Intersection, Known, Progress, Terms, intersect
 from modeling.psi.store import MAX_ROWS, Rows, shuffled_order
 
 Keep = Literal["all", "any"]
@@ -40,10 +40,12 @@ def align_active(
     executor: Executor,
     keep: Keep = "all",
     known: Callable[[str, Rows], None] = lambda _, __: None,
+    progress: Callable[[str, int, int], None] = lambda _, __, ___: None,
 ) -> Rows:
     """The active party's part: int64[rows] of positions in `identifiers`. Intersections run side by side, a thread for each passive.
 
-    `known` is told each passive's name and the rows in common with it, in the order of that intersection; from several threads.
+    `known` is told each passive's name and the rows in common with it, in the order of that intersection, `progress` its name and how
+    far that intersection is; both from several threads.
     Raises what `intersect` raises, and CohortTooSmall if too few rows are left; the passives are then told so.
     """
 
@@ -57,6 +59,7 @@ def align_active(
             folder=folder,
             executor=executor,
             known=lambda rows: known(name, rows),
+            progress=lambda done, total: progress(name, done, total),
         )
         return _rows(found)
 
@@ -90,6 +93,7 @@ def align_passive(
     executor: Executor,
     keep: Keep = "all",
     known: Known | None = None,
+    progress: Progress | None = None,
 ) -> Rows:
     """A passive's part: int64[rows] of positions in `identifiers`, -1 where it has no record.
 
@@ -97,7 +101,9 @@ def align_passive(
     Raises what `intersect` raises, and CohortTooSmall if too few rows are left for the job.
     """
     pair = _pair(terms, name)
-    found = intersect(channel, identifiers, pair, leads=False, folder=folder, executor=executor, known=known)
+    found = intersect(
+        channel, identifiers, pair, leads=False, folder=folder, executor=executor, known=known, progress=progress
+    )
     rows = _rows(found)
     told = channel.receive("psi.order")
     count = told.number("rows")

@@ -53,6 +53,7 @@ from modeling.psi.store import (
 
 Known = Callable[[Rows], None]
 """Told the rows that are common, int64[size], as soon as this party knows them. What it raises ends the intersection."""
+Progress = Callable[[int, int], None]
 
 CHUNK: Final = 4096
 """Elements in a message: 128 KiB, and about half a second of one core."""
@@ -96,10 +97,12 @@ def intersect(
     folder: Path,
     executor: Executor,
     known: Known | None = None,
+    progress: Progress | None = None,
 ) -> Intersection:
     """One party's part. Reads `identifiers` once; temporary files (at most 80 B an element) lie in `folder` and are removed.
 
-    `known` (mode "rows"): at the party that follows, it is told before the other party learns which they are.
+    `known` (mode "rows"): at the party that follows, it is told before the other party learns which they are. `progress`: elements
+    that were exchanged so far, and in all, of the larger set.
     Raises DataUnusable (malformed or repeated identifiers: before anything is sent), CohortTooSmall, ProtocolViolation, PeerFailed,
     WorkersFailed.
     """
@@ -110,7 +113,7 @@ def intersect(
             raise DataUnusable("there are no identifiers to compare")
         session = _Session(channel=channel, leads=leads, own=own, peers=_agree(channel, own, terms, leads))
         order = shuffled_order(own)
-        _exchange_elements(session, home, order, terms, executor)
+        _exchange_elements(session, home, order, terms, executor, progress or (lambda _, __: None))
         _exchange_tags(session, home)
         places = common_places(home / "sorted", home / "places", home / "returned")
         _check_size(session, len(places), terms.minimum)
@@ -147,11 +150,13 @@ def _agree(channel: Channel, own: int, terms: Terms, leads: bool) -> int:
     return count
 
 
-def _exchange_elements(session: _Session, home: Path, order: Places, terms: Terms, executor: Executor) -> None:
+def _exchange_elements(
+    session: _Session, home: Path, order: Places, terms: Terms, executor: Executor, progress: Progress
+) -> None:
     """Step 2, and the tags of the peer's elements into file "tags". Both parties' cores are busy all along."""
     scalar = fresh_scalar()
     mine = executor.map(partial(masked, scalar), picked(home / "digests", order, CHUNK))
-    theirs = _swap(session, "psi.elements", mine, (session.own, session.peers), ELEMENT)
+    theirs = _swap(session, "psi.elements", mine, (session.own, session.peers), ELEMENT, progress)
     write_all(home / "tags", executor.map(partial(tagged, scalar, context(terms.exchange, "tag")), theirs))
     (home / "digests").unlink()
 
@@ -221,7 +226,14 @@ def _hear_places(session: _Session, size: int) -> Places:
     return told.astype(np.uint32, copy=False)
 
 
-def _swap(session: _Session, kind: str, mine: Iterator[bytes], rows: tuple[int, int], width: int) -> Iterator[bytes]:
+def _swap(
+    session: _Session,
+    kind: str,
+    mine: Iterator[bytes],
+    rows: tuple[int, int],
+    width: int,
+    progress: Progress = lambda _, __: None,
+) -> Iterator[bytes]:
     """Send parts of rows[0] records of `width` bytes and yield those of the peer's rows[1], CHUNK records at a time.
 
     Strictly by turns, so that no socket fills while both sides send. Raises ProtocolViolation for a part of another size.
@@ -235,6 +247,7 @@ def _swap(session: _Session, kind: str, mine: Iterator[bytes], rows: tuple[int, 
             session.channel.send(Message(kind=kind, blobs=(next(mine),)))
         if got:
             yield got
+        progress(min(at + CHUNK, max(rows)), max(rows))
 
 
 def _part(channel: Channel, kind: str, size: int) -> bytes:

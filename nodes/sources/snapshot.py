@@ -148,6 +148,14 @@ class Snapshot:
         if waiting:
             yield pa.Table.from_batches(waiting).combine_chunks().to_batches()[0]
 
+    def codes(self) -> npt.NDArray[np.bytes_]:
+        """Every subject's code once, in ascending order."""
+        keys = np.asarray(self._keys)
+        first = np.ones(len(keys), np.bool_)
+        first[1:] = keys[1:] != keys[:-1]
+        found: npt.NDArray[np.bytes_] = keys[first]
+        return found
+
     def _verify(self, place: int, what: str) -> None:
         """Hold a part of the rows' file against its digest, once. Raises SnapshotDamaged."""
         if place in self._intact:

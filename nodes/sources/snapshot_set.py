@@ -15,6 +15,8 @@ from pathlib import Path
 from typing import Any, Final, Self, TypeVar
 
 import msgspec
+import numpy as np
+import numpy.typing as npt
 
 from consent.catalogue import Catalogue
 from nodes.sources.errors import ItemNotLoaded, SnapshotDamaged
@@ -135,6 +137,12 @@ class SnapshotSet:
             if snapshot is None:
                 snapshot = self._old[digest] = self._open(item_id, digest)
         return snapshot.scan(subjects, fields, batch_rows)
+
+    def codes(self, item_id: str) -> npt.NDArray[np.bytes_]:
+        """The codes of all subjects that have a record of an item now, 18 bytes each, ascending. Raises ItemNotLoaded."""
+        with self._lock:
+            snapshot = self._now(item_id)
+        return snapshot.codes()
 
     def status(self, now_ms: int) -> list[ItemStatus]:
         """What is loaded."""

@@ -163,18 +163,20 @@ def test_a_value_out_of_bounds_is_refused(document: msgspec.Struct, parser: Pars
 
 
 @pytest.mark.parametrize(
-    ("mode", "basis", "good"),
+    ("mode", "decision", "basis", "good"),
     [
-        (ExchangeMode.PSI_ROWS, "PIPL art. 13 (3)", True),
-        (ExchangeMode.PSI_SIZE, None, False),
-        (ExchangeMode.JOINT, "PIPL art. 13 (3)", False),
-        (ExchangeMode.JOINT, None, True),
+        (ExchangeMode.PSI_ROWS, "permit", "PIPL art. 13 (3)", True),
+        (ExchangeMode.PSI_SIZE, "permit", None, False),
+        (ExchangeMode.PSI_SIZE, "PSI_NOT_PERMITTED", None, True),
+        (ExchangeMode.PSI_SIZE, "PSI_NOT_PERMITTED", "PIPL art. 13 (3)", False),
+        (ExchangeMode.JOINT, "permit", "PIPL art. 13 (3)", False),
+        (ExchangeMode.JOINT, "permit", None, True),
     ],
 )
 def test_a_receipt_names_a_legal_basis_where_sets_were_compared_and_nowhere_else(
-    mode: ExchangeMode, basis: str | None, good: bool
+    mode: ExchangeMode, decision: str, basis: str | None, good: bool
 ) -> None:
-    payload = encode(receipt(mode=mode, legal_basis=basis))
+    payload = encode(receipt(mode=mode, decision=decision, legal_basis=basis))
     if good:
         assert parse_receipt(payload).legal_basis == basis
     else:

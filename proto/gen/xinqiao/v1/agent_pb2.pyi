@@ -1036,3 +1036,176 @@ class StopJobReply(_message.Message):
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___StopJobReply: _TypeAlias = StopJobReply  # noqa: Y015
+
+@_typing.final
+class CompareSetsRequest(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    ROWS_FIELD_NUMBER: _builtins.int
+    TARGETS_JSON_FIELD_NUMBER: _builtins.int
+    FILE_FIELD_NUMBER: _builtins.int
+    COLUMN_FIELD_NUMBER: _builtins.int
+    KEEP_FIELD_NUMBER: _builtins.int
+    MINIMUM_FIELD_NUMBER: _builtins.int
+    PURPOSE_FIELD_NUMBER: _builtins.int
+    REASON_FIELD_NUMBER: _builtins.int
+    USER_FIELD_NUMBER: _builtins.int
+    DIRECTORY_FIELD_NUMBER: _builtins.int
+    rows: _builtins.bool
+    """Which enterprises are common, into `directory`; else how many, of one provider."""
+    targets_json: _builtins.bytes
+    """JSON array of {provider, product_id, item_id}."""
+    file: _builtins.str
+    """Absolute path of a text file with a code a line, or of a CSV file whose column is named."""
+    column: _builtins.str
+    keep: _builtins.str
+    """all or any: rows that every provider has, or any."""
+    minimum: _builtins.int
+    """Fewest common enterprises that anybody is told of; a provider may ask for more."""
+    purpose: _builtins.str
+    reason: _builtins.str
+    user: _builtins.str
+    directory: _builtins.str
+    """Absolute path of a new directory; empty: no files."""
+    def __init__(
+        self,
+        *,
+        rows: _builtins.bool = ...,
+        targets_json: _builtins.bytes = ...,
+        file: _builtins.str = ...,
+        column: _builtins.str = ...,
+        keep: _builtins.str = ...,
+        minimum: _builtins.int = ...,
+        purpose: _builtins.str = ...,
+        reason: _builtins.str = ...,
+        user: _builtins.str = ...,
+        directory: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["column", b"column", "directory", b"directory", "file", b"file", "keep", b"keep", "minimum", b"minimum", "purpose", b"purpose", "reason", b"reason", "rows", b"rows", "targets_json", b"targets_json", "user", b"user"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___CompareSetsRequest: _TypeAlias = CompareSetsRequest  # noqa: Y015
+
+@_typing.final
+class CompareSetsProgress(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    RUN_ID_FIELD_NUMBER: _builtins.int
+    PHASE_FIELD_NUMBER: _builtins.int
+    DONE_FIELD_NUMBER: _builtins.int
+    TOTAL_FIELD_NUMBER: _builtins.int
+    OUTCOME_JSON_FIELD_NUMBER: _builtins.int
+    run_id: _builtins.str
+    phase: _builtins.str
+    """waiting, waiting_approval, agree, compare, finished."""
+    done: _builtins.int
+    total: _builtins.int
+    outcome_json: _builtins.bytes
+    """Last message: the outcome."""
+    def __init__(
+        self,
+        *,
+        run_id: _builtins.str = ...,
+        phase: _builtins.str = ...,
+        done: _builtins.int = ...,
+        total: _builtins.int = ...,
+        outcome_json: _builtins.bytes = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["done", b"done", "outcome_json", b"outcome_json", "phase", b"phase", "run_id", b"run_id", "total", b"total"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___CompareSetsProgress: _TypeAlias = CompareSetsProgress  # noqa: Y015
+
+@_typing.final
+class ListComparisonsRequest(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    def __init__(
+        self,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ListComparisonsRequest: _TypeAlias = ListComparisonsRequest  # noqa: Y015
+
+@_typing.final
+class ListComparisonsReply(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    COMPARISONS_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def comparisons(self) -> _containers.RepeatedCompositeFieldContainer[Global___ComparisonReply]: ...
+    def __init__(
+        self,
+        *,
+        comparisons: _abc.Iterable[Global___ComparisonReply] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["comparisons", b"comparisons"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ListComparisonsReply: _TypeAlias = ListComparisonsReply  # noqa: Y015
+
+@_typing.final
+class ComparisonReply(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    RUN_ID_FIELD_NUMBER: _builtins.int
+    ROLE_FIELD_NUMBER: _builtins.int
+    MODE_FIELD_NUMBER: _builtins.int
+    STATE_FIELD_NUMBER: _builtins.int
+    MEMBERS_FIELD_NUMBER: _builtins.int
+    ITEMS_FIELD_NUMBER: _builtins.int
+    LEGAL_BASIS_FIELD_NUMBER: _builtins.int
+    SIZE_FIELD_NUMBER: _builtins.int
+    FAILURE_FIELD_NUMBER: _builtins.int
+    CREATED_MS_FIELD_NUMBER: _builtins.int
+    DIRECTORY_FIELD_NUMBER: _builtins.int
+    run_id: _builtins.str
+    role: _builtins.str
+    """active: of this node; passive: of another member."""
+    mode: _builtins.str
+    state: _builtins.str
+    legal_basis: _builtins.str
+    size: _builtins.int
+    """-1: not known."""
+    failure: _builtins.str
+    created_ms: _builtins.int
+    directory: _builtins.str
+    @_builtins.property
+    def members(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]: ...
+    @_builtins.property
+    def items(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]: ...
+    def __init__(
+        self,
+        *,
+        run_id: _builtins.str = ...,
+        role: _builtins.str = ...,
+        mode: _builtins.str = ...,
+        state: _builtins.str = ...,
+        members: _abc.Iterable[_builtins.str] | None = ...,
+        items: _abc.Iterable[_builtins.str] | None = ...,
+        legal_basis: _builtins.str = ...,
+        size: _builtins.int = ...,
+        failure: _builtins.str = ...,
+        created_ms: _builtins.int = ...,
+        directory: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["created_ms", b"created_ms", "directory", b"directory", "failure", b"failure", "items", b"items", "legal_basis", b"legal_basis", "members", b"members", "mode", b"mode", "role", b"role", "run_id", b"run_id", "size", b"size", "state", b"state"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ComparisonReply: _TypeAlias = ComparisonReply  # noqa: Y015

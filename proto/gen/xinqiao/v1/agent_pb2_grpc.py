@@ -120,6 +120,16 @@ class AgentStub:
                 request_serializer=xinqiao_dot_v1_dot_agent__pb2.StopJobRequest.SerializeToString,
                 response_deserializer=xinqiao_dot_v1_dot_agent__pb2.StopJobReply.FromString,
                 _registered_method=True)
+        self.CompareSets = channel.unary_stream(
+                '/xinqiao.v1.Agent/CompareSets',
+                request_serializer=xinqiao_dot_v1_dot_agent__pb2.CompareSetsRequest.SerializeToString,
+                response_deserializer=xinqiao_dot_v1_dot_agent__pb2.CompareSetsProgress.FromString,
+                _registered_method=True)
+        self.ListComparisons = channel.unary_unary(
+                '/xinqiao.v1.Agent/ListComparisons',
+                request_serializer=xinqiao_dot_v1_dot_agent__pb2.ListComparisonsRequest.SerializeToString,
+                response_deserializer=xinqiao_dot_v1_dot_agent__pb2.ListComparisonsReply.FromString,
+                _registered_method=True)
         self.ClearAlarm = channel.unary_unary(
                 '/xinqiao.v1.Agent/ClearAlarm',
                 request_serializer=xinqiao_dot_v1_dot_agent__pb2.ClearAlarmRequest.SerializeToString,
@@ -243,6 +253,20 @@ class AgentServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def CompareSets(self, request, context):
+        """Compares a list with the subjects of providers' items: how many are common, or which; progress until the outcome.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def ListComparisons(self, request, context):
+        """Comparisons that this node asked for, and those of others that it took part in.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
     def ClearAlarm(self, request, context):
         """After an operator has looked at an alarm: go on.
         """
@@ -337,6 +361,16 @@ def add_AgentServicer_to_server(servicer, server):
                     servicer.StopJob,
                     request_deserializer=xinqiao_dot_v1_dot_agent__pb2.StopJobRequest.FromString,
                     response_serializer=xinqiao_dot_v1_dot_agent__pb2.StopJobReply.SerializeToString,
+            ),
+            'CompareSets': grpc.unary_stream_rpc_method_handler(
+                    servicer.CompareSets,
+                    request_deserializer=xinqiao_dot_v1_dot_agent__pb2.CompareSetsRequest.FromString,
+                    response_serializer=xinqiao_dot_v1_dot_agent__pb2.CompareSetsProgress.SerializeToString,
+            ),
+            'ListComparisons': grpc.unary_unary_rpc_method_handler(
+                    servicer.ListComparisons,
+                    request_deserializer=xinqiao_dot_v1_dot_agent__pb2.ListComparisonsRequest.FromString,
+                    response_serializer=xinqiao_dot_v1_dot_agent__pb2.ListComparisonsReply.SerializeToString,
             ),
             'ClearAlarm': grpc.unary_unary_rpc_method_handler(
                     servicer.ClearAlarm,
@@ -804,6 +838,60 @@ class Agent:
             '/xinqiao.v1.Agent/StopJob',
             xinqiao_dot_v1_dot_agent__pb2.StopJobRequest.SerializeToString,
             xinqiao_dot_v1_dot_agent__pb2.StopJobReply.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def CompareSets(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_stream(
+            request,
+            target,
+            '/xinqiao.v1.Agent/CompareSets',
+            xinqiao_dot_v1_dot_agent__pb2.CompareSetsRequest.SerializeToString,
+            xinqiao_dot_v1_dot_agent__pb2.CompareSetsProgress.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ListComparisons(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/xinqiao.v1.Agent/ListComparisons',
+            xinqiao_dot_v1_dot_agent__pb2.ListComparisonsRequest.SerializeToString,
+            xinqiao_dot_v1_dot_agent__pb2.ListComparisonsReply.FromString,
             options,
             channel_credentials,
             insecure,

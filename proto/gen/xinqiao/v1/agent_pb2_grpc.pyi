@@ -60,6 +60,10 @@ class AgentStub:
     """Jobs of this node, and those of others that it takes part in."""
     StopJob: _grpc.UnaryUnaryMultiCallable[_agent_pb2.StopJobRequest, _agent_pb2.StopJobReply]
     """Ends a job, or this node's part in another member's."""
+    CompareSets: _grpc.UnaryStreamMultiCallable[_agent_pb2.CompareSetsRequest, _agent_pb2.CompareSetsProgress]
+    """Compares a list with the subjects of providers' items: how many are common, or which; progress until the outcome."""
+    ListComparisons: _grpc.UnaryUnaryMultiCallable[_agent_pb2.ListComparisonsRequest, _agent_pb2.ListComparisonsReply]
+    """Comparisons that this node asked for, and those of others that it took part in."""
     ClearAlarm: _grpc.UnaryUnaryMultiCallable[_agent_pb2.ClearAlarmRequest, _agent_pb2.ClearAlarmReply]
     """After an operator has looked at an alarm: go on."""
 
@@ -95,6 +99,10 @@ class AgentAsyncStub(AgentStub):
     """Jobs of this node, and those of others that it takes part in."""
     StopJob: _aio.UnaryUnaryMultiCallable[_agent_pb2.StopJobRequest, _agent_pb2.StopJobReply]  # type: ignore[assignment]
     """Ends a job, or this node's part in another member's."""
+    CompareSets: _aio.UnaryStreamMultiCallable[_agent_pb2.CompareSetsRequest, _agent_pb2.CompareSetsProgress]  # type: ignore[assignment]
+    """Compares a list with the subjects of providers' items: how many are common, or which; progress until the outcome."""
+    ListComparisons: _aio.UnaryUnaryMultiCallable[_agent_pb2.ListComparisonsRequest, _agent_pb2.ListComparisonsReply]  # type: ignore[assignment]
+    """Comparisons that this node asked for, and those of others that it took part in."""
     ClearAlarm: _aio.UnaryUnaryMultiCallable[_agent_pb2.ClearAlarmRequest, _agent_pb2.ClearAlarmReply]  # type: ignore[assignment]
     """After an operator has looked at an alarm: go on."""
 
@@ -229,6 +237,22 @@ class AgentServicer(metaclass=_abc_1.ABCMeta):
         context: _ServicerContext,
     ) -> _typing.Union[_agent_pb2.StopJobReply, _abc.Awaitable[_agent_pb2.StopJobReply]]:
         """Ends a job, or this node's part in another member's."""
+
+    @_abc_1.abstractmethod
+    def CompareSets(
+        self,
+        request: _agent_pb2.CompareSetsRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_abc.Iterator[_agent_pb2.CompareSetsProgress], _abc.AsyncIterator[_agent_pb2.CompareSetsProgress]]:
+        """Compares a list with the subjects of providers' items: how many are common, or which; progress until the outcome."""
+
+    @_abc_1.abstractmethod
+    def ListComparisons(
+        self,
+        request: _agent_pb2.ListComparisonsRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_agent_pb2.ListComparisonsReply, _abc.Awaitable[_agent_pb2.ListComparisonsReply]]:
+        """Comparisons that this node asked for, and those of others that it took part in."""
 
     @_abc_1.abstractmethod
     def ClearAlarm(
