@@ -35,10 +35,24 @@ def test_approval_rules_are_read(tmp_path: Path) -> None:
     assert (rule.product, rule.mode, rule.requester) == ("*", "raw", "bank-*")
 
 
+PSI = '[[psi]]\nmember = "bank"\nproduct = "basics"\nmode = "size"\nlegal_basis = "PIPL art. 13"\n'
+
+
+def test_nobody_compares_sets_but_by_a_rule(tmp_path: Path) -> None:
+    assert load_settings(home_with(tmp_path, MINIMAL), {}).psi == ()
+    (rule,) = load_settings(home_with(tmp_path, MINIMAL + PSI), {"XINQIAO_NODE_PSI": "anybody"}).psi
+    assert (rule.member, rule.mode, rule.minimum, rule.per_day) == ("bank", "size", 100, 1)
+
+
 @pytest.mark.parametrize(
     "text",
     [
         "",
+        MINIMAL + PSI.replace("size", "all"),
+        MINIMAL + PSI.replace("PIPL art. 13", "  "),
+        MINIMAL + PSI.replace('member = "bank"\n', ""),
+        MINIMAL + PSI + "minimum = 19\n",
+        MINIMAL + PSI + "per_day = 0\n",
         "node_id = ",
         MINIMAL + "max_stalenes_s = 5\n",  # a misspelt limit must not become the default
         MINIMAL + "max_staleness_s = 0\n",
