@@ -62,11 +62,13 @@ _STRING: Final = 0xDA
 _BRIEF: Final = 0xD9
 _SHORT: Final = 0xCD
 KEY_BITS: Final = (2048, 3072)
-EXPONENTS: Final[dict[str, Exponents]] = {
-    "okamoto-uchiyama": Exponents(bits=256, window=10),
-    "paillier": Exponents(bits=512, window=11, pays=1024),
+EXPONENTS: Final[dict[tuple[str, int], Exponents]] = {
+    ("okamoto-uchiyama", 2048): Exponents(bits=224, window=11),
+    ("okamoto-uchiyama", 3072): Exponents(bits=256, window=11),
+    ("paillier", 2048): Exponents(bits=448, window=11, pays=1024),
+    ("paillier", 3072): Exponents(bits=512, window=11, pays=1024),
 }
-"""Of encryptions of zero. Their tables have 27,000 and 96,000 numbers: 15 and 110 MB with 3,072 bits."""
+"""Of encryptions of zero, by scheme and bits of the key. A table has 43,000 to 96,000 numbers: 30 to 110 MB."""
 
 
 def capacity_bits(scheme: SchemeName, bits: int) -> int:
@@ -87,7 +89,7 @@ class PublicKey:
         """
         capacity = capacity_bits(scheme, bits)
         self.scheme, self.bits, self.data = scheme, bits, data
-        self._exponents = EXPONENTS[scheme]
+        self._exponents = EXPONENTS[scheme, bits]
         self._modulus = _checked_modulus(scheme, bits, data)
         self.width = -(-self._modulus.bit_length() // 8)
         try:

@@ -5,9 +5,10 @@ key's bits (Damgård, Jurik, Nielsen, IJIS 2010), which is more than is needed, 
 less: a guessed plaintext could be tested in 2^55 or 2^64 products (Pollard 1978). Here g^r is a product of table entries (Brickell,
 Gordon, McCurley, Wilson, EUROCRYPT 1992), for Paillier at a third of HEU's cost, and r has
 
-    Paillier            512 bits   as Ma, Han, Lei, ACSAC 2021, for a key of 3,072 (448 for 2,048; in a subgroup of that size, which
-                                   HEU's keys do not have); Jost, Lam, Maximov, Smeets, ePrint 2015/864, precompute too
-    Okamoto-Uchiyama    256 bits   twice the security of the larger key
+    key of              2,048      3,072 bits
+    Paillier            448        512 bits     as Ma, Han, Lei, ACSAC 2021 (in a subgroup of that size, which HEU's keys do not have);
+                                                Jost, Lam, Maximov, Smeets, ePrint 2015/864, precompute too
+    Okamoto-Uchiyama    224        256 bits     twice the security of the key (NIST SP 800-57 part 1, table 2: 112 and 128 bits)
 
 Assumption: g^r with such an r looks like g^r with any r. In groups of prime order that follows from discrete logarithms with short
 exponents being hard (Koshiba, Kurosawa, PKC 2004); that half the bits look like all follows from factoring (Goldreich, Rosen,
@@ -75,10 +76,10 @@ class ZeroTable:
             for _ in range(exponents.window):
                 zero = evaluator.add(zero, zero)
             self._table[[window], :] = zero
-        first = row = self._table[list(range(windows)), :]
-        for begin in range(windows, size, windows):
-            row = evaluator.add(row, first)
-            self._table[slice(begin, begin + windows), :] = row
+        for known in (1 << bit for bit in range(exponents.window)):  # digits 1 .. known make as many more, on all cores
+            top = list(range((known - 1) * windows, known * windows))
+            made = evaluator.add(self._table[slice(0, known * windows), :], self._table[top * known, :])
+            self._table[slice(known * windows, 2 * known * windows), :] = made
 
     def draw(self, count: int) -> _Ciphers:
         """So many fresh encryptions of zero, shape (count, 1)."""

@@ -14,16 +14,14 @@ from modeling.additive import PublicKey, SecretKey, take
 from modeling.errors import DataUnusable, ModelingError, ParametersUnsafe, ProtocolViolation, RangeExceeded
 from modeling.gbdt.gradients import Seen, unpacked
 from modeling.gbdt.settings import Settings, layout_for
+from tests.modeling.small_keys import BITS, OFFERED, offer
 
 SCHEMES = ["okamoto-uchiyama", "paillier"]
-OFFERED = additive.KEY_BITS
-BITS = 1024
-"""A key of a real size takes up to 40 seconds to find."""
 
 
 @pytest.fixture(autouse=True)
 def small(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(additive, "KEY_BITS", (BITS, *OFFERED))
+    offer(monkeypatch, *OFFERED)
 
 
 @functools.cache

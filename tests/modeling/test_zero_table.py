@@ -15,22 +15,21 @@ from phe import paillier
 from modeling import additive, zero_table
 from modeling.additive import EXPONENTS, PublicKey, SecretKey, take
 from modeling.zero_table import Exponents, ZeroTable
+from tests.modeling.small_keys import BITS, OFFERED, offer
 
-BITS = 1024
-"""A key of a real size takes up to 40 seconds to find."""
-LONG = EXPONENTS["paillier"]
+LONG = EXPONENTS["paillier", 3072]
 WINDOWS, WINDOW_BITS, EXPONENT_BITS = LONG.windows, LONG.window, LONG.bits
 
 
 @pytest.fixture(autouse=True)
 def small(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(additive, "KEY_BITS", (BITS, *additive.KEY_BITS))
+    offer(monkeypatch, *OFFERED)
     pays(monkeypatch, 0)
 
 
 def pays(monkeypatch: pytest.MonkeyPatch, encryptions: int) -> None:
     """From so many encryptions on there is a table for Paillier; for the other scheme from the first."""
-    monkeypatch.setitem(EXPONENTS, "paillier", dataclasses.replace(LONG, pays=encryptions))
+    monkeypatch.setitem(EXPONENTS, ("paillier", BITS), dataclasses.replace(LONG, pays=encryptions))
 
 
 @functools.cache
@@ -110,9 +109,15 @@ def test_a_table_is_made_once_and_only_where_it_pays_or_is_needed(monkeypatch: p
     assert made == [512, 256]
 
 
-def test_exponents_have_twice_the_security_of_any_key() -> None:
-    assert all(exponents.bits >= 2 * 128 for exponents in EXPONENTS.values())
-    assert not EXPONENTS["okamoto-uchiyama"].pays, "HEU's own exponents are too short to be used at all"
+@pytest.mark.parametrize("scheme", ["okamoto-uchiyama", "paillier"])
+def test_exponents_have_twice_the_security_of_their_key(scheme: str) -> None:
+    for bits, security in ((2048, 112), (3072, 128)):  # NIST SP 800-57 part 1, table 2
+        assert EXPONENTS[scheme, bits].bits >= 2 * security
+    assert {bits for name, bits in EXPONENTS if name == scheme} == set(additive.KEY_BITS)
+
+
+def test_exponents_of_heu_for_okamoto_uchiyama_are_too_short_to_be_used_at_all() -> None:
+    assert not any(each.pays for (scheme, _), each in EXPONENTS.items() if scheme == "okamoto-uchiyama")
 
 
 def test_digits_are_uniform_and_come_from_the_operating_system(monkeypatch: pytest.MonkeyPatch) -> None:

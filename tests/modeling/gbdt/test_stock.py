@@ -5,14 +5,14 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from modeling import additive
 from modeling.additive import SecretKey
 from modeling.gbdt.stock import Stock
+from tests.modeling.small_keys import BITS, offer
 
 
 def test_no_zeros_are_made_ahead_once_all_trees_have_their_rows(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(additive, "KEY_BITS", (1024,))
-    key = SecretKey("okamoto-uchiyama", 1024)
+    offer(monkeypatch)
+    key = SecretKey("okamoto-uchiyama", BITS)
     made: list[int] = []
     zeros = key.public.zeros
     monkeypatch.setattr(key.public, "zeros", lambda count: (made.append(count), zeros(count))[1])

@@ -8,7 +8,6 @@ from typing import Any
 import numpy as np
 import pytest
 
-from modeling import additive
 from modeling.additive import SecretKey
 from modeling.channel import Channel
 from modeling.errors import BudgetExceeded, CohortTooSmall, DataUnusable, ParametersUnsafe, ProtocolViolation
@@ -18,6 +17,7 @@ from modeling.preparation import joint_bins
 from modeling.preparation.binning import assign, category_bins, quantile_bins
 from modeling.preparation.joint_bins import count_bins, count_for_passive
 from modeling.preparation.woe import count_labels, evidence
+from tests.modeling.small_keys import offer
 
 ROWS = 900
 RNG = np.random.default_rng(7)
@@ -35,13 +35,13 @@ def key() -> SecretKey:
     with pytest.raises(ParametersUnsafe, match="not offered"):
         SecretKey(joint_bins.SCHEME, 1024)
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(additive, "KEY_BITS", (1024,))
+        offer(patch)
         return SecretKey(joint_bins.SCHEME, 1024)
 
 
 @pytest.fixture(autouse=True)
 def small(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(additive, "KEY_BITS", (1024,))
+    offer(monkeypatch)
     monkeypatch.setattr(joint_bins, "CHUNK", 400)
 
 
@@ -235,7 +235,7 @@ def test_a_weak_key_is_refused(key: SecretKey) -> None:
 
 
 def test_a_key_shorter_than_it_is_said_to_be_is_refused(key: SecretKey, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(additive, "KEY_BITS", (1024, 2048))
+    offer(monkeypatch, 2048)
     with pytest.raises(ProtocolViolation, match="bits came where 2048 were announced"):
         run_in_threads({"a": altered(active(key), "p", "bins.key", fields(bits=2048)), "p": passive()}, deadline_s=20)
 
