@@ -76,18 +76,16 @@ class _Exchanges:
     """Passes the hub's events to the two sides; `connection.ExchangeHandler`."""
 
     def __init__(self) -> None:
-        self.provider: ProviderExchanges | None = None
-        self.requester: RequesterExchanges | None = None
-        self.jobs: JointJobs | None = None
-        self.psi: PsiRuns | None = None
+        self.agent: Agent | None = None
         self._tasks: set[asyncio.Task[None]] = set()
 
     def invited(self, request: bytes, ticket: bytes) -> None:
-        if self.provider is not None:
-            self.provider.invited(request, ticket)
+        if self.agent is not None:
+            self.agent.provider.invited(request, ticket)
 
     def exchange_updated(self, exchange_id: str, state: str, reason: str) -> None:
-        if self.provider is None or self.requester is None or self.jobs is None or self.psi is None:
+        agent = self.agent
+        if agent is None:
             return
         if state in {"failed", "cancelled", "finished"}:
             code, _, message = reason.partition(": ")
@@ -98,14 +96,13 @@ class _Exchanges:
                     message or "The exchange was ended by the other side.", code=code or "EXCHANGE_ENDED"
                 )
             )
-            for side in (self.provider, self.requester, self.jobs, self.psi):
+            for side in (agent.provider, agent.requester, agent.jobs, agent.psi, agent.joint):
                 task = asyncio.get_running_loop().create_task(side.ended(exchange_id, failure))
                 self._tasks.add(task)
                 task.add_done_callback(self._tasks.discard)
         else:
-            self.requester.updated(exchange_id, state)
-            self.jobs.updated(exchange_id, state)
-            self.psi.updated(exchange_id, state)
+            for asking in (agent.requester, agent.jobs, agent.psi):
+                asking.updated(exchange_id, state)
 
 
 async def build(
@@ -156,8 +153,7 @@ async def build(
     requester = RequesterExchanges(context)
     jobs, psi = JointJobs(context, requester), PsiRuns(context, requester)
     await psi.break_off()
-    handler.provider, handler.requester, handler.jobs, handler.psi = provider, requester, jobs, psi
-    return Agent(
+    handler.agent = agent = Agent(
         context=context,
         keeper=keeper,
         snapshots=snapshots,
@@ -195,6 +191,7 @@ async def build(
             written=outbox.wake,
         ),
     )
+    return agent
 
 
 def _joint(context: ExchangeContext, snapshots: SnapshotSet) -> JointProvider:
@@ -339,6 +336,7 @@ async def _housekeep(agent: Agent) -> None:
     await agent.requester.resume_all()
     await agent.jobs.resume_all()
     await agent.psi.end_broken()
+    await agent.joint.sweep()
     loop = asyncio.get_running_loop()
     purged_at = reloaded_at = loop.time()
     while True:
@@ -347,6 +345,7 @@ async def _housekeep(agent: Agent) -> None:
             if loop.time() - purged_at >= context.settings.purge_interval_s:
                 purged_at = loop.time()
                 await agent.purge.run_once()
+                await agent.joint.sweep()
             if context.settings.source_reload_s and loop.time() - reloaded_at >= context.settings.source_reload_s:
                 reloaded_at = loop.time()
                 await asyncio.to_thread(agent.snapshots.load, context.settings.sources_file, context.clock())

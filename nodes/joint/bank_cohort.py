@@ -32,7 +32,10 @@ def kept_rows(context: ExchangeContext, job: JobFile, job_id: str, folder: Path)
     if not path.exists():
         rows = selected_rows(context, job, job_id)
         held = {name: [rows.consents[name].get(uscc) for uscc in rows.order] for name in members}
-        columns = {"uscc": pa.array(rows.order), **{name: pa.array(ids, pa.string()) for name, ids in held.items()}}
+        columns = {
+            "uscc": pa.array(rows.order),
+            **{_of(name): pa.array(ids, pa.string()) for name, ids in held.items()},
+        }
         write_table(path, pa.table(columns).replace_schema_metadata({_SECRET: rows.secret.hex().encode()}))
         return rows
     table = read_table(path)
@@ -43,12 +46,17 @@ def kept_rows(context: ExchangeContext, job: JobFile, job_id: str, folder: Path)
         consents={
             name: {
                 uscc: record
-                for uscc, record in zip(order, table.column(name).to_pylist(), strict=True)
+                for uscc, record in zip(order, table.column(_of(name)).to_pylist(), strict=True)
                 if record is not None
             }
             for name in members
         },
     )
+
+
+def _of(member: str) -> str:
+    """The column of the consents at a member; never "uscc", whatever the member is called."""
+    return f"consent at {member}"
 
 
 def training_rows(job: JobFile, count: int) -> int:

@@ -131,6 +131,16 @@ class JobStore:
         )
         return row is not None
 
+    async def over(self, finished_before_ms: int) -> list[str]:
+        """Exchanges of other members' jobs about which nobody asks again: left, or finished before a time."""
+        rows = await self._store.read(
+            lambda connection: connection.execute(
+                "SELECT exchange_id FROM joint_out WHERE state = 'ended' OR (state = 'finished' AND ended_ms < ?)",
+                (finished_before_ms,),
+            ).fetchall()
+        )
+        return [exchange_id for (exchange_id,) in rows]
+
     async def records(self) -> list[JobRecord]:
         """All jobs, own and others', newest first, at most 500 of each."""
         return await self._store.read(_records)

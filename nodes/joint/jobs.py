@@ -32,12 +32,12 @@ from nodes.joint.job_run import JobRun, Partner
 from nodes.joint.job_store import JobRecord, JobStore, OpenedExchange, StoredJob
 from nodes.joint.job_told import JobPlanned
 from nodes.joint.messages import Said, decode
+from nodes.joint.provider import JOINT_LIFE_MS
 from nodes.party.link import Forward, PartyLink
 from trust.errors import TrustError
 
 log = logging.getLogger(__name__)
 
-JOINT_LIFE_MS: Final = 7 * 24 * 3_600_000
 _WAITING_CODES: Final = frozenset({"PEER_OFFLINE", "UNAVAILABLE"})
 """A job that ends with these is not over: it goes on when it is asked to, or after the next start."""
 

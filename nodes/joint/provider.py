@@ -2,15 +2,17 @@
 
 What is on disk for a job that is under way (`joint/<exchange>/`): the rows as they were decided, the table that the
 process reads, its checkpoint and its result. A node that was killed goes on from there: it is invited again, decides nothing twice and
-charges nothing twice. When the model is made the part moves to `models/<job>/`, and the rest is deleted.
+charges nothing twice. When the model is made the part moves to `models/<job>/`, and what it was computed with is deleted; who was in it
+stays until the exchange has ended, for a bank that was killed asks again how it ended.
 """
 
 from __future__ import annotations
 
 import asyncio
 import logging
+import shutil
 import sqlite3
-from collections.abc import Mapping
+from collections.abc import Container, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final
@@ -48,6 +50,8 @@ from trust.suite import sm3
 log = logging.getLogger(__name__)
 
 ACTIVE: Final = "active"
+JOINT_LIFE_MS: Final = 7 * 24 * 3_600_000
+"""How long the exchange of a job lives."""
 _AWAY: Final = frozenset({"PEER_OFFLINE", "UNAVAILABLE"})
 """The bank may come back after these."""
 
@@ -150,14 +154,37 @@ class JointProvider:
         """Take no further part, whatever the bank or the hub says later; what the job held is deleted."""
         await self._jobs.leave(exchange_id, code, self._node.clock())
         self._node.tables.unpin(exchange_id)
-        _forget(self._node.home / "joint" / exchange_id)
+        await asyncio.to_thread(shutil.rmtree, self._folder(exchange_id), ignore_errors=True)
+
+    async def ended(self, exchange_id: str, _failure: NodeError) -> None:
+        """The hub says that an exchange is over: nobody asks again about a job that has ended."""
+        if exchange_id in await self._jobs.over(self._node.clock() + 1):
+            await asyncio.to_thread(shutil.rmtree, self._folder(exchange_id), ignore_errors=True)
+
+    async def sweep(self) -> None:
+        """Delete what jobs left behind: those that have ended, and those that were never decided. For now and then."""
+        before_ms = self._node.clock() - JOINT_LIFE_MS  # the exchanges are over by then
+        known = await self._node.store.read(
+            lambda connection: {each for (each,) in connection.execute("SELECT exchange_id FROM joint_out")}
+        )
+        over = set(await self._jobs.over(before_ms))
+        await asyncio.to_thread(self._sweep, known, over, before_ms)
+
+    def _sweep(self, known: Container[str], over: Container[str], before_ms: int) -> None:
+        for folder in (self._node.home / "joint").glob("*-*-*-*-*"):  # a bank's own jobs have names without hyphens
+            undecided = folder.name not in known and folder.stat().st_mtime * 1000 < before_ms
+            if undecided or folder.name in over:
+                shutil.rmtree(folder, ignore_errors=True)
+
+    def _folder(self, exchange_id: str) -> Path:
+        return self._node.home / "joint" / exchange_id
 
     # -- deciding, once
 
     async def _planned(
         self, link: PartyLink[Said], terms: ExchangeTerms, proposal: Proposal, tokens: bytes
     ) -> _Running:
-        folder = self._node.home / "joint" / terms.exchange_id
+        folder = self._folder(terms.exchange_id)
         stored = await self._node.store.read(lambda connection: find_plan(connection, terms.exchange_id))
         if stored is None:
             stored = await decide(self._node, terms, proposal, tokens, folder)

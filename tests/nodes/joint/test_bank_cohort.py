@@ -9,7 +9,9 @@ import pytest
 from consent.documents import ItemMode, ItemScope, Purpose, PurposePart
 from modeling.errors import CohortTooSmall
 from nodes.errors import Alarm, AlarmKind, NodeError, UseRefused
+from nodes.joint import bank_cohort
 from nodes.joint.bank_cohort import kept_rows, left_rows, selected_rows, training_rows
+from nodes.joint.cohort import BankRows
 from tests.nodes.exchanges.parties import ITEM, Parties
 from tests.nodes.hub_simulator import CONSENTS, OTHER_PROVIDER, PROVIDER
 from tests.nodes.joint.job_texts import job, provider
@@ -73,6 +75,15 @@ async def test_a_job_that_goes_on_has_the_rows_that_it_began_with(parties: Parti
     assert again == first
     assert again.tokens(OTHER_PROVIDER, "x") == first.tokens(OTHER_PROVIDER, "x")
     assert sorted(selected_rows(bank_context(parties), asked, "job").order) != sorted(first.order)
+
+
+async def test_a_member_may_be_called_as_the_column_of_codes(
+    parties: Parties, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    rows = BankRows(order=("A", "B"), consents={"uscc": {"A": "consent"}}, secret=b"s")
+    monkeypatch.setattr(bank_cohort, "selected_rows", lambda *_: rows)
+    for _ in range(2):
+        assert kept_rows(bank_context(parties), job(providers=[provider("uscc")]), "job", tmp_path) == rows
 
 
 @pytest.mark.parametrize(("count", "share", "training"), [(100, 0.3, 70), (3, 0.9, 1), (20, 0.05, 19), (1, 0.9, 1)])
