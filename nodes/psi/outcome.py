@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Final
 
 import msgspec
+import numpy as np
 
-from nodes.durable import write_bytes
+from nodes.durable import write_bytes, write_parts
 from nodes.psi.codes import Codes
 
 OUTCOME_FILE: Final = "psi.json"
@@ -49,8 +50,11 @@ def write_common(directory: Path, order: Codes, held: Mapping[str, Codes]) -> No
 
     An enterprise that the writing party itself does not have is an empty code: rows have the same numbers at all parties.
     """
-    sets = [frozenset(codes.tolist()) for codes in held.values()]
-    lines = [",".join(("row", "uscc", *held))]
-    for row, code in enumerate(order.tolist()):
-        lines.append(",".join((str(row), code.decode(), *("1" if code in each else "0" for each in sets))))
-    write_bytes(directory / COMMON_FILE, ("\n".join(lines) + "\n").encode())
+    flags = [np.isin(order, codes) for codes in held.values()]
+
+    def lines() -> Iterator[bytes]:
+        yield ",".join(("row", "uscc", *held)).encode() + b"\n"
+        for row, code in enumerate(order):
+            yield b",".join((b"%d" % row, code, *(b"%d" % flag[row] for flag in flags))) + b"\n"
+
+    write_parts(directory / COMMON_FILE, lines())
