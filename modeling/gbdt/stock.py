@@ -16,6 +16,8 @@ from modeling.gbdt.wire import PIECE
 
 _BATCH: Final = 128
 """Zeros made between two looks at the channel; divides PIECE."""
+MOST_AHEAD: Final = 1 << 16
+"""Zeros that are kept at most: each takes some 2.5 KB."""
 
 
 class Stock:
@@ -24,8 +26,9 @@ class Stock:
     def __init__(self, key: PublicKey, rows: int, trees: int, executor: Executor | None = None) -> None:
         """For as many rows at most, `trees` times. With an executor its workers encrypt, and nothing is made ahead."""
         self._key, self._executor = key, executor
-        self._most = -(-rows // _BATCH) if executor is None else 0
-        self._wanted = self._most * trees
+        batches = -(-rows // _BATCH) if executor is None else 0
+        self._most = min(batches, MOST_AHEAD // _BATCH)
+        self._wanted = batches * trees
         self._zeros: deque[Ciphers] = deque()
 
     def fill(self, ready: Callable[[], bool]) -> None:

@@ -13,11 +13,14 @@ import msgspec
 from modeling.bfv import SLOTS
 from modeling.gbdt.settings import Settings as BoostingSettings
 from modeling.gbdt.settings import layout_for
+from modeling.gbdt.stock import MOST_AHEAD
+from modeling.jobs.plan import SelectionRules
 from modeling.logistic.layout import layout_for as grid_for
 from modeling.logistic.layout import lists
 from modeling.logistic.settings import Settings as LogisticSettings
 from modeling.logistic.settings import check_budget, ring_for
 from modeling.logistic.sigmoid import TERMS
+from modeling.preparation.joint_bins import SCHEME
 
 _SEEDED, _ANSWER = 216_000, 214_000
 """Bytes of a fresh BFV ciphertext, and of one that goes back."""
@@ -26,13 +29,17 @@ _PRODUCT_S, _ENCRYPT_S, _ANSWER_S = 0.0004, 0.008, 0.011
 _USUAL_STEPS: Final = 20
 """Trainings of logistic regression settle in 7 to 22 steps on all data sets of the benchmark but a nearly separable one."""
 _ROW_S: Final = {
-    ("okamoto-uchiyama", 2048): 36e-6,
-    ("okamoto-uchiyama", 3072): 60e-6,
+    ("okamoto-uchiyama", 2048): 45e-6,
+    ("okamoto-uchiyama", 3072): 90e-6,
     ("paillier", 2048): 310e-6,
     ("paillier", 3072): 640e-6,
 }
 _ADD_S: Final = {"okamoto-uchiyama": 1.4e-6, "paillier": 11e-6}
 _CORES: Final = 2
+_PARTY_MB, _CELL_B = 150, 40
+"""Of any party: its libraries and, for each value of its columns, the table and what is made of it."""
+_SCHEME_MB, _ZERO_B = 130, 2500
+"""Of encryption by sf-heu: its table of powers, and an encryption of zero made ahead."""
 
 
 class Estimate(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -48,13 +55,28 @@ class Estimate(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
 
 
 def estimate(
-    settings: LogisticSettings | BoostingSettings, rows: int, training: int, columns: tuple[int, ...]
+    settings: LogisticSettings | BoostingSettings,
+    rows: int,
+    training: int,
+    columns: tuple[int, ...],
+    selection: SelectionRules | None = None,
 ) -> Estimate:
-    """Raises ModelingError for what the training itself would refuse: too many equations, sums that do not fit."""
+    """Raises ModelingError for what the training itself would refuse: too many equations, sums that do not fit.
+
+    With `selection` as if every column were kept: what the choice itself costs is not known before.
+    """
+    memory = _PARTY_MB + rows * sum(columns) * _CELL_B / 1e6
     if isinstance(settings, LogisticSettings):
         rounds, size, seconds = _logistic(settings, training, columns)
     else:
         rounds, size, seconds = _boosting(settings, training, columns)
+        memory += _SCHEME_MB + min(training, MOST_AHEAD) * _ZERO_B / 1e6
+    if selection is not None:
+        more = [_choosing(selection, training, columns[0], theirs) for theirs in columns[1:]]
+        rounds, size, seconds = (
+            each + sum(part) for each, part in zip((rounds, size, seconds), zip(*more, strict=True), strict=True)
+        )
+        memory += _SCHEME_MB if isinstance(settings, LogisticSettings) else 0
     return Estimate(
         rows=rows,
         training=training,
@@ -62,7 +84,7 @@ def estimate(
         rounds=rounds,
         megabytes=round(size / 1e6, 1),
         seconds=round(seconds, 1),
-        memory_mb=120 + round(rows * sum(columns) * 40 / 1e6),
+        memory_mb=round(memory),
     )
 
 
@@ -82,6 +104,20 @@ def _logistic(settings: LogisticSettings, rows: int, columns: tuple[int, ...]) -
     size = steps * (fresh * _SEEDED + answers * _ANSWER)
     seconds = steps * (fresh * _ENCRYPT_S + products * _PRODUCT_S + answers * _ANSWER_S) / _CORES
     return steps * 8 + 6, float(size), 1.0 + seconds
+
+
+def _choosing(rules: SelectionRules, rows: int, own: int, theirs: int) -> tuple[int, float, float]:
+    """Label counts of one provider's bins; then correlations, if the rules ask for them, a column of the bank's at a time."""
+    width, slots = rules.key_bits // 8, theirs * rules.bins
+    size = float((rows + slots) * width + 24 * slots)
+    seconds = (rows * _ROW_S.get((SCHEME, rules.key_bits), 1e-3) + rows * theirs * _ADD_S[SCHEME]) / _CORES
+    rounds = 3
+    if rules.across:
+        blocks = -(-rows // SLOTS)
+        size += own * (blocks * _SEEDED + theirs * _ANSWER)
+        seconds += own * (blocks * _ENCRYPT_S + theirs * (blocks * _PRODUCT_S + _ANSWER_S))
+        rounds += own + 2
+    return rounds, size, seconds
 
 
 def _boosting(settings: BoostingSettings, rows: int, columns: tuple[int, ...]) -> tuple[int, float, float]:

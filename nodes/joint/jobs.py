@@ -84,7 +84,7 @@ class JointJobs:
             rows = selected_rows(self._context, job, "0" * 32)
             columns = (len(rules_of(job.own.features)), *(sum(len(i.fields) for i in p.uses()) for p in job.providers))
             training = training_rows(job, len(rows.order))
-            cost = estimate(job.settings(), len(rows.order), training, columns)
+            cost = estimate(job.settings(), len(rows.order), training, columns, job.selection)
         except ModelingError as error:
             raise ExchangeFailed(str(error), code=error.code) from error
         members = tuple(each.member for each in job.providers)

@@ -11,19 +11,9 @@ import pytest
 from modeling.errors import DataUnusable, PeerFailed, ProtocolViolation
 from modeling.jobs import passive
 from modeling.jobs.passive import PassiveResult
-from modeling.jobs.plan import SelectionRules
 from modeling.preparation.candidates import WoeColumn
 from modeling.preparation.woe import Limits
-from tests.modeling.jobs.world import ROWS, TRAINING, Job, Kept, floats, result
-
-
-def selecting(algorithm: str, **rules: Any) -> Job:
-    """A job with a column that says the same as one of the bank's, and one that says nothing."""
-    job = Job(algorithm)
-    job.selection = SelectionRules(key_bits=2048, bins=5, **rules)
-    job.tables[0]["i.third"] = np.random.default_rng(2).normal(size=ROWS) + job.label
-    job.tables[0]["i.first"] = np.where(job.theirs[0], np.nan_to_num(job.own["income"]) * 3 + 1, np.nan)
-    return job
+from tests.modeling.jobs.world import TRAINING, Job, Kept, floats, result, selecting
 
 
 @pytest.mark.parametrize("algorithm", ["logistic", "boosting"])

@@ -7,7 +7,7 @@ import pytest
 from modeling.gbdt.settings import Settings as BoostingSettings
 from modeling.jobs.estimate import estimate
 from modeling.logistic.settings import Settings as LogisticSettings
-from tests.modeling.jobs.world import ROWS, SETTINGS, TRAINING, Job, result
+from tests.modeling.jobs.world import ROWS, SETTINGS, TRAINING, Job, result, selecting
 
 
 def test_an_estimate_grows_with_rows_and_refuses_what_training_would() -> None:
@@ -24,3 +24,24 @@ def test_an_estimate_of_bytes_is_near_what_a_training_sends() -> None:
     sent = sum(phase.sent_bytes + phase.received_bytes for phase in told.phases if phase.name == "train")
     expected = estimate(SETTINGS["logistic"], ROWS, TRAINING, (4, 2)).megabytes
     assert sent / 1e6 == pytest.approx(expected, rel=0.35)
+
+
+@pytest.mark.parametrize("across", [True, False])
+def test_an_estimate_of_a_choice_is_near_what_it_sends(across: bool) -> None:
+    job = selecting("logistic", across=across)
+    told = result(job.run())
+    (sent,) = (phase.sent_bytes + phase.received_bytes for phase in told.phases if phase.name == "prepare")
+    without, chosen = (estimate(SETTINGS["logistic"], ROWS, TRAINING, (3, 3), rules) for rules in (None, job.selection))
+    assert sent / 1e6 == pytest.approx(chosen.megabytes - without.megabytes, rel=0.35)
+    assert chosen.rounds > without.rounds and chosen.seconds >= without.seconds
+
+
+def test_memory_grows_with_the_table_and_zeros_made_ahead_are_bounded() -> None:
+    logistic, boosting = LogisticSettings(steps=3), BoostingSettings(trees=3)
+    few, many = (estimate(logistic, rows, rows // 2, (5, 5)).memory_mb for rows in (20_000, 2_000_000))
+    assert many - few == pytest.approx(1_980_000 * 10 * 40 / 1e6, abs=2)
+    few, many = (
+        estimate(boosting, rows, rows, (5, 5)).memory_mb - estimate(logistic, rows, rows, (5, 5)).memory_mb
+        for rows in (100_000, 1_000_000)
+    )
+    assert 0 < few == many
