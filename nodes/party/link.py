@@ -66,11 +66,13 @@ class _End:
             return b""
 
     async def close(self) -> None:
-        """Let go of the process."""
-        if self._writing is not None:
-            self._writing.cancel()
-            await asyncio.gather(self._writing, return_exceptions=True)
-        self._socket.close()
+        """Let go of the process, also when cancelled meanwhile."""
+        try:
+            if self._writing is not None:
+                self._writing.cancel()
+                await asyncio.gather(self._writing, return_exceptions=True)
+        finally:
+            self._socket.close()
 
     async def _write(self, data: bytes) -> None:
         with suppress(ConnectionError):
@@ -177,9 +179,10 @@ class PartyLink(Generic[S]):
         ends, self._ends = self._ends, {}
         for task in self._pumps:
             task.cancel()
-        await asyncio.gather(*self._pumps, return_exceptions=True)
-        for end in ends.values():
-            await end.close()
+        try:
+            await asyncio.gather(*self._pumps, return_exceptions=True)
+        finally:
+            await asyncio.gather(*(end.close() for end in ends.values()))
 
     async def drain(self) -> None:
         """Until everything that the process wrote before it ended has been handed to the session."""

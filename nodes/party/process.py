@@ -87,14 +87,12 @@ class PartyProcess:
         self.ended = asyncio.get_running_loop().create_task(self._watch())
 
     async def kill(self) -> None:
-        """End it at once."""
+        """End it at once. Whoever is cancelled while waiting for its end has let go of it all the same."""
         with suppress(ProcessLookupError):
             self.child.kill()
-        await self.child.wait()
         self._writer.close()
-        if not self.ended.done():
-            self.ended.cancel()
-        await asyncio.gather(self.ended, return_exceptions=True)
+        self.ended.cancel()
+        await asyncio.gather(self.child.wait(), self.ended, return_exceptions=True)
 
     async def _watch(self) -> Ended:
         last: Told | None = None
@@ -135,29 +133,35 @@ async def start_party(
     pairs = {peer: socket.socketpair() for peer in peers}
     control, theirs = socket.socketpair()
     fds = {peer: pair[1].fileno() for peer, pair in pairs.items()}
+    number, child = theirs.fileno(), None
     try:
-        child = await asyncio.create_subprocess_exec(
-            *command, stdin=asyncio.subprocess.PIPE, pass_fds=(*fds.values(), theirs.fileno())
-        )
-    except OSError:
-        for pair in pairs.values():
-            pair[0].close()
-        control.close()
+        try:
+            child = await asyncio.create_subprocess_exec(
+                *command, stdin=asyncio.subprocess.PIPE, pass_fds=(*fds.values(), number)
+            )
+        finally:
+            for each in (*(pair[1] for pair in pairs.values()), theirs):
+                each.close()
+        await _tell(child, task(fds, number))
+        reader, writer = await asyncio.open_connection(sock=control, limit=_LINE)
+    except BaseException:  # cancelled too: nobody else knows of it
+        for each in (*(pair[0] for pair in pairs.values()), control):
+            each.close()
+        if child is not None:
+            with suppress(ProcessLookupError):
+                child.kill()
         raise
-    finally:
-        for pair in pairs.values():
-            pair[1].close()
-        theirs_number = theirs.fileno()
-        theirs.close()
+    ends = {peer: pair[0] for peer, pair in pairs.items()}
+    return PartyProcess(child, ends, reader, writer, progress, answers)
+
+
+async def _tell(child: asyncio.subprocess.Process, task: PartyTask) -> None:
     if child.stdin is None:
         raise AssertionError
-    child.stdin.write(msgspec.json.encode(task(fds, theirs_number)))
+    child.stdin.write(msgspec.json.encode(task))
     with suppress(ConnectionError):
         await child.stdin.drain()
     child.stdin.close()
-    reader, writer = await asyncio.open_connection(sock=control, limit=_LINE)
-    ends = {peer: pair[0] for peer, pair in pairs.items()}
-    return PartyProcess(child, ends, reader, writer, progress, answers)
 
 
 def encode_line(message: Told | Answer) -> bytes:

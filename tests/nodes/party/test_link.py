@@ -55,7 +55,10 @@ class End:
         found = b""
         while len(found) < size:
             async with asyncio.timeout(5):
-                found += await asyncio.get_running_loop().sock_recv(self.processes[place], size - len(found))
+                came = await asyncio.get_running_loop().sock_recv(self.processes[place], size - len(found))
+            if not came:
+                break
+            found += came
         return found
 
     def has(self, place: int = 0) -> bytes:
@@ -260,6 +263,22 @@ async def test_a_process_that_is_let_go_while_bytes_wait_for_it_does_not_hold_up
         await bank.link.say(BROKEN)
         async with asyncio.timeout(5):
             assert await provider.link.hear() == BROKEN
+
+
+async def test_who_is_cancelled_while_letting_go_has_let_go_all_the_same(parties: Parties) -> None:
+    async with linked(parties) as (bank, provider):
+        await provider.join(7, 0, 2)
+        sending = asyncio.create_task(bank.link.send_data(7, 0, bytes(3 * MEGABYTE)))
+        await provider.reads(1)
+        parting = asyncio.ensure_future(provider.link.part())
+        await asyncio.sleep(0)
+        parting.cancel()
+        await asyncio.gather(parting, return_exceptions=True)
+        assert parting.cancelled()
+        for place in (0, 2):
+            while await provider.reads(1, place):
+                pass  # what was on its way, then the end
+        await sending
 
 
 async def test_a_process_that_died_takes_no_bytes_and_disturbs_nothing(parties: Parties) -> None:

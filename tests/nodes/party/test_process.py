@@ -8,6 +8,7 @@ from __future__ import annotations
 import asyncio
 import sys
 from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
 
 import pytest
 
@@ -147,6 +148,45 @@ async def test_a_process_that_does_nothing_is_ended_at_once() -> None:
         await let_go(party)
     assert party.child.returncode == -9
     assert party.ended.cancelled()
+
+
+async def test_who_is_cancelled_while_it_ends_has_let_go_of_it() -> None:
+    party = await started("tell(phase='x'); control.recv(1)")
+    ending = asyncio.ensure_future(party.kill())
+    await asyncio.sleep(0)
+    ending.cancel()
+    await asyncio.gather(ending, return_exceptions=True)
+    assert ending.cancelled()
+    async with asyncio.timeout(5):
+        assert await party.child.wait() == -9
+        while not party._writer.transport.is_closing():
+            await asyncio.sleep(0.01)
+    assert party.ended.cancelled()
+    for each in party.sockets.values():
+        each.close()
+
+
+async def test_who_is_cancelled_while_it_starts_leaves_none_behind(tmp_path: Path) -> None:
+    """The task is larger than a pipe holds, and the program does not read it."""
+    began = tmp_path / "began"
+    program = f"import os, time; open({str(began)!r}, 'w').write(str(os.getpid())); time.sleep(60)"
+
+    def task(peers: Mapping[str, int], control: int) -> PartyTask:
+        return PartyTask(party="p1", active="active", result="x" * (1 << 20), peers=dict(peers), control=control)
+
+    async def answers(_question: str) -> Sequence[int]:
+        raise AssertionError
+
+    command = (sys.executable, "-S", "-c", program)
+    starting = asyncio.ensure_future(start_party(command, task, ("active",), progress=lambda _: None, answers=answers))
+    async with asyncio.timeout(20):
+        while not began.exists() or not began.read_text():
+            await asyncio.sleep(0.01)
+        starting.cancel()
+        await asyncio.gather(starting, return_exceptions=True)
+        assert starting.cancelled()
+        while Path(f"/proc/{began.read_text()}").exists():
+            await asyncio.sleep(0.01)
 
 
 async def test_a_program_that_is_not_there_leaves_nothing_open() -> None:
