@@ -41,7 +41,7 @@ from nodes.joint.model_files import (
 from nodes.joint.provider import ACTIVE
 from nodes.joint.task import WORKER, Task
 from nodes.outbox import write_receipt
-from nodes.party.link import PartyLink
+from nodes.party.link import PartyLink, end_party
 from nodes.party.process import STALE, Ended, PartyProcess, Told, start_party
 
 log = logging.getLogger(__name__)
@@ -291,9 +291,7 @@ class JobRun:
     async def _end_process(self, partners: tuple[Partner, ...]) -> None:
         process, self._process = self._process, None
         if process is not None:
-            for partner in partners:
-                await partner.link.part()
-            await process.kill()
+            await end_party(process, *(partner.link for partner in partners))
 
     # -- the end
 

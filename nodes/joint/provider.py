@@ -42,7 +42,7 @@ from nodes.joint.model_files import PART_FILE, OwnPart, read_part, write_documen
 from nodes.joint.provider_plan import DecidedPlan, JointNode, decide, find_plan, left_rows
 from nodes.joint.task import WORKER, Task
 from nodes.outbox import write_receipt
-from nodes.party.link import PartyLink
+from nodes.party.link import PartyLink, end_party
 from nodes.party.process import PartyProcess, Told, start_party
 from nodes.party.tunnel import Tunnel
 from trust.suite import sm3
@@ -364,8 +364,7 @@ class _ProposedAgain(Exception):
 async def _end_process(running: _Running) -> None:
     if running.process is not None:
         process, running.process = running.process, None
-        await running.link.part()
-        await process.kill()
+        await end_party(process, running.link)
 
 
 def _forget(folder: Path) -> None:

@@ -17,13 +17,14 @@ import struct
 from collections import deque
 from collections.abc import Awaitable, Callable, Mapping
 from contextlib import suppress
-from typing import Final, Generic, TypeVar
+from typing import Any, Final, Generic, TypeVar
 
 import msgspec
 
 from nodes.errors import ExchangeFailed
 from nodes.exchanges.frames import FrameType
 from nodes.exchanges.session import PeerRestarted, Session
+from nodes.party.process import PartyProcess
 from nodes.party.tunnel import Tunnel
 
 S = TypeVar("S")
@@ -217,3 +218,13 @@ class PartyLink(Generic[S]):
         opened = data if end.tunnel is None else await end.tunnel.open(data)
         if opened:
             await end.write(opened)
+
+
+async def end_party(process: PartyProcess, *links: PartyLink[Any]) -> None:
+    """End an attempt: part its links, kill its process, close its sockets. All of it also when cancelled meanwhile."""
+    try:
+        await asyncio.gather(*(link.part() for link in links))
+    finally:
+        for end in process.sockets.values():  # of links that were not joined yet
+            end.close()
+        await process.kill()

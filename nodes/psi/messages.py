@@ -4,7 +4,8 @@ A → P  Proposal     what is to be compared
 P → A  Agreed       by a rule of P's; P has recorded it, and now A does
 A → P  Begin        both start their party's process
 P → A  Settled, then a salt for each common row    which rows: P has recorded them and A can record the same
-A → P  Done
+P → A  Done         P has its result
+A → P  Done         and A; only now the exchange may end
 Broken              either: it is over
 """
 
@@ -66,7 +67,7 @@ class Broken(_Said, frozen=True, kw_only=True, forbid_unknown_fields=True, tag="
 
 
 class Done(_Said, frozen=True, kw_only=True, forbid_unknown_fields=True, tag="done"):
-    """A has what it asked for."""
+    """Who says it has its result."""
 
 
 Said = Proposal | Agreed | Begin | Settled | Broken | Done

@@ -28,7 +28,7 @@ from nodes.errors import ExchangeFailed, NodeError
 from nodes.exchanges.session import PeerRestarted, Session
 from nodes.exchanges.terms import ExchangeTerms
 from nodes.outbox import write_receipt
-from nodes.party.link import PartyLink
+from nodes.party.link import PartyLink, end_party
 from nodes.party.process import PartyProcess, start_party
 from nodes.psi.codes import CodeFile, Codes, write_codes
 from nodes.psi.folders import forget, part_folder
@@ -145,8 +145,10 @@ class PsiProvider:
         try:
             return await self._compare(running, proposal, begin.minimum)
         finally:
-            await _end_process(running)
-            await asyncio.to_thread(forget, folder)
+            try:
+                await _end_process(running)
+            finally:
+                await asyncio.to_thread(forget, folder)
 
     async def _permitted(self, terms: ExchangeTerms) -> PsiRule:
         """Rule 1. A refusal is recorded."""
@@ -240,7 +242,10 @@ class PsiProvider:
                 await asyncio.to_thread(_keep_common, folder)
             await running.link.drain()
             await self._kept.end_part(running.terms.exchange_id, self._node.clock(), size=size)
-            await hearing  # the other side may need longer
+            await running.link.say(Done())
+            said = await hearing
+            if not isinstance(said, Done):
+                raise ended_by(said)
         finally:
             hearing.cancel()
             await asyncio.gather(hearing, return_exceptions=True)
@@ -250,8 +255,8 @@ class PsiProvider:
         """Until the process has done its part. Raises what ended it, or what the other node says before."""
         waiting: set[asyncio.Future[Any]] = {hearing, process.ended}
         await asyncio.wait(waiting, return_when=asyncio.FIRST_COMPLETED)
-        if hearing.done() and not isinstance(said := hearing.result(), Done):
-            raise ended_by(said)
+        if hearing.done():
+            raise ended_by(hearing.result())
         how = await asyncio.shield(process.ended)
         if how.failed:
             log.warning("party_ended", extra={"code": how.failed})
@@ -284,8 +289,7 @@ class PsiProvider:
 async def _end_process(running: _Running) -> None:
     process, running.process = running.process, None
     if process is not None:
-        await running.link.part()
-        await process.kill()
+        await end_party(process, running.link)
 
 
 def _keep_common(folder: Path) -> None:

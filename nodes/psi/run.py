@@ -17,7 +17,7 @@ from nodes.exchanges.context import ExchangeContext
 from nodes.exchanges.session import PeerRestarted, Session
 from nodes.exchanges.terms import ExchangeTerms
 from nodes.outbox import write_receipt
-from nodes.party.link import PartyLink
+from nodes.party.link import PartyLink, end_party
 from nodes.party.process import Ended, PartyProcess, Told, start_party
 from nodes.psi.codes import CodeFile, Codes, write_codes
 from nodes.psi.messages import (
@@ -137,9 +137,7 @@ class PsiRun:
 
     async def _compute(self, partners: Sequence[Partner], minimum: int) -> int:
         process = await self._start(partners, minimum)
-        hearing = [
-            asyncio.ensure_future(self._listen(each) if self._rows else _until_broken(each)) for each in partners
-        ]
+        hearing = [asyncio.ensure_future(self._listen(each)) for each in partners]
         pending: set[asyncio.Task[Any]] = {process.ended, *hearing}
         try:
             for partner in partners:
@@ -153,16 +151,13 @@ class PsiRun:
             if how.failed:
                 await self._tell_broken(partners, how)
                 raise ExchangeFailed(how.message, code=_code_of(how))
-            if self._rows:
-                await asyncio.gather(*hearing)
+            await asyncio.gather(*hearing)
             return msgspec.json.decode((self._folder / "result.json").read_bytes(), type=Result).size
         finally:
             for each in hearing:
                 each.cancel()
+            await end_party(process, *(partner.link for partner in partners))
             await asyncio.gather(*hearing, return_exceptions=True)
-            for partner in partners:
-                await partner.link.part()
-            await process.kill()
 
     async def _tell_broken(self, partners: Sequence[Partner], how: Ended) -> None:
         for partner in partners:
@@ -200,12 +195,16 @@ class PsiRun:
         )
 
     async def _listen(self, partner: Partner) -> None:
-        """The provider says which are common before its process lets this one know."""
+        """The provider says which are common before its process lets this one know; at last that it has its result."""
         said = await partner.link.hear()
-        if not isinstance(said, Settled):
+        if self._rows:
+            if not isinstance(said, Settled):
+                raise ended_by(said)
+            partner.salts = await partner.link.hear_rows(SALT_BYTES * said.size)
+            partner.settled = said
+            said = await partner.link.hear()
+        if not isinstance(said, Done):
             raise ended_by(said)
-        partner.salts = await partner.link.hear_rows(SALT_BYTES * said.size)
-        partner.settled = said
 
     # -- the record
 
@@ -251,11 +250,6 @@ class PsiRun:
         if self._rows:
             write_common(directory, CodeFile(order_file(self._folder)).all(), held)
         write_outcome(directory, outcome)
-
-
-async def _until_broken(partner: Partner) -> None:
-    """Where nothing more is due, whatever the provider says ends it."""
-    raise ended_by(await partner.link.hear())
 
 
 def _code_of(how: Ended) -> str:
