@@ -32,11 +32,10 @@ class _Said(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tru
 
 
 class Proposal(_Said, frozen=True, kw_only=True, forbid_unknown_fields=True, tag="proposal"):
-    """`place`: P's among `parties`, which names its party. `keep`: rows that all have, or any (`modeling.psi.align`)."""
+    """`place`: P's among the providers, which names its party. `keep`: rows that all have, or any (`modeling.psi.align`)."""
 
     run: Uuid
     place: Annotated[int, msgspec.Meta(ge=1, le=4)]
-    parties: Annotated[int, msgspec.Meta(ge=2, le=5)]
     keep: Keep
 
 
@@ -103,4 +102,4 @@ def ended_by(said: Said) -> ExchangeFailed:
     if not isinstance(said, Broken):
         return out_of_turn(said)
     told = "fewer enterprises are common than a result may be about" if said.code == "COHORT_TOO_SMALL" else said.code
-    return ExchangeFailed(f"The other node ended the comparison: {told}.", code=said.code)
+    return ExchangeFailed(f"The comparison was ended: {told}.", code=said.code)

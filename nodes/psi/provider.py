@@ -259,11 +259,11 @@ class PsiProvider:
             raise ended_by(hearing.result())
         how = await asyncio.shield(process.ended)
         if how.failed:
-            log.warning("party_ended", extra={"code": how.failed})
-            code = "PEER_FAILED" if how.failed == "PARTY_LOST" else how.failed
+            log.warning("party_ended", extra={"code": how.failed, "detail": how.message})
+            broken = Broken(code="PEER_FAILED" if how.failed == "PARTY_LOST" else how.failed)
             await link.drain()
-            await link.say(Broken(code=code))
-            raise ExchangeFailed(how.message, code=code)
+            await link.say(broken)
+            raise ended_by(broken)  # the sentence may be about this node's list: only the code leaves
 
     async def _settle(self, running: _Running) -> None:
         """Rule 4: on record, then told to the other agent, whose record names the same."""

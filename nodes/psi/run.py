@@ -88,7 +88,7 @@ class PsiRun:
         """Agree with every provider, compare, record, write the files. Raises NodeError."""
         try:
             for partner in partners:
-                await self._agree(partner, 1 + len(partners))
+                await self._agree(partner, len(partners))
             minimum = max(self._minimum, *(each.agreed.minimum for each in partners if each.agreed is not None))
             size = await self._compute(partners, minimum)
             held = await asyncio.to_thread(self._held, partners)
@@ -124,11 +124,9 @@ class PsiRun:
             await asyncio.to_thread(self._write, directory, outcome, held)
         return outcome
 
-    async def _agree(self, partner: Partner, parties: int) -> None:
-        self._tell("agree", partner.place, parties - 1)
-        await partner.link.say(
-            Proposal(run=self._run_id, place=partner.place, parties=parties, keep=self._keep),
-        )
+    async def _agree(self, partner: Partner, providers: int) -> None:
+        self._tell("agree", partner.place, providers)
+        await partner.link.say(Proposal(run=self._run_id, place=partner.place, keep=self._keep))
         said = await partner.link.hear()
         if not isinstance(said, Agreed):
             raise ended_by(said)

@@ -15,7 +15,7 @@ from nodes.psi.messages import Agreed, Begin, Broken, Done, Proposal, Said, Sett
 
 RUN = str(uuid.UUID(int=5))
 EVERY: list[Said] = [
-    Proposal(run=RUN, place=1, parties=2, keep="all"),
+    Proposal(run=RUN, place=1, keep="all"),
     Agreed(minimum=100, legal_basis="PIPL art. 13"),
     Begin(minimum=100),
     Settled(size=100, batch_root="ab" * 32),

@@ -26,7 +26,7 @@ COMMON = set(OURS) & set(THEIRS)
 
 
 def proposal(**changes: Any) -> Proposal:
-    return Proposal(**{"run": str(uuid.uuid4()), "place": 1, "parties": 2, "keep": "all"} | changes)
+    return Proposal(**{"run": str(uuid.uuid4()), "place": 1, "keep": "all"} | changes)
 
 
 async def test_which_are_common_is_on_both_records_in_one_order(parties: Parties) -> None:
@@ -98,6 +98,21 @@ async def test_without_a_rule_for_exactly_this_it_is_refused_and_recorded(partie
     ((made, _),) = await receipts_of(parties.provider_store)
     assert (made.decision, made.legal_basis, made.items) == ("PSI_NOT_PERMITTED", None, (ITEM,))
     assert await PsiStore(parties.provider_store).records() == []
+
+
+async def test_how_this_node_s_party_failed_leaves_it_as_a_code_only(parties: Parties) -> None:
+    """Its list names an enterprise twice, which its own operator is told by rows."""
+    async with Talk(
+        parties, provider_of(parties, [*THEIRS, THEIRS[3]], rule()), psi_terms(parties, ExchangeMode.PSI_ROWS)
+    ) as talk:
+        with pytest.raises(NodeError) as at_the_bank:
+            await talk.compare(parties, OURS)
+        with pytest.raises(NodeError) as here:
+            await asyncio.wait_for(talk.served, 30)
+    for error in (at_the_bank, here):
+        assert error.value.code in {"DATA_UNUSABLE", "PEER_FAILED"}
+        assert "row" not in str(error.value)
+    assert here.value.code == "DATA_UNUSABLE"
 
 
 async def test_one_item_at_a_time(parties: Parties) -> None:
