@@ -69,19 +69,23 @@ def serve_party(kind: type[T], run: Callable[[T, Agent, Mapping[str, Channel]], 
     channels = {
         name: SocketChannel(name, socket.socket(fileno=number), task.deadline_s) for name, number in task.peers.items()
     }
+    failure: Exception | None = None
     try:
         write_bytes(Path(task.result), run(task, agent, channels))
         last = Told(finished=True)
     except ModelingError as error:
-        last = Told(failed=error.code, message=str(error))
-        _fail(channels, error)
+        last, failure = Told(failed=error.code, message=str(error)), error
     except Exception as error:
         traceback.print_tb(error.__traceback__)
         last = Told(failed="INTERNAL", message=f"the party's process failed ({type(error).__name__})")
-        _fail(channels, error)
+        failure = error
+    if failure is not None:  # the own agent first: else it may hear from the others that this party failed, and not why
+        agent.tell(last)
+        _fail(channels, failure)
     for channel in channels.values():
         channel.close()
-    agent.tell(last)
+    if failure is None:
+        agent.tell(last)
     sys.stderr.flush()
     os._exit(0)
 

@@ -81,6 +81,8 @@ class PartyProcess:
     _writer: asyncio.StreamWriter
     _progress: Callable[[Told], None]
     _answers: Answers
+    failed: bool = field(default=False, init=False)
+    """Whether it has said that it failed; it ends at once then."""
     ended: asyncio.Task[Ended] = field(init=False)
 
     def __post_init__(self) -> None:
@@ -101,6 +103,7 @@ class PartyProcess:
                 if not line.endswith(b"\n"):  # lost in the middle of a line
                     break
                 last = msgspec.json.decode(line, type=Told)
+                self.failed = bool(last.failed)
                 if last.asks:
                     self._writer.write(encode_line(await self._answer(last.asks)))
                     await self._writer.drain()

@@ -252,10 +252,10 @@ class PsiProvider:
         return size
 
     async def _until_ended(self, link: PartyLink[Said], process: PartyProcess, hearing: asyncio.Future[Said]) -> None:
-        """Until the process has done its part. Raises what ended it, or what the other node says before."""
+        """Until the process has done its part. Raises what ended it, or what the other node says where that is not its own failure."""
         waiting: set[asyncio.Future[Any]] = {hearing, process.ended}
         await asyncio.wait(waiting, return_when=asyncio.FIRST_COMPLETED)
-        if hearing.done():
+        if hearing.done() and not process.failed:
             raise ended_by(hearing.result())
         how = await asyncio.shield(process.ended)
         if how.failed:

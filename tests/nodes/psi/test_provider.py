@@ -13,6 +13,7 @@ import pytest
 from cli.demo.loans import synthetic_uscc
 from consent.documents import ExchangeMode
 from nodes.errors import ExchangeFailed, NodeError, StoreFailed
+from nodes.party.process import PartyProcess
 from nodes.psi import provider as module
 from nodes.psi.messages import Agreed, Begin, Proposal
 from nodes.psi.store import PsiStore
@@ -112,6 +113,34 @@ async def test_how_this_node_s_party_failed_leaves_it_as_a_code_only(parties: Pa
     for error in (at_the_bank, here):
         assert error.value.code in {"DATA_UNUSABLE", "PEER_FAILED"}
         assert "row" not in str(error.value)
+    assert here.value.code == "DATA_UNUSABLE"
+
+
+async def test_its_own_reason_stands_whatever_the_other_side_says_meanwhile(
+    parties: Parties, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The bank hears that this node's party failed, and breaks off, before the process is seen to have ended."""
+
+    async def start(*arguments: Any, **named: Any) -> PartyProcess:
+        process = await original(*arguments, **named)
+        wait = process.child.wait
+
+        async def later() -> int:
+            code = await wait()
+            await asyncio.sleep(0.5)
+            return code
+
+        monkeypatch.setattr(process.child, "wait", later)
+        return process
+
+    original = module.start_party
+    monkeypatch.setattr(module, "start_party", start)
+    provider = provider_of(parties, [*THEIRS, THEIRS[3]], rule())
+    async with Talk(parties, provider, psi_terms(parties, ExchangeMode.PSI_ROWS)) as talk:
+        with pytest.raises(NodeError):
+            await talk.compare(parties, OURS)
+        with pytest.raises(NodeError) as here:
+            await asyncio.wait_for(talk.served, 30)
     assert here.value.code == "DATA_UNUSABLE"
 
 
