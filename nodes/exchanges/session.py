@@ -111,6 +111,8 @@ class Session:
         self._unacked_bytes = 0
         self._patience_until: float | None = None
         self._was_ready = False
+        self.restarts = 0
+        """How often the keys were replaced, each told by one `PeerRestarted`."""
 
     @property
     def terms(self) -> SessionTerms:
@@ -137,13 +139,14 @@ class Session:
             raise PeerRestarted
         return channel
 
-    async def send(self, frame_type: FrameType, payload: bytes) -> None:
+    async def send(self, frame_type: FrameType, payload: bytes, *, restarts: int | None = None) -> None:
         """Seal and send; waits while more than the window is unacknowledged or the connection is away.
 
+        `restarts`: of which the sender knows; what it says to a peer that it believes to be there is not for one that began anew.
         Raises PeerRestarted when the keys were replaced meanwhile, else what ended the session.
         """
         channel = await self.writable()
-        if channel is not self._channel:
+        if channel is not self._channel or restarts not in {None, self.restarts}:
             raise PeerRestarted
         self._seal(channel, frame_type, payload)
         if self._outgoing is not None:
@@ -354,6 +357,7 @@ class Session:
             self._unacked_frames = self._unacked_bytes = 0
             self._become_ready()
             if restarted:
+                self.restarts += 1
                 self._inbox.put_nowait(PeerRestarted())
 
     def _resume(self, outgoing: Outgoing, epoch: int, next_expected: int) -> None:

@@ -64,6 +64,8 @@ class Partner:
     uses: list[SubjectUse] = field(default_factory=list)
     refused: dict[str, int] = field(default_factory=dict)
     part: str = ""
+    done: bool = False
+    """It keeps its part and has the model on record: it has left the exchange, and nothing is asked of it any more."""
 
     @property
     def party(self) -> str:
@@ -185,7 +187,7 @@ class JobRun:
                 if idle >= MAX_IDLE_ATTEMPTS or (isinstance(broken, _AttemptBroken) and not broken.again):
                     raise _ending(broken) from broken
                 log.warning("attempt_broken", extra={"job": self._job_id, "detail": str(broken)})
-                for partner in partners:
+                for partner in (each for each in partners if not each.done):
                     partner.permitted = None  # agreed again: a node that restarted has forgotten
                 self._tell("resumed", 0, 0)
                 await asyncio.sleep(_BETWEEN_S * (1 << idle))
@@ -325,7 +327,7 @@ class JobRun:
         return made
 
     async def _record_all(self, made: _Made, attempts: int, rows: BankRows, partners: tuple[Partner, ...]) -> Made:
-        for partner in partners:
+        for partner in (each for each in partners if not each.done):
             await self._record_model(partner, made.result, made.model.commitment)
         kept = self._context.settings.home / "models" / self._job_id
         write_document(kept / PART_FILE, made.own)
@@ -344,6 +346,7 @@ class JobRun:
         if not isinstance(said, Done):
             raise _out_of_turn(said)
         await self._record(partner, 1, batch, commitment)
+        partner.done = True
 
 
 class _Made(msgspec.Struct, frozen=True, kw_only=True):

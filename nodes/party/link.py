@@ -93,6 +93,8 @@ class PartyLink(Generic[S]):
         self._decode = decode
         self._forward = forward
         self._heard: asyncio.Queue[S | bytes | Exception] = asyncio.Queue()
+        self._restarts = session.restarts
+        """Of the other node, as far as the owner of this link has heard."""
         self._attempt = -1
         self._early: deque[tuple[int, int, bytes]] = deque()
         self._early_bytes = 0
@@ -122,19 +124,17 @@ class PartyLink(Generic[S]):
                 return
 
     async def say(self, said: S) -> None:
-        """Send a message."""
-        await self._session.send(FrameType.JOINT, msgspec.json.encode(said))
+        """Send a message. Raises PeerRestarted where the other node began anew and the owner has not heard of it yet."""
+        await self._send(FrameType.JOINT, msgspec.json.encode(said))
 
     async def say_rows(self, data: bytes) -> None:
-        """Send bytes about rows, in pieces."""
+        """Send bytes about rows, in pieces. Raises as `say`."""
         for at in range(0, len(data), _ROWS_PIECE):
-            await self._session.send(FrameType.JOINT_ROWS, data[at : at + _ROWS_PIECE])
+            await self._send(FrameType.JOINT_ROWS, data[at : at + _ROWS_PIECE])
 
     async def hear(self) -> S:
         """The next message. Raises PeerRestarted, or what ended the session."""
-        found = await self._heard.get()
-        if isinstance(found, Exception):
-            raise found
+        found = await self._next()
         if isinstance(found, bytes):
             raise ExchangeFailed("The other node sent rows that were not due.")
         return found
@@ -143,13 +143,26 @@ class PartyLink(Generic[S]):
         """So many bytes about rows. Raises as `hear`, and ExchangeFailed for other sizes."""
         parts: list[bytes] = []
         while (missing := size - sum(map(len, parts))) > 0:
-            found = await self._heard.get()
-            if isinstance(found, Exception):
-                raise found
+            found = await self._next()
             if not isinstance(found, bytes) or not 0 < len(found) <= missing:
                 raise ExchangeFailed("The other node did not send the rows that were due.")
             parts.append(found)
         return b"".join(parts)
+
+    async def _send(self, frame_type: FrameType, data: bytes) -> None:
+        try:
+            await self._session.send(frame_type, data, restarts=self._restarts)
+        except PeerRestarted:
+            while True:  # what the node said before it was lost is of no use any more
+                await self._next()
+
+    async def _next(self) -> S | bytes:
+        found = await self._heard.get()
+        if isinstance(found, PeerRestarted):
+            self._restarts += 1
+        if isinstance(found, Exception):
+            raise found
+        return found
 
     async def send_data(self, attempt: int, place: int, data: bytes) -> None:
         """One data frame; for an attempt whose session has changed it is dropped."""

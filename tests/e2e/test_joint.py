@@ -76,7 +76,7 @@ class Joint:
         return found
 
     def reaches(self, job: Path, phase: str, running: subprocess.Popen[bytes]) -> None:
-        """Until the job trains, as its checkpoint at the bank shows."""
+        """Until the job is in a phase, as a file at the bank shows."""
         folder = self.network.node_home("bank-1") / "joint"
 
         def reached() -> bool:
@@ -196,20 +196,48 @@ def test_a_notebook_plans_follows_and_reads_a_model(joint: Joint) -> None:
     assert [leak.learns for leak in made.document.leaks] == [leak.learns for leak in plan.leaks]
 
 
-@pytest.mark.parametrize("victim", ["bank-1", "tax-1", "hub"])
-def test_kill_9_in_the_middle_goes_on_from_the_last_checkpoint(joint: Joint, victim: str) -> None:
-    job = joint.job(f"killed-{victim}", "boosting", "{trees: 60, depth: 2, key_bits: 2048}")
+@pytest.mark.parametrize(
+    ("phase", "victim", "trees"),
+    [
+        ("rows.arrow", "tax-1", 6),
+        ("table.arrow", "pay-1", 6),
+        ("checkpoint.json", "bank-1", 60),
+        ("checkpoint.json", "tax-1", 60),
+        ("checkpoint.json", "hub", 60),
+        ("made.json", "bank-1", 6),
+        ("made.json", "pay-1", 6),
+    ],
+)
+def test_kill_9_in_any_phase_goes_on_from_there(joint: Joint, phase: str, victim: str, trees: int) -> None:
+    """The cohort is being decided, columns prepared, trees trained, the finished model recorded: `phase` lies at the bank."""
+    name = f"killed-{victim}-{phase.partition('.')[0]}"
+    job = joint.job(name, "boosting", f"{{trees: {trees}, depth: 2, key_bits: 2048}}")
     running = joint.start(job)
-    joint.reaches(job, "checkpoint.json", running)
+    joint.reaches(job, phase, running)
     joint.network.processes[victim].kill()
     joint.network.start(victim)
     running.communicate(timeout=120)
     report = (
         joint.train(job) if running.returncode else json.loads((joint.folder / job.stem / "report.json").read_bytes())
     )
-    assert report["steps"] == 60
-    assert report["attempts"] > 1 or victim in {"bank-1", "hub"}
-    assert joint.listed("tax-1", job.stem)["commitment"] == report["commitment"]
+    assert report["steps"] == trees
+    assert report["attempts"] > 1 or victim in {"bank-1", "hub"} or phase != "checkpoint.json"
+    for node in ("bank-1", "tax-1", "pay-1"):
+        assert joint.listed(node, job.stem)["commitment"] == report["commitment"]
+
+
+def test_a_bank_that_is_stopped_in_order_goes_on_after_its_next_start(joint: Joint) -> None:
+    """An upgrade: no provider takes the end of the connection for the end of the job."""
+    job = joint.job("upgraded", "boosting", "{trees: 60, depth: 2, key_bits: 2048}")
+    running = joint.start(job)
+    joint.reaches(job, "checkpoint.json", running)
+    joint.network.processes["bank-1"].stop()
+    running.communicate(timeout=60)
+    joint.network.start("bank-1")
+    assert joint.train(job)["steps"] == 60
+    for node in ("bank-1", "tax-1", "pay-1"):
+        jobs = command("model", "list", "--home", str(joint.network.node_home(node)))["jobs"]
+        assert [each["state"] for each in jobs if each["name"] == "upgraded"] == ["finished"]
 
 
 def test_logistic_regression_with_several_providers_goes_on_after_kill_9(joint: Joint) -> None:

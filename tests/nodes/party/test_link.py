@@ -353,3 +353,24 @@ async def test_after_a_restart_of_the_other_node_attempts_are_counted_anew(parti
     assert provider.has() == b""
     for end in (again, provider, bank):
         await end.leave()
+
+
+async def test_what_is_said_to_a_node_that_began_anew_meanwhile_is_not_sent_and_told(parties: Parties) -> None:
+    """The sender believes that the other side is where it was: a finished model is not announced to a node that knows of no job."""
+    terms = joint_terms(parties)
+    bank, provider = end_of(parties, terms, "requester"), end_of(parties, terms, "provider")
+    await settle(bank, provider)
+    await provider.link.say(BROKEN)  # never heard
+    for task in provider.tasks:
+        task.cancel()
+    await asyncio.gather(*provider.tasks, return_exceptions=True)
+    parties.relay.cut()
+    again = end_of(parties, terms, "provider")
+    await again.session.wait_ready()
+    with pytest.raises(PeerRestarted):
+        await bank.link.say(BEGIN)
+    await settle(
+        bank, again
+    )  # and nothing of before is heard: neither BROKEN of the lost node, nor the restart once more
+    for end in (again, provider, bank):
+        await end.leave()
