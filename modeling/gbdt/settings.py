@@ -23,7 +23,7 @@ _Part = Annotated[float, msgspec.Meta(gt=0, le=1)]
 class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """One training, the same at all parties; names in brackets are XGBoost's.
 
-    `trees`, `depth`, `rate` [eta], `l2` [lambda], `gamma`, `min_child_weight`: as there. `bins`: quantile bins of a feature.
+    `trees`, `depth`, `rate` [eta], `l2` [lambda], `gamma`, `min_child_weight`: as there. `bins` [max_bin]: at most, of a feature.
     `min_rows`: the least rows on each side of a split; a party does not tell the sums of fewer.
     `sample` [subsample]: the share of rows that each tree sees. With `top` above zero (GOSS, LightGBM, NeurIPS 2017) the
     share `top` with the largest gradients is always seen, and the sampled rest counts 1 / sample times; passives then

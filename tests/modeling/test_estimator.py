@@ -28,7 +28,7 @@ ROWS = 800
 Estimator = VerticalLogisticRegression | VerticalBoosting
 QUICK: dict[str, Callable[[], Estimator]] = {
     "logistic": lambda: VerticalLogisticRegression(steps=4, tolerance=0.0),
-    "boosting": lambda: VerticalBoosting(trees=2, depth=2, key_bits=2048),
+    "boosting": lambda: VerticalBoosting(trees=2, key_bits=2048),
 }
 
 

@@ -102,9 +102,9 @@ def in_the_clear(cohort: Cohort, settings: Settings, leave: Mapping[int, Any] = 
     mean = np.average(y, weights=w)
     margin = np.full(len(y), np.log(mean / (1 - mean)))
     owners = ["", *cohort.names]
-    edges = [
-        [np.unique(np.quantile(c, np.linspace(0, 1, settings.bins + 1)[:-1]))[1:] for c in x.T] for x in cohort.parts
-    ]
+    count = len(y) - 2  # no value comes twice; the smallest and the largest take no share
+    starts = [share * count // settings.bins + 1 for share in range(1, settings.bins)]
+    edges = [[np.sort(column)[starts] for column in x.T] for x in cohort.parts]
     trees = []
     for number in range(settings.trees):
         w[leave.get(number, [])] = 0
