@@ -65,6 +65,10 @@ class JobPlan(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=T
             raise ValueError("boosting bins columns itself: encode is for logistic regression")
 
 
+msgspec.json.Decoder(JobPlan)
+"""msgspec works out a type when it is first met: in several threads at once, as parties of a notebook are, that can crash (0.22)."""
+
+
 def send_plan(channel: Channel, plan: JobPlan, *, choose: bool) -> None:
     """The first message to a passive. `choose`: whether columns are still to be chosen."""
     channel.send(Message(kind=PLAN, fields={"plan": msgspec.to_builtins(plan), "choose": choose}))
