@@ -20,6 +20,7 @@ import numpy as np
 
 from consent.usage import BatchCommitment, SubjectUse
 from modeling.jobs.active import ActiveResult
+from modeling.jobs.plan import passives_talk
 from nodes.errors import ExchangeFailed
 from nodes.exchanges.charging import batch_receipt
 from nodes.exchanges.context import ExchangeContext
@@ -276,8 +277,8 @@ class JobRun:
             await partner.link.join(attempt, {0: self._process.sockets[partner.party]})
 
     def _others(self, partner: Partner, partners: tuple[Partner, ...]) -> dict[int, str]:
-        """Boosting is between the bank and each provider; in logistic regression providers talk to each other too."""
-        if self._job.algorithm == "boosting":
+        """The nodes of the providers that this one talks to."""
+        if not passives_talk(self._job.algorithm, self._job.selection, len(partners)):
             return {}
         return {each.place: each.terms.provider_node for each in partners if each is not partner}
 
