@@ -155,7 +155,7 @@ class Planner:
         self, terms: ExchangeTerms, uses: tuple[ItemUse, ...], selection: Selection, now_ms: int
     ) -> TransferPlan:
         ordered = sorted(selection.subjects, key=lambda subject: subject.uscc)
-        limited = limited_terms(self._replica, [each for subject in ordered for each in subject.record_ids])
+        limited = limited_terms(self._replica.own_book, [each for subject in ordered for each in subject.record_ids])
         codes = pa.array([subject.uscc for subject in ordered], pa.string())
         digests = {use.item_id: self._tables.pin(use.item_id, terms.exchange_id) for use in uses}
         rows, per_subject = self._count(uses, digests, codes)

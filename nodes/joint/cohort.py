@@ -21,7 +21,7 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
-from consent.book import ConsentBook
+from consent.columns import ConsentColumns
 from consent.documents import encode
 from consent.usage import BatchCommitment, SubjectTree, SubjectUse
 from modeling.alignment import TOKEN_BYTES, rows_of_tokens, tokens_for, union_order
@@ -117,7 +117,7 @@ def stayed(uses: Sequence[SubjectUse], permitted: Flags, withdrawn: Sequence[int
 
 
 def withdrawn_rows(
-    book: ConsentBook | None,
+    book: ConsentColumns | None,
     subjects: Sequence[str | None],
     consents: Mapping[str, str],
     covered: Container[str],
