@@ -13,10 +13,11 @@ from nodes.errors import Alarm, AlarmKind, NodeError, UseRefused
 from nodes.joint import bank_cohort
 from nodes.joint.bank_cohort import kept_rows, left_rows, selected_rows, training_rows
 from nodes.joint.cohort import BankRows
-from tests.nodes.exchanges.parties import ITEM, Parties
+from tests.nodes.after_turn import AfterTurn
+from tests.nodes.exchanges.parties import CATALOGUE, ITEM, Parties
 from tests.nodes.hub_simulator import CONSENTS, OTHER_PROVIDER, PROVIDER
 from tests.nodes.joint.job_texts import job, provider
-from tests.nodes.joint.two_nodes import OTHER_ITEM, AfterTurn, bank_context, consented, narrowed
+from tests.nodes.joint.two_nodes import OTHER_ITEM, bank_context, consented, narrowed
 
 JOB = job(purpose="joint_modelling")
 BOTH = [provider(PROVIDER), provider(OTHER_PROVIDER)]
@@ -150,11 +151,11 @@ async def test_a_large_cohort_does_not_hold_up_the_event_loop_and_what_comes_mea
     def withdraw(place: int) -> None:
         book.revoked[book.rows_of(both[place][0].uscc)[0]] = parties.now_ms
 
-    slow = AfterTurn()
+    slow = AfterTurn(CATALOGUE)
     context.catalogue = slow  # type: ignore[misc, assignment]
     rows, _ = await asyncio.gather(selected_rows(context, JOB, "job"), slow.turn(lambda: withdraw(0)))
     assert len(rows.order) == 21
-    slow = AfterTurn()
+    slow = AfterTurn(CATALOGUE)
     context.catalogue = slow  # type: ignore[misc, assignment]
     left, _ = await asyncio.gather(left_rows(context, JOB, rows), slow.turn(lambda: withdraw(1)))
     assert [rows.order[row] for row in left] == [both[0][0].uscc]

@@ -23,12 +23,12 @@ from nodes.joint.job_store import JobStore
 from nodes.joint.messages import ItemColumns, Proposal
 from nodes.joint.own_table import read_own_table
 from nodes.joint.provider_plan import DecidedPlan, JointNode, decide, find_plan, left_rows
-from tests.nodes.exchanges.parties import ITEM, Parties, Tables, receipts, rows_for
+from tests.nodes.after_turn import AfterTurn
+from tests.nodes.exchanges.parties import CATALOGUE, ITEM, Parties, Tables, receipts, rows_for
 from tests.nodes.hub_simulator import BANK, CONSENTS, PROVIDER
 from tests.nodes.joint.two_nodes import (
     FIELDS,
     OTHER_ITEM,
-    AfterTurn,
     bank_context,
     consented,
     joint_terms,
@@ -280,7 +280,7 @@ async def test_a_large_book_does_not_hold_up_the_event_loop_and_what_comes_meanw
     parties: Parties, tmp_path: Path
 ) -> None:
     both = consented(parties, 5)
-    terms, slow = joint_terms(parties), AfterTurn()
+    terms, slow = joint_terms(parties), AfterTurn(CATALOGUE)
     node = dataclasses.replace(provider_node(parties), catalogue=slow)  # type: ignore[arg-type]
 
     def changes(enterprise: int) -> Callable[[], None]:
@@ -294,7 +294,7 @@ async def test_a_large_book_does_not_hold_up_the_event_loop_and_what_comes_meanw
     plan, _ = await asyncio.gather(decided(parties, node, terms, tmp_path), slow.turn(changes(0)))
     rows = from_table(read_table(tmp_path / "rows.arrow"))
     assert (len(rows.uses), plan.refused) == (5, {})
-    slow = AfterTurn()
+    slow = AfterTurn(CATALOGUE)
     node = dataclasses.replace(node, catalogue=slow)  # type: ignore[arg-type]
     left, _ = await asyncio.gather(left_rows(node, terms, rows), slow.turn(changes(1)))
     assert [rows.subjects[row] for row in left] == [both[0][0].uscc]

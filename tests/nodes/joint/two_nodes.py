@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-import asyncio
-import threading
 import uuid
-from collections.abc import Callable
 from types import SimpleNamespace
 from typing import Any, cast
 
@@ -87,25 +84,6 @@ def provider_node(parties: Parties, minimum_rows: int = 3) -> JointNode:
         new_id=lambda: str(uuid.uuid4()),
         written=lambda: None,
     )
-
-
-class AfterTurn:
-    """A catalogue that cannot be read before the event loop has had a turn: who decides in the loop's own thread waits in vain."""
-
-    def __init__(self) -> None:
-        self._reached, self._turn = threading.Event(), threading.Event()
-
-    def __getattr__(self, name: str) -> Any:
-        self._reached.set()
-        assert self._turn.wait(10), "the event loop had no turn"
-        return getattr(CATALOGUE, name)
-
-    async def turn(self, change: Callable[[], None]) -> None:
-        """What another coroutine does once the decision is under way."""
-        while not self._reached.is_set():
-            await asyncio.sleep(0.001)
-        change()
-        self._turn.set()
 
 
 def bank_context(parties: Parties) -> ExchangeContext:
