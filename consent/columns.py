@@ -77,6 +77,11 @@ class ConsentColumns:
         row = self._row_of.get(record_id)
         return self.view_row(row) if row is not None and row < len(self) else None
 
+    def stands(self, record_id: str, at_ms: int) -> bool:
+        """Whether this consent is here, not withdrawn, and not over."""
+        row = self._row_of.get(record_id)
+        return row is not None and row < len(self) and self.revoked[row] == NEVER and at_ms < self.valid_to[row]
+
     def _own(self, rows: list[int]) -> list[int]:
         """Those before the end; they ascend. A copy, for another thread may add to them."""
         return rows[: bisect_left(rows, len(self))]

@@ -132,8 +132,7 @@ def withdrawn_rows(
     for row, subject in enumerate(subjects):
         if subject is None or subject not in consents:
             continue
-        view = book.view(consents[subject]) if book is not None else None
-        if view is None or view.revoked_ms is not None or view.valid_to_ms <= now_ms or subject not in covered:
+        if book is None or subject not in covered or not book.stands(consents[subject], now_ms):
             found.append(row)
     return found
 

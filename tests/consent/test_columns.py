@@ -25,6 +25,7 @@ def lookups(book: ConsentColumns, consents: Sequence[ConsentView]) -> object:
         sorted(book.subjects_with_several()),
         {uscc: book.consents_of(uscc) for uscc in subjects},
         {each.record_id: book.view(each.record_id) for each in consents},
+        {each.record_id: book.stands(each.record_id, NOW) for each in consents},
     )
 
 
