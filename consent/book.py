@@ -1,4 +1,4 @@
-"""The book of consents: the state that a provider's consent log adds up to, in columns, for a million consents and more.
+"""The book of consents: the state that a provider's consent log adds up to.
 
 `apply_entry` verifies and takes an entry of the log; rules, in this order, each refused by an error that changes nothing:
 1. It carries the hub's countersignature (SIGNATURE_INVALID).
@@ -9,7 +9,8 @@
 4. It fits what is there: a record once; a later version follows the version whose payload it names; a revocation or expiry is of a
    known consent of this very subject (CONSENT_CONFLICT). A second revocation changes nothing.
 
-The terms of consents are few and kept once each; a consent is one row of numbers. What to persist is told as a `Change`.
+The terms of consents are few and kept once each; a consent is one row of numbers (`consent.columns`). What to persist is told as a
+`Change`.
 """
 
 from __future__ import annotations
@@ -20,7 +21,8 @@ from dataclasses import dataclass
 from enum import IntEnum
 from typing import Final
 
-from consent.decision import ConsentView, Terms
+from consent.columns import NEVER, ConsentColumns
+from consent.decision import Terms
 from consent.directory import Directory
 from consent.documents import (
     CONSENT_EXPIRY_TYPE,
@@ -40,7 +42,6 @@ from trust.document import SignedDocument, verify_document
 from trust.sm2 import PublicKey
 from trust.suite import sm3
 
-NEVER: Final = -1
 DATING_GRACE_MS: Final = 600_000
 """How far documents of one log may be dated out of order, and a document before the approval of its key: clocks differ."""
 
@@ -100,59 +101,18 @@ def terms_of(document: ConsentDocument) -> Terms:
     )
 
 
-class ConsentBook:
+class ConsentBook(ConsentColumns):
     """The consents for one provider's data."""
 
     def __init__(self, provider: str) -> None:
+        super().__init__()
         self.provider = provider
-        self.terms: list[Terms] = []
         self._terms_ids: dict[Terms, int] = {}
-        self.record_ids: list[str] = []
-        self.subjects: list[str] = []
-        self.terms_column = array("i")
-        self.valid_from = array("q")
-        self.valid_to = array("q")
-        self.revoked = array("q")
         self._versions = array("i")
         self._digests: list[bytes] = []
         self._log_indexes = array("q")
         self._status = array("b")
-        self._row_of: dict[str, int] = {}
-        self._rows_of_subject: dict[str, int | list[int]] = {}
         self.newest_ms = 0
-
-    def __len__(self) -> int:
-        return len(self.record_ids)
-
-    # -- lookups
-
-    def rows_of(self, uscc: str) -> list[int]:
-        """Row numbers of a subject's consents."""
-        rows = self._rows_of_subject.get(uscc)
-        if rows is None:
-            return []
-        return [rows] if isinstance(rows, int) else rows
-
-    def view_row(self, row: int) -> ConsentView:
-        """A row as the decision needs it."""
-        revoked = self.revoked[row]
-        return ConsentView(
-            record_id=self.record_ids[row],
-            uscc=self.subjects[row],
-            terms=self.terms[self.terms_column[row]],
-            valid_from_ms=self.valid_from[row],
-            valid_to_ms=self.valid_to[row],
-            revoked_ms=None if revoked == NEVER else revoked,
-        )
-
-    def consents_of(self, uscc: str) -> list[ConsentView]:
-        """All consents of a subject, in force or not."""
-        return [self.view_row(row) for row in self.rows_of(uscc)]
-
-    def view(self, record_id: str) -> ConsentView | None:
-        """One consent."""
-        row = self._row_of.get(record_id)
-        return self.view_row(row) if row is not None else None
 
     def stored(self, record_id: str) -> ConsentRow | None:
         """One consent as it is stored."""
@@ -368,19 +328,12 @@ class ConsentBook:
         known = self._rows_of_subject.get(uscc)
         if known is None:
             self._rows_of_subject[uscc] = row
+            self.subject_count += 1
         elif isinstance(known, int):
-            self._rows_of_subject[uscc] = [known, row]
+            both = self._rows_of_subject[uscc] = [known, row]
+            self._several.append(both)
         else:
             known.append(row)
-
-    @property
-    def subject_count(self) -> int:
-        """The number of subjects that have any consent here."""
-        return len(self._rows_of_subject)
-
-    def subjects_with_several(self) -> list[list[int]]:
-        """The row numbers of each subject that has more than one consent, in the order of their first."""
-        return [rows for rows in self._rows_of_subject.values() if not isinstance(rows, int)]
 
     def _stored(self, row: int) -> ConsentRow:
         revoked = self.revoked[row]

@@ -15,14 +15,14 @@ from array import array
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from itertools import chain
+from itertools import chain, islice
 from typing import Final, NamedTuple, TypeVar, overload
 
 import numpy as np
 import numpy.typing as npt
 
-from consent.book import NEVER, ConsentBook
 from consent.catalogue import Catalogue
+from consent.columns import NEVER, ConsentColumns
 from consent.decision import (
     DAY_MS,
     PROGRESS,
@@ -99,7 +99,7 @@ class Selection:
 
 
 def select_subjects(
-    book: ConsentBook,
+    book: ConsentColumns,
     *,
     requester: str,
     provider: str,
@@ -119,7 +119,7 @@ def select_subjects(
         return Selection(subjects=SelectedSubjects((), (), ()), refused=Counter({early: book.subject_count}))
     longest_days = rules.longest_life_days(purpose, max(catalogue.item(use.item_id).level for use in items))
     if all(use.mode is ItemMode.P for use in items):
-        usccs = list(dict.fromkeys(book.subjects))
+        usccs = list(dict.fromkeys(islice(book.subjects, len(book))))
         public = SelectedSubjects(usccs, [()] * len(usccs), [at_ms + longest_days * DAY_MS] * len(usccs))
         return Selection(subjects=public, refused=Counter())
     codes = _codes(book, asked)
@@ -143,7 +143,7 @@ def select_subjects(
 class _Allowed:
     """The columns of the outcome while they are put together."""
 
-    def __init__(self, book: ConsentBook, rows: Rows, delete_by_of_terms: list[int]) -> None:
+    def __init__(self, book: ConsentColumns, rows: Rows, delete_by_of_terms: list[int]) -> None:
         """Begin with the subjects of these rows, each allowed by its row alone."""
         places = rows.tolist()
         self._usccs = [book.subjects[row] for row in places]
@@ -188,7 +188,7 @@ class _Asked:
             return refuse_by_freshness(self.freshness, self.template.at_ms)
         return None
 
-    def decide(self, book: ConsentBook, uscc: str) -> Permit | Denial:
+    def decide(self, book: ConsentColumns, uscc: str) -> Permit | Denial:
         """The decision for one subject."""
         each = self.template
         request = UseRequest(
@@ -203,11 +203,11 @@ class _Asked:
 
 
 def _column(numbers: array[int], kind: type[_Number]) -> npt.NDArray[_Number]:
-    """A column of the book without a copy; it must not outlive the call, or the book could not grow."""
+    """A column of the book without a copy; as long as it lives the book cannot grow (but a snapshot of it does not)."""
     return np.frombuffer(numbers, dtype=kind) if len(numbers) else np.empty(0, kind)
 
 
-def _codes(book: ConsentBook, asked: _Asked) -> list[Codes]:
+def _codes(book: ConsentColumns, asked: _Asked) -> list[Codes]:
     """For each item that needs consent and each row of the book: the place of the first reason against it, or _PERMIT."""
     terms_column = _column(book.terms_column, np.int32)
     times = _times_codes(book, asked)
@@ -222,7 +222,7 @@ def _codes(book: ConsentBook, asked: _Asked) -> list[Codes]:
     return [np.minimum(each, spent) for each in codes]
 
 
-def _terms_codes(book: ConsentBook, asked: _Asked, use: ItemUse) -> tuple[Codes, Codes]:
+def _terms_codes(book: ConsentColumns, asked: _Asked, use: ItemUse) -> tuple[Codes, Codes]:
     """What lies in the distinct terms: rule 5a, and rules 5d to 5f."""
     each = asked.template
     level = asked.catalogue.item(use.item_id).level
@@ -236,7 +236,7 @@ def _code_array(reasons: Iterable[Reason | None]) -> Codes:
     return np.array([_PERMIT if reason is None else PROGRESS[reason] for reason in reasons], dtype=np.int8)
 
 
-def _times_codes(book: ConsentBook, asked: _Asked) -> Codes:
+def _times_codes(book: ConsentColumns, asked: _Asked) -> Codes:
     """What lies in the single consent: rule 5c, the first check that fails."""
     at_ms = asked.template.at_ms
     begins, ended = _column(book.valid_from, np.int64), at_ms >= _ends(book, asked.rules)
@@ -247,7 +247,7 @@ def _times_codes(book: ConsentBook, asked: _Asked) -> Codes:
     return codes
 
 
-def _ends(book: ConsentBook, rules: UsageRules) -> Rows:
+def _ends(book: ConsentColumns, rules: UsageRules) -> Rows:
     """When each consent ends: by its own limit, or by the longest validity of its purpose."""
     longest = np.array([rules.latest_end_ms(terms.purpose, 0) for terms in book.terms], dtype=np.int64)
     latest = _column(book.valid_from, np.int64) + longest[_column(book.terms_column, np.int32)]
@@ -255,7 +255,7 @@ def _ends(book: ConsentBook, rules: UsageRules) -> Rows:
     return ends
 
 
-def _spent_codes(book: ConsentBook, asked: _Asked, open_rows: npt.NDArray[np.bool_]) -> Codes:
+def _spent_codes(book: ConsentColumns, asked: _Asked, open_rows: npt.NDArray[np.bool_]) -> Codes:
     """Rule 5g for the rows that all else allows for some item."""
     codes = np.full(len(book), _PERMIT, np.int8)
     limited = np.array([terms.limit is not None or terms.frequency is not None for terms in book.terms], dtype=bool)
@@ -276,7 +276,7 @@ def _first_refusal(codes: list[Codes]) -> Codes:
     return first
 
 
-def _decide_single(book: ConsentBook, codes: list[Codes], groups: list[list[int]]) -> tuple[Rows, Rows]:
+def _decide_single(book: ConsentColumns, codes: list[Codes], groups: list[list[int]]) -> tuple[Rows, Rows]:
     """The subjects with one consent: their rows if allowed, and how many are refused by code."""
     single = np.ones(len(book), dtype=bool)
     single[_flat(groups)] = False
@@ -294,7 +294,7 @@ class _Several(NamedTuple):
     refused: Rows
 
 
-def _decide_several(book: ConsentBook, codes: list[Codes], groups: list[list[int]], rules: UsageRules) -> _Several:
+def _decide_several(book: ConsentColumns, codes: list[Codes], groups: list[list[int]], rules: UsageRules) -> _Several:
     if not groups:
         return _Several(np.empty(0, np.int64), np.empty(0, np.int64), [], np.zeros(_PERMIT, np.int64))
     rows = _flat(groups)

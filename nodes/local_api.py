@@ -229,7 +229,7 @@ class LocalApi(agent_pb2_grpc.AgentServicer):
 
     async def PlanJob(self, request: agent_pb2.JobRequest, context: Context) -> agent_pb2.PlanJobReply:
         async def work() -> agent_pb2.PlanJobReply:
-            plan = await asyncio.to_thread(self._agent.jobs.plan, request.job_yaml, Path(request.base))
+            plan = await self._agent.jobs.plan(request.job_yaml, Path(request.base))
             return agent_pb2.PlanJobReply(plan_json=msgspec.json.encode(plan))
 
         return await _answer(context, work)

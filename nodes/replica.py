@@ -21,7 +21,8 @@ What was verified is visible at once; what has to be stored is collected until `
 therefore counts before it is durable, and a grant that was lost in a crash is sent again, since positions
 are stored with their entries.
 
-Not safe for several threads: everything happens in the event loop's thread.
+Not safe for several threads: everything happens in the event loop's thread. What takes long over all consents of a book is decided in
+another one, from a snapshot of it (`consent.columns`).
 """
 
 from __future__ import annotations

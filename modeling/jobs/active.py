@@ -144,8 +144,9 @@ class _Run:
         """Everybody prepares its own columns, by rules of selection together."""
         self._work.progress("prepare", 0, 1)
         choose = self._plan.selection is not None and self._kept is None
+        choosers = tuple(self._channels) if choose else ()
         for name, channel in self._channels.items():
-            send_plan(channel, plans[name], choose=choose)
+            send_plan(channel, plans[name], choosers)
         if self._kept is not None and self._kept.prepared is not None:
             prepared = self._kept.prepared
         elif choose:

@@ -1,13 +1,18 @@
 """Choosing columns before the training: each party bins its own, the labels of a passive's bins are counted encrypted (protocols.md 7).
 
-For each passive in turn, after the plan:
+The parties stand in an order: A, then the passives P1, P2, ... as the plan names them. After the plan:
 
-    A → P → A → P    label counts of P's bins (`preparation.joint_bins`), so that P knows their WOE and information value
-    A → P → A → P    correlations between what both would keep (`preparation.joint_correlation`), where the rules ask for it
+    A → P → A → P    for each passive in turn: label counts of its bins (`preparation.joint_bins`), so that it knows their WOE and
+                     information value; then each party chooses among its own columns by the rules
+    X → Y → X → Y    for every two parties, X the earlier one, where the rules ask for it (`across`): correlations between what both
+                     would keep (`preparation.joint_correlation`)
 
-Each party then keeps its own columns by the rules; of two that say the same, one at each side, the provider's goes. Passives are not
-compared with one another. What was chosen is kept with the checkpoint: a job that goes on does not count again, for repeated answers
-about slightly other rows would tell more than one.
+Of two columns that say the same the later party's goes. Each party compares its columns with all earlier parties, one after another,
+and then with the later ones: so its columns are final before a later one's go because of them, and one that went takes no other with
+it. Nobody waits in a circle: in the order of the pairs by their later party, then by their earlier one, each party goes forward only.
+
+What was chosen is kept with the checkpoint: a job that goes on does not count again, for repeated answers about slightly other rows
+would tell more than one.
 """
 
 from __future__ import annotations
@@ -20,9 +25,9 @@ import numpy as np
 
 from modeling.additive import SecretKey
 from modeling.channel import Channel
-from modeling.errors import DataUnusable
+from modeling.errors import DataUnusable, ProtocolViolation
 from modeling.jobs.plan import JobPlan, SelectionRules
-from modeling.jobs.table import Flags, Prepared, Table, fit_columns
+from modeling.jobs.table import Flags, Prepared, Table, fit_columns, says_nothing
 from modeling.preparation.candidates import Candidate, Judged, candidate, choose, judged
 from modeling.preparation.columns import Numbers
 from modeling.preparation.joint_bins import SCHEME, count_bins, count_for_passive
@@ -48,13 +53,30 @@ def choose_active(
         found.append(judged(each, evidence(*counts), monotone=rules.monotone))
     kept, dropped = own.choose(found)
     if rules.across:
-        matrix = own.encoded(kept)
-        for channel in channels.values():
-            correlate(channel, matrix)
+        _compare_later(tuple(channels.values()), own.encoded(kept), told=0)
     return own.prepared(kept, found, dropped)
 
 
-def choose_passive(table: Table, present: Flags, channel: Channel, plan: JobPlan) -> Prepared:
+@dataclass(frozen=True)
+class Peers:
+    """Whom a passive talks to, in the order of parties. `earlier`: the active party, then the passives before this one."""
+
+    earlier: tuple[Channel, ...]
+    later: tuple[Channel, ...]
+
+
+def peers_of(choosers: Sequence[str], active: str, party: str, channels: Mapping[str, Channel], plan: JobPlan) -> Peers:
+    """Of this passive, `party`; without a comparison across parties only the active one. Raises ProtocolViolation."""
+    if not _rules(plan).across:
+        return Peers((channels[active],), ())
+    if sorted(choosers) != sorted({party, *channels} - {active}):
+        raise ProtocolViolation(f"{active} names other parties than those that take part")
+    place = choosers.index(party)
+    earlier, later = (active, *choosers[:place]), choosers[place + 1 :]
+    return Peers(tuple(channels[name] for name in earlier), tuple(channels[name] for name in later))
+
+
+def choose_passive(table: Table, present: Flags, peers: Peers, plan: JobPlan) -> Prepared:
     """A passive's side. Raises ModelingError."""
     rules, own = _rules(plan), _Own(table, present, plan)
     if not own.candidates:
@@ -62,22 +84,40 @@ def choose_passive(table: Table, present: Flags, channel: Channel, plan: JobPlan
             "no column has a bin with enough rows to be judged; train without `selection`, or on more rows"
         )
     counted = count_bins(
-        channel,
+        peers.earlier[0],
         {each.name: each.places[: plan.training] for each in own.candidates},
         {each.name: each.bins.count for each in own.candidates},
     )
     found = [judged(each, counted[each.name], monotone=rules.monotone) for each in own.candidates]
     kept, dropped = own.choose(found)
     if rules.across:
-        strongest = np.abs(answer(channel, own.encoded(kept))).max(axis=0)
-        too_near = strongest > rules.limits.highest_correlation
-        dropped |= {
-            each.name: f"correlation {value:.3f} with a column of {channel.peer}"
-            for each, value, near in zip(kept, strongest.tolist(), too_near.tolist(), strict=True)
-            if near
-        }
-        kept = [each for each, near in zip(kept, too_near.tolist(), strict=True) if not near]
+        told = 0
+        for channel in peers.earlier:
+            correlations = answer(channel, own.encoded(kept), told=told)
+            told += correlations.size
+            kept, gone = _apart(kept, correlations, rules, channel.peer)
+            dropped |= gone
+            own.check(kept, dropped)
+        _compare_later(peers.later, own.encoded(kept), told)
     return own.prepared(kept, found, dropped)
+
+
+def _compare_later(channels: Sequence[Channel], matrix: Numbers, told: int) -> None:
+    """Own columns, which are final, with those of each later party. `told`: correlations of own columns that were told before."""
+    for channel in channels:
+        told += correlate(channel, matrix, told=told).size
+
+
+def _apart(
+    kept: Sequence[Judged], correlations: Numbers, rules: SelectionRules, peer: str
+) -> tuple[list[Judged], dict[str, str]]:
+    """What stays of own columns, and why the others do not. `correlations`: float64[columns of the peer, len(kept)]."""
+    strongest = dict(zip([each.name for each in kept], np.abs(correlations).max(axis=0).tolist(), strict=True))
+    near = {name: value for name, value in strongest.items() if value > rules.limits.highest_correlation}
+    return (
+        [each for each in kept if each.name not in near],
+        {name: f"correlation {value:.3f} with a column of {peer}" for name, value in near.items()},
+    )
 
 
 def _rules(plan: JobPlan) -> SelectionRules:
@@ -100,20 +140,31 @@ class _Own:
         missing = [name for name in self.plan.columns if name not in self.table]
         if missing:
             raise DataUnusable(f"column {missing[0]!r} is not in the data")
-        bins = _rules(self.plan).bins
-        found = {
-            name: candidate(name, self.table[name], self.training, test, bins) if self.training.any() else None
-            for name in self.plan.columns
-        }
+        found = {name: self._candidate(name, test) for name in self.plan.columns}
         self.candidates: list[Candidate] = [each for each in found.values() if each is not None]
         self._empty = tuple(name for name, each in found.items() if each is None)
+
+    def _candidate(self, name: str, test: Flags) -> Candidate | None:
+        """None for a column that cannot be in the model, so that it does not take another party's with it."""
+        rules, values = _rules(self.plan), self.table[name]
+        if not self.training.any():
+            return None
+        if rules.encode is None and says_nothing(self.plan.algorithm, values[self.training]):
+            return None
+        return candidate(name, values, self.training, test, rules.bins)
 
     def choose(self, columns: Sequence[Judged]) -> tuple[list[Judged], dict[str, str]]:
         """Kept columns, and why each other one is not. Raises DataUnusable if none is kept."""
         found = choose(columns, self.table, self.training, _rules(self.plan).limits)
-        if not found.kept:
-            raise DataUnusable(f"no own column keeps to the rules of `selection`: {_reasons(found.dropped)}")
-        return [each for each in columns if each.name in found.kept], dict(found.dropped)
+        kept = [each for each in columns if each.name in found.kept]
+        self.check(kept, found.dropped)
+        return kept, dict(found.dropped)
+
+    def check(self, kept: Sequence[Judged], dropped: Mapping[str, str]) -> None:
+        """Raises DataUnusable if no column is left."""
+        if not kept:
+            reasons = "; ".join(f"{name}: {reason}" for name, reason in dropped.items())[:400]
+            raise DataUnusable(f"no own column keeps to the rules of `selection`: {reasons}")
 
     def encoded(self, columns: Sequence[Judged]) -> Numbers:
         """float64[training, len(columns)]: WOE, NaN where there is no record."""
@@ -121,9 +172,7 @@ class _Own:
         return np.column_stack(parts)
 
     def prepared(self, kept: Sequence[Judged], found: Sequence[Judged], dropped: Mapping[str, str]) -> Prepared:
-        """The columns of the model. Raises DataUnusable if there are none."""
-        if not kept:
-            raise DataUnusable(f"no own column keeps to the rules of `selection`: {_reasons(dropped)}")
+        """The columns of the model. Raises DataUnusable."""
         if _rules(self.plan).encode == "woe":
             fitted = Prepared(
                 algorithm=self.plan.algorithm,
@@ -138,7 +187,3 @@ class _Own:
             dropped=dict(dropped),
             values={each.name: round(each.evidence.value, 6) for each in found},
         )
-
-
-def _reasons(dropped: Mapping[str, str]) -> str:
-    return "; ".join(f"{name}: {reason}" for name, reason in dropped.items())[:400]

@@ -6,6 +6,7 @@ follow from the protocol.
 
 from __future__ import annotations
 
+from itertools import combinations
 from typing import Final
 
 import msgspec
@@ -72,7 +73,9 @@ def estimate(
         rounds, size, seconds = _boosting(settings, training, columns)
         memory += _SCHEME_MB + min(training, MOST_AHEAD) * _ZERO_B / 1e6
     if selection is not None:
-        more = [_choosing(selection, training, columns[0], theirs) for theirs in columns[1:]]
+        more = [_counting(selection, training, theirs) for theirs in columns[1:]]
+        if selection.across:
+            more += [_correlating(training, *pair) for pair in combinations(columns, 2)]
         rounds, size, seconds = (
             each + sum(part) for each, part in zip((rounds, size, seconds), zip(*more, strict=True), strict=True)
         )
@@ -106,18 +109,20 @@ def _logistic(settings: LogisticSettings, rows: int, columns: tuple[int, ...]) -
     return steps * 8 + 6, float(size), 1.0 + seconds
 
 
-def _choosing(rules: SelectionRules, rows: int, own: int, theirs: int) -> tuple[int, float, float]:
-    """Label counts of one provider's bins; then correlations, if the rules ask for them, a column of the bank's at a time."""
+def _counting(rules: SelectionRules, rows: int, theirs: int) -> tuple[int, float, float]:
+    """Label counts of one provider's bins."""
     width, slots = rules.key_bits // 8, theirs * rules.bins
     size = float((rows + slots) * width + 24 * slots)
     seconds = (rows * _ROW_S.get((SCHEME, rules.key_bits), 1e-3) + rows * theirs * _ADD_S[SCHEME]) / _CORES
-    rounds = 3
-    if rules.across:
-        blocks = -(-rows // SLOTS)
-        size += own * (blocks * _SEEDED + theirs * _ANSWER)
-        seconds += own * (blocks * _ENCRYPT_S + theirs * (blocks * _PRODUCT_S + _ANSWER_S))
-        rounds += own + 2
-    return rounds, size, seconds
+    return 3, size, seconds
+
+
+def _correlating(rows: int, earlier: int, later: int) -> tuple[int, float, float]:
+    """Correlations of two parties' columns, one of the earlier party's at a time. What two providers say counts once."""
+    blocks = -(-rows // SLOTS)
+    size = float(earlier * (blocks * _SEEDED + later * _ANSWER))
+    seconds = earlier * (blocks * _ENCRYPT_S + later * (blocks * _PRODUCT_S + _ANSWER_S)) / _CORES
+    return earlier + 2, size, seconds
 
 
 def _boosting(settings: BoostingSettings, rows: int, columns: tuple[int, ...]) -> tuple[int, float, float]:

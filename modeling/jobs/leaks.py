@@ -6,7 +6,7 @@ from typing import Final
 
 import msgspec
 
-from modeling.jobs.plan import Algorithm, SelectionRules
+from modeling.jobs.plan import Algorithm, SelectionRules, passives_talk
 
 
 class Leak(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -32,9 +32,9 @@ _COHORT_PROVIDER: Final = (
 )
 _LEFT_BANK: Final = "Which enterprises left while it ran, and at which provider."
 _LEFT_PROVIDER: Final = (
-    "Which of the job's rows left while it ran, not whose consent ended; how many parties there are, and in logistic regression "
-    "their nodes."
+    "Which of the job's rows left while it ran, not whose consent ended; how many parties there are."
 )
+_NODES: Final = "The other providers' nodes: with these it talks too, sealed, through the bank."
 _LOGISTIC_BANK: Final = (
     "Nothing of a provider's features, coefficients, gradients or single predictors in training: shares and masked sums are random.",
     "How its columns and each provider's move together, in directions that only their owners know; how many columns a provider has; "
@@ -70,6 +70,11 @@ _COUNTS_PROVIDER: Final = (
 _CORRELATIONS: Final = (
     "How strongly each of its columns that it would keep moves with each one of the other side, to a thousandth."
 )
+_CORRELATIONS_OF_ALL: Final = (
+    "How strongly each of its columns that it would keep moves with each one of every other party, to a thousandth, and how many "
+    "columns each would keep."
+)
+_SAME_BANK: Final = "How many columns each provider leaves out because they say the same as another provider's."
 
 
 def statement(
@@ -81,7 +86,8 @@ def statement(
     selection: SelectionRules | None = None,
 ) -> tuple[Leak, ...]:
     """For every party of this very run, the hub included. `rows_scored`: none if the model was trained only."""
-    bank_counts, provider_counts = _counts(selection)
+    bank_counts, provider_counts = _counts(selection, len(providers))
+    left = (_LEFT_PROVIDER, _NODES) if passives_talk(algorithm, selection, len(providers)) else (_LEFT_PROVIDER,)
     if algorithm == "logistic":
         scored = (
             f"The sum of the providers' parts of the score of each of {rows_scored:,} test enterprises."
@@ -94,17 +100,17 @@ def statement(
     scores_learn = (scored,) if rows_scored else ()
     return (
         Leak(party=bank, learns=(_COHORT_BANK, *bank_counts, *bank_learns, *scores_learn, _LEFT_BANK)),
-        *(
-            Leak(party=name, learns=(_COHORT_PROVIDER, *provider_counts, *provider_learns, _LEFT_PROVIDER))
-            for name in providers
-        ),
+        *(Leak(party=name, learns=(_COHORT_PROVIDER, *provider_counts, *provider_learns, *left)) for name in providers),
         _HUB,
     )
 
 
-def _counts(selection: SelectionRules | None) -> tuple[tuple[str, ...], tuple[str, ...]]:
+def _counts(selection: SelectionRules | None, providers: int) -> tuple[tuple[str, ...], tuple[str, ...]]:
     """What the choice of columns tells bank and provider."""
     if selection is None:
         return (), ()
-    both = (_CORRELATIONS,) if selection.across else ()
-    return (_COUNTS_BANK, *both), (_COUNTS_PROVIDER, *both)
+    if not selection.across:
+        return (_COUNTS_BANK,), (_COUNTS_PROVIDER,)
+    if providers == 1:
+        return (_COUNTS_BANK, _CORRELATIONS), (_COUNTS_PROVIDER, _CORRELATIONS)
+    return (_COUNTS_BANK, _CORRELATIONS, _SAME_BANK), (_COUNTS_PROVIDER, _CORRELATIONS_OF_ALL)

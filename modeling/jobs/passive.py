@@ -17,7 +17,7 @@ from modeling.gbdt import passive as boosting
 from modeling.gbdt import scoring as boosting_scoring
 from modeling.gbdt.trees import PassivePart
 from modeling.jobs.checkpoint import JobCheckpoint, keep, kept_by
-from modeling.jobs.choosing import choose_passive
+from modeling.jobs.choosing import Peers, choose_passive, peers_of
 from modeling.jobs.plan import READY, JobPlan, receive_plan
 from modeling.jobs.table import Flags, Prepared, Table, fit_columns
 from modeling.jobs.work import Work
@@ -53,15 +53,16 @@ def run(
 
     `present`: bool[n], which rows have a record. `agreed`: the only job that it takes part in. Raises ModelingError.
     """
-    plan, choosing = receive_plan(channels[active])
+    plan, choosers = receive_plan(channels[active])
     if agreed is not None and plan != agreed:
         raise ProtocolViolation(f"{active} has another job than was agreed")
     if plan.rows != len(present):
         raise ProtocolViolation(f"{active} has a job of {plan.rows} rows where the cohort has {len(present)}")
     work.progress("prepare", 0, 1)
     kept = kept_by(work)
-    if choosing:
-        prepared, kept = _chosen(table, present, channels[active], plan, work, kept), None
+    if choosers:
+        peers = peers_of(choosers, active, party, channels, plan)
+        prepared, kept = _chosen(table, present, peers, plan, work, kept), None
     elif kept is not None and kept.prepared is not None:
         prepared = kept.prepared
     elif plan.selection is not None:
@@ -80,16 +81,16 @@ def run(
 
 
 def _chosen(
-    table: Table, present: Flags, channel: Channel, plan: JobPlan, work: Work, kept: JobCheckpoint | None
+    table: Table, present: Flags, peers: Peers, plan: JobPlan, work: Work, kept: JobCheckpoint | None
 ) -> Prepared:
     """Choose columns. How often that is begun is counted before anything is told: repeated answers would tell more than one."""
     begun = 1 if kept is None else kept.choices + 1
     if begun > MOST_CHOICES or (kept is not None and kept.trains):
-        raise ProtocolViolation(f"{channel.peer} has columns chosen once more; this party has answered that")
+        raise ProtocolViolation(f"{peers.earlier[0].peer} has columns chosen once more; this party has answered that")
     keep(work, None, choices=begun)
     counts = present.copy()
     counts[list(work.withdrawn())] = False
-    prepared = choose_passive(table, counts, channel, plan)
+    prepared = choose_passive(table, counts, peers, plan)
     keep(work, prepared, choices=begun)
     return prepared
 

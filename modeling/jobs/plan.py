@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Annotated, Final, Literal
 
 import msgspec
@@ -28,7 +29,8 @@ class SelectionRules(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_f
 
     `bins`: at most, of a number by quantiles; `monotone`: merged until the default rate only rises or only falls. `encode`: "woe"
     makes a column of each column, the weight of evidence of its bins (logistic regression only). `across`: a provider's column that
-    is too correlated with one of the active party's is left out too. `key_bits`: of the key under which labels are counted.
+    is too correlated with one of the active party's, or of a provider before it, is left out too. `key_bits`: of the key under which
+    labels are counted.
     """
 
     bins: Annotated[int, msgspec.Meta(ge=2, le=20)] = 8
@@ -69,18 +71,24 @@ msgspec.json.Decoder(JobPlan)
 """msgspec works out a type when it is first met: in several threads at once, as parties of a notebook are, that can crash (0.22)."""
 
 
-def send_plan(channel: Channel, plan: JobPlan, *, choose: bool) -> None:
-    """The first message to a passive. `choose`: whether columns are still to be chosen."""
-    channel.send(Message(kind=PLAN, fields={"plan": msgspec.to_builtins(plan), "choose": choose}))
+def passives_talk(algorithm: Algorithm, selection: SelectionRules | None, passives: int) -> bool:
+    """Whether passives talk to each other in such a job: in boosting only to compare columns."""
+    return passives > 1 and (algorithm == "logistic" or (selection is not None and selection.across))
 
 
-def receive_plan(channel: Channel) -> tuple[JobPlan, bool]:
-    """The plan, and whether columns are still to be chosen. Raises ProtocolViolation."""
+def send_plan(channel: Channel, plan: JobPlan, choosers: Sequence[str]) -> None:
+    """The first message to a passive. `choosers`: all passives in their order, where columns are still to be chosen; else nobody."""
+    channel.send(Message(kind=PLAN, fields={"plan": msgspec.to_builtins(plan), "choosers": list(choosers)}))
+
+
+def receive_plan(channel: Channel) -> tuple[JobPlan, tuple[str, ...]]:
+    """The plan, and who chooses columns now. Raises ProtocolViolation."""
     fields = channel.receive(PLAN).fields
     try:
-        plan, choose = msgspec.convert(fields.get("plan"), JobPlan), msgspec.convert(fields.get("choose"), bool)
+        plan = msgspec.convert(fields.get("plan"), JobPlan)
+        choosers = msgspec.convert(fields.get("choosers"), tuple[str, ...])
     except msgspec.ValidationError as error:
         raise ProtocolViolation(f"the plan of a job cannot be read: {error}") from None
-    if choose and plan.selection is None:
+    if choosers and plan.selection is None:
         raise ProtocolViolation(f"{channel.peer} chooses columns in a job without rules for it")
-    return plan, choose
+    return plan, choosers

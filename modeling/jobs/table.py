@@ -89,13 +89,20 @@ def fit_columns(algorithm: Algorithm, table: Table, rules: Mapping[str, Rule | N
         if name not in table:
             raise DataUnusable(f"column {name!r} is not in the data")
         values = table[name]
-        if _says_nothing(algorithm, values[rows]):
+        if says_nothing(algorithm, values[rows]):
             left_out.append(name)
             continue
         columns.append(_fitted(algorithm, name, values[rows], rule))
     if not columns:
         raise DataUnusable(f"every column is constant or empty over the training rows: {', '.join(left_out)[:300]}")
     return Prepared(algorithm=algorithm, columns=tuple(columns), left_out=tuple(left_out))
+
+
+def says_nothing(algorithm: Algorithm, values: npt.NDArray[Any]) -> bool:
+    """Whether a column is left out. A single value beside missing ones says something, unless these are filled with it."""
+    gaps, is_text = absent(values), values.dtype == object
+    kinds = len(set(values[~gaps].tolist()))
+    return kinds == 0 or (kinds == 1 and (not gaps.any() or (algorithm == "logistic" and not is_text)))
 
 
 def _fitted(algorithm: Algorithm, name: str, values: npt.NDArray[Any], rule: Rule | None) -> RawNumber | Column:
@@ -120,10 +127,3 @@ def _applied(column: Fitted, table: Table) -> Numbers:
     if isinstance(column, RawNumber):
         return numbers(name, table[name])[:, None]
     return apply(column, table[name])
-
-
-def _says_nothing(algorithm: Algorithm, values: npt.NDArray[Any]) -> bool:
-    """A single value beside missing ones says something, unless these are filled with it."""
-    gaps, is_text = absent(values), values.dtype == object
-    kinds = len(set(values[~gaps].tolist()))
-    return kinds == 0 or (kinds == 1 and (not gaps.any() or (algorithm == "logistic" and not is_text)))

@@ -1,6 +1,7 @@
-"""Pearson correlation between an active and a passive party's columns, for finding columns that say the same (protocols.md, 7).
+"""Pearson correlation between two parties' columns, for finding columns that say the same (protocols.md, 7).
 
-Parties: A with columns float64[n, p], and a passive P with columns float64[n, q], over the same n rows. Semi-honest.
+Parties: A with columns float64[n, p], and P with columns float64[n, q], over the same n rows: the active party and a passive, or two
+passives. Semi-honest.
 Outputs: both the matrix [p, q] of correlations in thousandths, at most one thousandth off. A missing value, or a row without a record,
 counts as the column's mean. Each party centres its columns and scales them to the same length: then a correlation is a sum of products.
 
@@ -13,8 +14,9 @@ counts as the column's mean. Each party centres its columns and scales them to t
 
 Leak: what A decrypts is uniform, so A sees the result and nothing else. P takes its mask away and sees the sum with A's dither in it,
 which hides what lies below a thousandth; asked for many times, the dithers would average out, so how often is decided elsewhere. Each
-correlation is an equation about the other's column: there may be at most a quarter as many as rows, and each column must know
-`minimum` values. Each sees how many columns the other has. Masks and noise: `modeling.bfv`, rule 3.
+correlation is an equation about either's column: a party tells at most a quarter as many of its columns as there are rows, to all
+others together, for these may put together what they saw. Each column must know `minimum` values. Each sees how many columns the other
+has. Masks and noise: `modeling.bfv`, rule 3.
 """
 
 from __future__ import annotations
@@ -49,17 +51,18 @@ Floats = npt.NDArray[np.float64]
 Ints = npt.NDArray[np.int64]
 
 
-def correlate(channel: Channel, features: Floats, *, minimum: int = MINIMUM) -> Floats:
-    """The active party's side: float64[p, q], own columns by the passive's. `features`: float64[n, p], NaN where missing.
+def correlate(channel: Channel, features: Floats, *, minimum: int = MINIMUM, told: int = 0) -> Floats:
+    """A's side: float64[p, q], own columns by P's. `features`: float64[n, p], NaN where missing.
 
-    Raises DataUnusable and CohortTooSmall (before anything is sent), BudgetExceeded, ProtocolViolation, PeerFailed.
+    `told`: how many correlations of this party's columns others know already. Raises DataUnusable and CohortTooSmall (before anything
+    is sent), BudgetExceeded, ProtocolViolation, PeerFailed.
     """
     columns = _scaled(features, minimum)
     rows, width = columns.shape
     key = bfv.SecretKey()
     channel.send(Message(kind=START, fields={"rows": rows, "columns": width}, blobs=(key.public,)))
     theirs = channel.receive(READY).number("columns")
-    _check_budget(rows, width, theirs)
+    _check_budget(rows, width, theirs, told)
     sums = []
     for column in columns.T:
         blocks = tuple(key.encrypt(block) for block in bfv.blocks_of(column))
@@ -73,10 +76,10 @@ def correlate(channel: Channel, features: Floats, *, minimum: int = MINIMUM) -> 
     return np.asarray(found / _THOUSAND)
 
 
-def answer(channel: Channel, features: Floats, *, minimum: int = MINIMUM) -> Floats:
-    """The passive party's side: float64[p, q], the active's columns by own ones. `features`: float64[n, q], NaN where missing.
+def answer(channel: Channel, features: Floats, *, minimum: int = MINIMUM, told: int = 0) -> Floats:
+    """P's side: float64[p, q], A's columns by own ones. `features`: float64[n, q], NaN where missing.
 
-    Raises as `correlate`.
+    `told`: as in `correlate`, and it raises the same.
     """
     columns = _scaled(features, minimum)
     rows, width = columns.shape
@@ -84,7 +87,7 @@ def answer(channel: Channel, features: Floats, *, minimum: int = MINIMUM) -> Flo
     theirs = start.number("columns")
     if start.number("rows") != rows or len(start.blobs) != 1:
         raise ProtocolViolation(f"{channel.peer} correlates {start.number('rows')} rows, this party has {rows}")
-    _check_budget(rows, theirs, width)
+    _check_budget(rows, width, theirs, told)
     key = bfv.PublicKey(start.blobs[0])
     channel.send(Message(kind=READY, fields={"columns": width}))
     plains = [[bfv.encode(block) for block in bfv.blocks_of(column)] for column in columns.T]
@@ -133,12 +136,14 @@ def _unit(rows: int) -> int:
     return rows << (2 * _bits(rows))
 
 
-def _check_budget(rows: int, ours: int, theirs: int) -> None:
+def _check_budget(rows: int, ours: int, theirs: int, told: int) -> None:
     if min(ours, theirs) < 1:
         raise ProtocolViolation("a party without columns has no correlations")
-    if 4 * ours * theirs > rows:
+    if 4 * (told + ours * theirs) > rows:
+        after = f" after {told} with others" if told else ""
         raise BudgetExceeded(
-            f"{ours} by {theirs} correlations over {rows} rows; at most {rows // 4} are told: fewer columns, or more rows"
+            f"{ours} by {theirs} correlations{after}; over {rows} rows at most {rows // 4} of a party's columns are told: "
+            "fewer columns, or more rows"
         )
 
 

@@ -24,8 +24,12 @@ _PARAGRAPHS: Final = {
         "其持有的授权中有哪些进入了本次任务；不知道任何标签，也不知道银行对哪些企业有标签或记录。"
     ),
     "Which enterprises left while it ran, and at which provider.": "训练期间有哪些企业退出，以及在哪个提供方退出。",
-    "Which of the job's rows left while it ran, not whose consent ended; how many parties there are, and in logistic regression "
-    "their nodes.": "训练期间任务中有哪些行退出，但不知道是哪一方的授权终止；以及共有多少个参与方，在逻辑回归中还包括它们的节点。",
+    "Which of the job's rows left while it ran, not whose consent ended; how many parties there are.": (
+        "训练期间任务中有哪些行退出，但不知道是哪一方的授权终止；以及共有多少个参与方。"
+    ),
+    "The other providers' nodes: with these it talks too, sealed, through the bank.": (
+        "其他提供方的节点：与这些节点也有通信，内容经密封后由银行转发。"
+    ),
     # the choice of columns
     "For each bin of a provider's columns, in an order that says nothing of column or value, how many training rows and how many "
     "defaults it holds: not for fewer than {} rows.": (
@@ -35,6 +39,11 @@ _PARAGRAPHS: Final = {
     "information value.": "自己变量每个分箱中有标签的训练样本数和违约数，即这些变量的证据权重和信息值。",
     "How strongly each of its columns that it would keep moves with each one of the other side, to a thousandth.": (
         "自己拟保留的每个变量与对方每个变量的相关系数，精确到千分之一。"
+    ),
+    "How strongly each of its columns that it would keep moves with each one of every other party, to a thousandth, and how many "
+    "columns each would keep.": "自己拟保留的每个变量与其他各方每个变量的相关系数，精确到千分之一；以及各方拟保留多少个变量。",
+    "How many columns each provider leaves out because they say the same as another provider's.": (
+        "每个提供方因与其他提供方的变量含义相同而舍弃了多少个变量。"
     ),
     # logistic regression
     "Nothing of a provider's features, coefficients, gradients or single predictors in training: shares and masked sums are random.": (

@@ -5,16 +5,16 @@ from __future__ import annotations
 import sqlite3
 from collections.abc import Callable, Iterable, Mapping
 
+from consent.columns import ConsentColumns
 from consent.decision import Terms, UseCounts, refuse_by_counts, window_of
 from consent.usage import BatchCommitment, ExchangeRequest, Receipt
 from nodes.errors import UseRefused
 from nodes.policy import counts_reader
-from nodes.replica import Replica
 
 
-def limited_terms(replica: Replica, record_ids: Iterable[str]) -> dict[str, Terms]:
-    """Those of these consents of the own book whose uses are limited."""
-    views = ((record_id, replica.own_book.view(record_id)) for record_id in record_ids)
+def limited_terms(book: ConsentColumns, record_ids: Iterable[str]) -> dict[str, Terms]:
+    """Those of these consents whose uses are limited."""
+    views = ((record_id, book.view(record_id)) for record_id in record_ids)
     return {
         record_id: view.terms
         for record_id, view in views

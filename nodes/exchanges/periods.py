@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pyarrow as pa
 
-from consent.book import ConsentBook
+from consent.columns import ConsentColumns
 from consent.decision import ItemUse
 from nodes.policy import in_range
 
@@ -12,8 +12,10 @@ Bounds = dict[str, tuple[str | None, str | None]]
 """First and last period by subject; a subject that is not here is not bounded."""
 
 
-def bounds_of(book: ConsentBook, use: ItemUse) -> Bounds:
-    """The bounds of a use, from all consents of the book."""
+def bounds_of(book: ConsentColumns, use: ItemUse) -> Bounds:
+    """The bounds of a use, from all consents. From any thread."""
+    # Copied before the terms are read: what a consent changes to in between would be none of these, and so seem unbounded.
+    column = book.terms_column[:]
     bounded = {
         place: (part.range_from, part.range_to)
         for place, terms in enumerate(book.terms)
@@ -22,7 +24,7 @@ def bounds_of(book: ConsentBook, use: ItemUse) -> Bounds:
     }
     if not bounded:
         return {}
-    return {book.subjects[row]: bounded[place] for row, place in enumerate(book.terms_column) if place in bounded}
+    return {book.subjects[row]: bounded[place] for row, place in enumerate(column) if place in bounded}
 
 
 def within_periods(batch: pa.RecordBatch, period: str | None, bounds: Bounds) -> pa.RecordBatch:

@@ -13,6 +13,7 @@ A plan that exists is loaded and spends nothing again.
 
 from __future__ import annotations
 
+import asyncio
 import secrets
 import sqlite3
 from collections import Counter
@@ -26,6 +27,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from consent.catalogue import Catalogue
+from consent.columns import ConsentColumns
 from consent.decision import ItemUse, Reason, Terms
 from consent.documents import encode
 from consent.rules import UsageRules
@@ -119,13 +121,16 @@ class Planner:
         """The plan of this exchange. Raises UseRefused if no subject is left, with the most frequent reason; that is recorded too."""
         found = await self._store.read(lambda connection: _find(connection, terms.exchange_id))
         if found is not None:
-            return TransferPlan(stored=found, permitted=read_table(self._file(terms.exchange_id)))
+            permitted = await asyncio.to_thread(read_table, self._file(terms.exchange_id))
+            return TransferPlan(stored=found, permitted=permitted)
         request = terms.request
         uses = tuple(self._explicit(use) for use in request.items)
-        now_ms = self._clock()
         counts = await self._store.read(all_counts)
-        selection = select_subjects(
-            self._replica.own_book,
+        now_ms = self._clock()
+        book = self._replica.own_book.snapshot()
+        selection = await asyncio.to_thread(
+            select_subjects,
+            book,
             requester=request.requester,
             provider=self._member_id,
             purpose=request.purpose,
@@ -138,7 +143,13 @@ class Planner:
         )
         if not selection.subjects:
             await self._refuse(terms, selection.refused, now_ms)
-        return await self._make(terms, uses, selection, now_ms)
+        # Pinned and written in this thread: another one would go on after the transfer was forgotten.
+        digests = {use.item_id: self._tables.pin(use.item_id, terms.exchange_id) for use in uses}
+        made = await asyncio.to_thread(self._make, terms, uses, selection, book, digests, now_ms)
+        write_table(self._file(terms.exchange_id), made.plan.permitted)
+        await self._store.write(lambda connection: _commit(connection, terms, made, now_ms))
+        self._written()
+        return made.plan
 
     def forget(self, exchange_id: str) -> None:
         """Let go of what a transfer that is over held."""
@@ -151,13 +162,18 @@ class Planner:
         item = self._catalogue.item(use.item_id)
         return ItemUse(item_id=use.item_id, mode=use.mode, fields=tuple(field.name for field in item.fields))
 
-    async def _make(
-        self, terms: ExchangeTerms, uses: tuple[ItemUse, ...], selection: Selection, now_ms: int
-    ) -> TransferPlan:
+    def _make(
+        self,
+        terms: ExchangeTerms,
+        uses: tuple[ItemUse, ...],
+        selection: Selection,
+        book: ConsentColumns,
+        digests: dict[str, str],
+        now_ms: int,
+    ) -> _Made:
         ordered = sorted(selection.subjects, key=lambda subject: subject.uscc)
-        limited = limited_terms(self._replica, [each for subject in ordered for each in subject.record_ids])
+        spends = [record_id for subject in ordered for record_id in subject.record_ids]
         codes = pa.array([subject.uscc for subject in ordered], pa.string())
-        digests = {use.item_id: self._tables.pin(use.item_id, terms.exchange_id) for use in uses}
         rows, per_subject = self._count(uses, digests, codes)
         subject_uses = [
             SubjectUse(
@@ -194,14 +210,13 @@ class Planner:
             batch_root=commitment.root,
             receipt_id=self._new_id(),
         )
-        write_table(self._file(terms.exchange_id), permitted)
-        spends = [record_id for subject in ordered for record_id in subject.record_ids]
-        receipt = self._receipt(terms.request, stored, commitment, sum(rows.values()), now_ms)
-        await self._store.write(
-            lambda connection: _commit(connection, terms, stored, spends, limited, receipt, encoded, now_ms)
+        return _Made(
+            plan=TransferPlan(stored=stored, permitted=permitted),
+            spends=spends,
+            limited=limited_terms(book, spends),
+            receipt=self._receipt(terms.request, stored, commitment, sum(rows.values()), now_ms),
+            subject_uses=encoded,
         )
-        self._written()
-        return TransferPlan(stored=stored, permitted=permitted)
 
     def _count(
         self, uses: tuple[ItemUse, ...], digests: dict[str, str], codes: pa.Array
@@ -266,19 +281,22 @@ class Planner:
         return self._directory / f"{exchange_id}.arrow"
 
 
-def _commit(
-    connection: sqlite3.Connection,
-    terms: ExchangeTerms,
-    stored: StoredPlan,
-    spends: list[str],
-    limited: dict[str, Terms],
-    receipt: Receipt,
-    subject_uses: list[bytes],
-    now_ms: int,
-) -> None:
+@dataclass(frozen=True, kw_only=True)
+class _Made:
+    """A plan and what is recorded with it. `spends`: consents; `limited`: those of them whose uses are limited."""
+
+    plan: TransferPlan
+    spends: list[str]
+    limited: dict[str, Terms]
+    receipt: Receipt
+    subject_uses: list[bytes]
+
+
+def _commit(connection: sqlite3.Connection, terms: ExchangeTerms, made: _Made, now_ms: int) -> None:
     """Step 5. A use that was spent since the selection refuses the whole plan; it is made again then."""
-    charge(connection, spends, limited, now_ms)
-    write_receipt(connection, receipt, subject_uses)
+    charge(connection, made.spends, made.limited, now_ms)
+    write_receipt(connection, made.receipt, made.subject_uses)
+    stored = made.plan.stored
     connection.execute(
         "INSERT INTO transfers_out (exchange_id, requester, state, request, plan, subjects, rows, receipt_id, delete_by_ms, created_ms)"
         " VALUES (?, ?, 'running', ?, ?, ?, ?, ?, ?, ?)",
@@ -288,7 +306,7 @@ def _commit(
             terms.request_document,
             msgspec.json.encode(stored),
             stored.subjects,
-            receipt.record_count,
+            made.receipt.record_count,
             stored.receipt_id,
             stored.delete_by_ms,
             now_ms,

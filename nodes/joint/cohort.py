@@ -21,7 +21,7 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
-from consent.book import ConsentBook
+from consent.columns import ConsentColumns
 from consent.documents import encode
 from consent.usage import BatchCommitment, SubjectTree, SubjectUse
 from modeling.alignment import TOKEN_BYTES, rows_of_tokens, tokens_for, union_order
@@ -117,7 +117,7 @@ def stayed(uses: Sequence[SubjectUse], permitted: Flags, withdrawn: Sequence[int
 
 
 def withdrawn_rows(
-    book: ConsentBook | None,
+    book: ConsentColumns | None,
     subjects: Sequence[str | None],
     consents: Mapping[str, str],
     covered: Container[str],
@@ -132,8 +132,7 @@ def withdrawn_rows(
     for row, subject in enumerate(subjects):
         if subject is None or subject not in consents:
             continue
-        view = book.view(consents[subject]) if book is not None else None
-        if view is None or view.revoked_ms is not None or view.valid_to_ms <= now_ms or subject not in covered:
+        if book is None or subject not in covered or not book.stands(consents[subject], now_ms):
             found.append(row)
     return found
 

@@ -20,6 +20,7 @@ import numpy as np
 
 from consent.usage import BatchCommitment, SubjectUse
 from modeling.jobs.active import ActiveResult
+from modeling.jobs.plan import passives_talk
 from nodes.errors import ExchangeFailed
 from nodes.exchanges.charging import batch_receipt
 from nodes.exchanges.context import ExchangeContext
@@ -106,7 +107,7 @@ class JobRun:
         """Propose, and take what the provider decided. Raises NodeError, PeerRestarted."""
         count = len(rows.order)
         await partner.link.say(self._proposal(partner, count))
-        await partner.link.say_rows(rows.tokens(partner.member, partner.terms.exchange_id))
+        await partner.link.say_rows(await asyncio.to_thread(rows.tokens, partner.member, partner.terms.exchange_id))
         said = await partner.link.hear()
         while isinstance(said, Broken | PartMade):  # of the attempt before
             if isinstance(said, Broken) and not said.again:
@@ -117,7 +118,7 @@ class JobRun:
         bitmap = -(-count // 8)
         data = await partner.link.hear_rows(bitmap + SALT_BYTES * said.permitted)
         flags = np.unpackbits(np.frombuffer(data[:bitmap], np.uint8), bitorder="little")[:count].astype(np.bool_)
-        uses = rows.uses(partner.member, flags, data[bitmap:])
+        uses = await asyncio.to_thread(rows.uses, partner.member, flags, data[bitmap:])
         commitment = await asyncio.to_thread(commitment_of, uses)
         if commitment.root != said.batch_root:
             raise ExchangeFailed(f"{partner.member} recorded other enterprises than take part; the job was stopped.")
@@ -169,7 +170,7 @@ class JobRun:
 
     async def train(self, rows: BankRows, partners: tuple[Partner, ...]) -> Made:
         """Attempts until there is a model. Raises NodeError with why there is none."""
-        made = self._stored_made()
+        made = await asyncio.to_thread(self._stored_made)
         idle = 0
         first = self._context.clock() // 1000
         for attempt in itertools.count(first):
@@ -227,7 +228,7 @@ class JobRun:
             for future in hearings:
                 future.cancel()
             await asyncio.gather(*hearings, return_exceptions=True)
-        return self._made(rows, partners)
+        return await asyncio.to_thread(self._made, rows, partners)
 
     def _heard(self, attempt: int, partner: Partner, said: Said) -> None:
         if isinstance(said, PartMade) and said.attempt == attempt:
@@ -264,7 +265,7 @@ class JobRun:
             )
 
         async def withdrawn(_question: str) -> list[int]:
-            return left_rows(self._context, self._job, rows)
+            return await left_rows(self._context, self._job, rows)
 
         self._process = await start_party(
             WORKER,
@@ -278,8 +279,8 @@ class JobRun:
             await partner.link.join(attempt, {0: self._process.sockets[partner.party]})
 
     def _others(self, partner: Partner, partners: tuple[Partner, ...]) -> dict[int, str]:
-        """Boosting is between the bank and each provider; in logistic regression providers talk to each other too."""
-        if self._job.algorithm == "boosting":
+        """The nodes of the providers that this one talks to."""
+        if not passives_talk(self._job.algorithm, self._job.selection, len(partners)):
             return {}
         return {each.place: each.terms.provider_node for each in partners if each is not partner}
 
@@ -337,7 +338,7 @@ class JobRun:
     async def _record_model(self, partner: Partner, result: ActiveResult, commitment: str) -> None:
         if partner.permitted is None:
             raise AssertionError
-        uses = stayed(partner.uses, partner.permitted, result.withdrawn)
+        uses = await asyncio.to_thread(stayed, partner.uses, partner.permitted, result.withdrawn)
         batch = await asyncio.to_thread(commitment_of, uses)
         await partner.link.say(
             ModelMade(commitment=commitment, withdrawn=tuple(result.withdrawn), batch_root=batch.root)

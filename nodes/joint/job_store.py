@@ -37,6 +37,7 @@ class StoredJob(msgspec.Struct, frozen=True, kw_only=True):
     """A job of this node: its file's text, the folder that this is relative to, who began it, and where its report will be."""
 
     job_id: str
+    name: str
     job_text: str
     base: str
     user: str
@@ -49,9 +50,9 @@ class JobStore:
     def __init__(self, store: Store) -> None:
         self._store = store
 
-    async def add(self, job: StoredJob, name: str, now_ms: int) -> None:
+    async def add(self, job: StoredJob, now_ms: int) -> None:
         """A new job."""
-        values = (job.job_id, name, job.directory, job.job_text.encode(), job.base, job.user, b"{}", now_ms)
+        values = (job.job_id, job.name, job.directory, job.job_text.encode(), job.base, job.user, b"{}", now_ms)
         await self._store.write(
             lambda connection: (
                 connection.execute(
@@ -67,12 +68,14 @@ class JobStore:
         """Jobs that have not ended."""
         rows = await self._store.read(
             lambda connection: connection.execute(
-                "SELECT job_id, job, base, user, directory FROM joint_jobs WHERE state = 'running'"
+                "SELECT job_id, name, job, base, user, directory FROM joint_jobs WHERE state = 'running'"
             ).fetchall()
         )
         return [
-            StoredJob(job_id=job_id, job_text=bytes(text).decode(), base=base, user=user, directory=directory)
-            for job_id, text, base, user, directory in rows
+            StoredJob(
+                job_id=job_id, name=name, job_text=bytes(text).decode(), base=base, user=user, directory=directory
+            )
+            for job_id, name, text, base, user, directory in rows
         ]
 
     async def running_in(self, directory: str) -> StoredJob | None:

@@ -76,12 +76,11 @@ class JointJobs:
         """Exchanges under way."""
         return len(self._sessions)
 
-    def plan(self, text: str, base: Path) -> JobPlanned:
+    async def plan(self, text: str, base: Path) -> JobPlanned:
         """What a job costs and tells. Raises NodeError for what the job itself would refuse."""
-        job = parse_job(text)
-        own_path(job, base)
+        job = await asyncio.to_thread(_read, text, base)
         try:
-            rows = selected_rows(self._context, job, "0" * 32)
+            rows = await selected_rows(self._context, job, "0" * 32)
             columns = (len(rules_of(job.own.features)), *(sum(len(i.fields) for i in p.uses()) for p in job.providers))
             training = training_rows(job, len(rows.order))
             cost = estimate(job.settings(), len(rows.order), training, columns, job.selection)
@@ -99,8 +98,7 @@ class JointJobs:
 
     async def train(self, text: str, base: Path, user: str, directory: Path) -> Job:
         """Begin a job, or go on with the one of this directory. Raises NodeError."""
-        job = parse_job(text)
-        own_path(job, base)
+        job = await asyncio.to_thread(_read, text, base)
         known = await self._jobs_kept.running_in(str(directory))
         if known is not None:
             if known.job_text != text:
@@ -111,9 +109,14 @@ class JointJobs:
         if directory.exists() and any(directory.iterdir()):
             raise NodeError(f"{directory} is not empty. Choose a new folder for the report.", code="ALREADY_EXISTS")
         stored = StoredJob(
-            job_id=secrets.token_hex(16), job_text=text, base=str(base), user=user, directory=str(directory)
+            job_id=secrets.token_hex(16),
+            name=job.name,
+            job_text=text,
+            base=str(base),
+            user=user,
+            directory=str(directory),
         )
-        await self._jobs_kept.add(stored, job.name, self._context.clock())
+        await self._jobs_kept.add(stored, self._context.clock())
         return self._begin(stored)
 
     async def resume_all(self) -> None:
@@ -164,7 +167,7 @@ class JointJobs:
         known = self._jobs.get(stored.job_id)
         if known is not None and known.task is not None and not known.task.done():
             return known
-        job = Job(stored.job_id, parse_job(stored.job_text).name, Path(stored.directory))
+        job = Job(stored.job_id, stored.name, Path(stored.directory))
         self._jobs[stored.job_id] = job
         job.task = asyncio.get_running_loop().create_task(self._run(stored, job))
         job.task.add_done_callback(lambda task: self._over(job, task))
@@ -189,10 +192,10 @@ class JointJobs:
             raise failure from error
 
     async def _train(self, stored: StoredJob, job: Job) -> bytes:
-        parsed = parse_job(stored.job_text)
+        parsed = await asyncio.to_thread(parse_job, stored.job_text)
         folder = self._context.settings.home / "joint" / stored.job_id
         run = JobRun(self._context, stored.job_id, parsed, Path(stored.base), folder, job.tell)
-        rows = await asyncio.to_thread(kept_rows, self._context, parsed, stored.job_id, folder)
+        rows = await kept_rows(self._context, parsed, stored.job_id, folder)
         async with AsyncExitStack() as stack:
             links: dict[int, PartyLink[Said]] = {}
             partners = [
@@ -271,3 +274,10 @@ class JointJobs:
     async def _end(self, job_id: str, state: str, failure: str) -> None:
         await self._jobs_kept.end(job_id, state, failure, self._context.clock())
         shutil.rmtree(self._context.settings.home / "joint" / job_id, ignore_errors=True)
+
+
+def _read(text: str, base: Path) -> JobFile:
+    """A job file whose own data is there. Raises JobFileInvalid."""
+    job = parse_job(text)
+    own_path(job, base)
+    return job

@@ -107,7 +107,6 @@ class JointProvider:
         self._check(proposal, terms)
         tokens = await link.hear_rows(TOKEN_BYTES * proposal.rows)
         running = await self._planned(link, terms, proposal, tokens)
-        permitted = running.rows.permitted
         await link.say(
             Cohort(
                 permitted=len(running.rows.uses),
@@ -116,7 +115,7 @@ class JointProvider:
                 refused=running.plan.refused,
             )
         )
-        await link.say_rows(pack_flags(permitted).tobytes() + running.rows.salts)
+        await link.say_rows(await asyncio.to_thread(_told_rows, running.rows))
         try:
             await self._converse(running)
         finally:
@@ -190,7 +189,7 @@ class JointProvider:
             stored = await decide(self._node, terms, proposal, tokens, folder)
         if await self._jobs.has_left(terms.exchange_id):
             raise _left()
-        if stored.proposal != proposal or stored.tokens_sm3 != sm3(tokens).hex():
+        if stored.proposal != proposal or stored.tokens_sm3 != (await asyncio.to_thread(sm3, tokens)).hex():
             raise ExchangeFailed("The job came back with other rows or columns; begin a new one.", code="JOB_INVALID")
         rows = await asyncio.to_thread(lambda: from_table(read_table(folder / "rows.arrow")))
         return _Running(terms=terms, link=link, plan=stored, rows=rows, folder=folder)
@@ -252,7 +251,7 @@ class JointProvider:
             running.told = line
 
         async def withdrawn(_question: str) -> list[int]:
-            return left_rows(self._node, running.terms, running.rows)
+            return await left_rows(self._node, running.terms, running.rows)
 
         names = {0: ACTIVE, **{place: f"p{place}" for place in said.others}}
         tunnels = {place: self._tunnel(running, said, place) for place in said.others}
@@ -319,7 +318,8 @@ class JointProvider:
         own = msgspec.json.decode(part.part, type=PassiveResult)
         if not set(own.withdrawn) <= set(said.withdrawn):
             raise ExchangeFailed("The bank keeps rows that were withdrawn; this node takes no part in that model.")
-        uses = stayed(running.rows.uses, running.rows.permitted, said.withdrawn)
+        rows = running.rows
+        uses = await asyncio.to_thread(lambda: stayed(rows.uses, rows.permitted, said.withdrawn))
         commitment = await asyncio.to_thread(commitment_of, uses)
         if commitment.root != said.batch_root:
             raise ExchangeFailed("The bank's record names other enterprises than took part; the job was stopped.")
@@ -365,6 +365,11 @@ async def _end_process(running: _Running) -> None:
     if running.process is not None:
         process, running.process = running.process, None
         await end_party(process, running.link)
+
+
+def _told_rows(rows: ProviderRows) -> bytes:
+    """A bit for each row, and the salts of those that are let in."""
+    return pack_flags(rows.permitted).tobytes() + rows.salts
 
 
 def _forget(folder: Path) -> None:

@@ -17,10 +17,12 @@ import msgspec
 import pyarrow as pa
 
 from consent.catalogue import Catalogue
-from consent.decision import Counts, ItemUse, Reason, no_counts, refuse_by_freshness
+from consent.columns import ConsentColumns
+from consent.decision import Counts, Freshness, ItemUse, Reason, Terms, no_counts, refuse_by_freshness
 from consent.documents import encode
 from consent.rules import UsageRules
 from consent.selection import Selection, select_subjects
+from consent.usage import Receipt
 from nodes.errors import ExchangeFailed, NodeError, UseRefused
 from nodes.exchanges.charging import all_counts, batch_receipt, charge, limited_terms
 from nodes.exchanges.periods import bounds_of, within_periods
@@ -75,87 +77,139 @@ class DecidedPlan(msgspec.Struct, frozen=True, kw_only=True):
     salt: str
 
 
+@dataclass(frozen=True, kw_only=True)
+class _Known:
+    """What this node knows of the consents at one moment.
+
+    Taken in the event loop's thread, which changes the replica, and stays as it is: a million consents are looked at in another one.
+    """
+
+    book: ConsentColumns
+    freshness: Freshness
+    at_ms: int
+
+
+def _known(node: JointNode) -> _Known:
+    now_ms = node.clock()
+    freshness = node.replica.freshness(now_ms, node.max_staleness_ms)
+    return _Known(book=node.replica.own_book.snapshot(), freshness=freshness, at_ms=now_ms)
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Decision:
+    """A plan and what is stored with it. `charged`: consents; `limited`: those of them whose uses are limited."""
+
+    plan: DecidedPlan
+    receipt: Receipt
+    charged: list[str]
+    limited: dict[str, Terms]
+    uses: list[bytes]
+
+
 async def decide(node: JointNode, terms: ExchangeTerms, proposal: Proposal, tokens: bytes, folder: Path) -> DecidedPlan:
     """Decide each row on this node's own book, charge, record, write what the process will read. Raises NodeError, ModelingError."""
+    counts = await node.store.read(all_counts)
+    known = _known(node)
+    made = await asyncio.to_thread(_decide, node, terms, proposal, tokens, folder, known, counts)
+
+    def commit(connection: sqlite3.Connection) -> None:
+        charge(connection, made.charged, made.limited, known.at_ms)
+        write_receipt(connection, made.receipt, made.uses)
+        told_of = (terms.exchange_id, proposal.job, terms.request.requester, proposal.name)
+        connection.execute(
+            "INSERT INTO joint_out (exchange_id, job_id, requester, name, state, plan, subjects, created_ms)"
+            " VALUES (?, ?, ?, ?, 'running', ?, ?, ?)",
+            (*told_of, msgspec.json.encode(made.plan), len(made.uses), known.at_ms),
+        )
+
+    await node.store.write(commit)
+    node.written()
+    return made.plan
+
+
+def _decide(
+    node: JointNode,
+    terms: ExchangeTerms,
+    proposal: Proposal,
+    tokens: bytes,
+    folder: Path,
+    known: _Known,
+    counts: Counts,
+) -> _Decision:
     asked = terms.request
-    now_ms = node.clock()
-    selection = _selection(node, terms, now_ms, await node.store.read(all_counts))
-    refused = told(selection.refused)
+    selection = _selection(node, terms, known, counts)
     if not selection.subjects:
         reason = selection.refused.most_common(1)[0][0] if selection.refused else Reason.NO_CONSENT
         raise UseRefused("No subject may enter this job by its consents.", reason=reason.value)
     consents = {each.uscc: each.record_ids[0] for each in selection.subjects}
-    rows = await asyncio.to_thread(provider_rows, tokens, consents, asked.exchange_id, node.minimum_rows)
+    rows = provider_rows(tokens, consents, asked.exchange_id, node.minimum_rows)
     spends = {each.uscc: each.record_ids for each in selection.subjects}
     charged = [record_id for use in rows.uses for record_id in spends[use.uscc]]
-    commitment = await asyncio.to_thread(commitment_of, rows.uses)
+    commitment = commitment_of(rows.uses)
     plan = DecidedPlan(
         proposal=proposal,
         tokens_sm3=sm3(tokens).hex(),
         batch_root=commitment.root,
         receipt_id=node.new_id(),
         final_receipt_id=node.new_id(),
-        refused=refused,
+        refused=told(selection.refused),
         salt=fresh_salt(),
     )
-    await asyncio.to_thread(_write_table, node, terms, proposal, rows, folder)
+    _write_table(node, terms, proposal, rows, known.book, folder)
     write_table(folder / "rows.arrow", to_table(rows))
     receipt = batch_receipt(
         asked,
         side="provider",
         receipt_id=plan.receipt_id,
         node_id=node.node_id,
-        time_ms=now_ms,
+        time_ms=known.at_ms,
         record_count=len(rows.uses),
         commitment=commitment,
         decision="permit",
     )
-    limited = limited_terms(node.replica, charged)
-    encoded = [encode(use) for use in rows.uses]
-
-    def commit(connection: sqlite3.Connection) -> None:
-        charge(connection, charged, limited, now_ms)
-        write_receipt(connection, receipt, encoded)
-        told_of = (asked.exchange_id, proposal.job, asked.requester, proposal.name)
-        connection.execute(
-            "INSERT INTO joint_out (exchange_id, job_id, requester, name, state, plan, subjects, created_ms)"
-            " VALUES (?, ?, ?, ?, 'running', ?, ?, ?)",
-            (*told_of, msgspec.json.encode(plan), len(rows.uses), now_ms),
-        )
-
-    await node.store.write(commit)
-    node.written()
-    return plan
+    return _Decision(
+        plan=plan,
+        receipt=receipt,
+        charged=charged,
+        limited=limited_terms(known.book, charged),
+        uses=[encode(use) for use in rows.uses],
+    )
 
 
-def left_rows(node: JointNode, terms: ExchangeTerms, rows: ProviderRows) -> list[int]:
+async def left_rows(node: JointNode, terms: ExchangeTerms, rows: ProviderRows) -> list[int]:
     """Rows that have left by now. What the job itself has spent does not count. Raises NodeError while this node does not know."""
-    now_ms = node.clock()
-    unknown = refuse_by_freshness(node.replica.freshness(now_ms, node.max_staleness_ms), now_ms)
+    known = _known(node)
+    unknown = refuse_by_freshness(known.freshness, known.at_ms)
     if unknown is not None:
         raise NodeError("This node's copy of the consents is too old, or contradicts itself.", code=unknown.value)
-    covered = set(_selection(node, terms, now_ms, no_counts).subjects.usccs)
+    return await asyncio.to_thread(_left, node, terms, rows, known)
+
+
+def _left(node: JointNode, terms: ExchangeTerms, rows: ProviderRows, known: _Known) -> list[int]:
+    covered = set(_selection(node, terms, known, no_counts).subjects.usccs)
     consents = {use.uscc: use.consent_id for use in rows.uses}
-    return withdrawn_rows(node.replica.own_book, rows.subjects, consents, covered, now_ms)
+    return withdrawn_rows(known.book, rows.subjects, consents, covered, known.at_ms)
 
 
-def _selection(node: JointNode, terms: ExchangeTerms, now_ms: int, counts: Counts) -> Selection:
+def _selection(node: JointNode, terms: ExchangeTerms, known: _Known, counts: Counts) -> Selection:
     asked = terms.request
     return select_subjects(
-        node.replica.own_book,
+        known.book,
         requester=asked.requester,
         provider=node.member_id,
         purpose=asked.purpose,
         items=asked.items,
-        at_ms=now_ms,
-        freshness=node.replica.freshness(now_ms, node.max_staleness_ms),
+        at_ms=known.at_ms,
+        freshness=known.freshness,
         catalogue=node.catalogue,
         rules=node.rules,
         counts=counts,
     )
 
 
-def _write_table(node: JointNode, terms: ExchangeTerms, proposal: Proposal, rows: ProviderRows, folder: Path) -> None:
+def _write_table(
+    node: JointNode, terms: ExchangeTerms, proposal: Proposal, rows: ProviderRows, book: ConsentColumns, folder: Path
+) -> None:
     codes = pa.array(sorted(use.uscc for use in rows.uses), pa.string())
     opened: Mapping[str, ItemUse] = {use.item_id: use for use in terms.request.items}
     columns: dict[str, pa.Array] = {}
@@ -165,7 +219,7 @@ def _write_table(node: JointNode, terms: ExchangeTerms, proposal: Proposal, rows
         period = node.catalogue.item(item.item_id).period_field
         fields = tuple(item.fields)
         scanned = fields if period is None or period in fields else (*fields, period)
-        bounds = bounds_of(node.replica.own_book, opened[item.item_id])
+        bounds = bounds_of(book, opened[item.item_id])
         batches = (
             within_periods(batch, period, bounds)
             for batch in node.tables.scan(item.item_id, digest, codes, scanned, _SCAN_ROWS)

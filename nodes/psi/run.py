@@ -217,7 +217,8 @@ class PsiRun:
         if partner.settled is None:
             raise AssertionError
         if len(partner.salts) == SALT_BYTES * len(codes):
-            common = await asyncio.to_thread(common_of, codes.astype(str).tolist(), partner.salts)
+            salts = partner.salts
+            common = await asyncio.to_thread(lambda: common_of(codes.astype(str).tolist(), salts))
             if common.commitment.root == partner.settled.batch_root:
                 await self._record(partner, common.commitment)
                 return

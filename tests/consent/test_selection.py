@@ -47,6 +47,12 @@ TERMS = Terms(
 def book_of(consents: list[ConsentView]) -> ConsentBook:
     """Put consents into a book, in their order."""
     book = ConsentBook(PROVIDER)
+    add(book, consents)
+    return book
+
+
+def add(book: ConsentBook, consents: list[ConsentView]) -> None:
+    """Put further ones into it, or other versions of those that it has."""
     book.load(
         ConsentRow(
             record_id=each.record_id,
@@ -62,7 +68,6 @@ def book_of(consents: list[ConsentView]) -> ConsentBook:
         )
         for index, each in enumerate(consents)
     )
-    return book
 
 
 def select(book: ConsentBook, request: UseRequest, freshness: Freshness, counts: Counts = no_counts) -> Selection:

@@ -66,12 +66,18 @@ def test_logistic_regression_over_two_providers_is_that_of_the_pooled_data() -> 
     assert model.predict(OWN_FRAME, PROVIDERS).tolist() == (found[:, 1] > 0.5).astype(int).tolist()
 
 
-def test_columns_that_say_nothing_are_left_out_where_columns_are_chosen() -> None:
+def test_columns_that_say_nothing_or_the_same_as_another_are_left_out_where_columns_are_chosen() -> None:
     own = OWN_FRAME.assign(noise=np.random.default_rng(5).normal(size=ROWS))
-    rules = SelectionRules(limits=Limits(lowest_value=0.1), across=False, key_bits=2048)
-    model = VerticalLogisticRegression(steps=4, tolerance=0.0, selection=rules).fit(own, LABEL, TAX)
+    both = PROVIDERS | {"pay": PROVIDERS["pay"].assign(again=-PROVIDERS["tax"]["arrears"])}
+    rules = SelectionRules(limits=Limits(lowest_value=0.1), key_bits=2048)
+    model = VerticalLogisticRegression(steps=4, tolerance=0.0, selection=rules).fit(own, LABEL, both)
     assert model.parts_.own.prepared.names == ("income", "amount")
-    assert any("each bin of a provider's columns" in line for leak in model.leaks_ for line in leak.learns)
+    assert {name: part.prepared.names for name, part in model.parts_.providers.items()} == {
+        "tax": ("arrears", "staff"),
+        "pay": ("turnover",),
+    }
+    for told in ("each bin of a provider's columns", "every other party"):
+        assert any(told in line for leak in model.leaks_ for line in leak.learns)
 
 
 @pytest.mark.parametrize("algorithm", QUICK)

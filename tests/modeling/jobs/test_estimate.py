@@ -7,7 +7,9 @@ import pytest
 from modeling.gbdt.settings import Settings as BoostingSettings
 from modeling.jobs.estimate import estimate
 from modeling.logistic.settings import Settings as LogisticSettings
+from modeling.preparation.woe import Limits
 from tests.modeling.jobs.world import ROWS, SETTINGS, TRAINING, Job, result, selecting
+from tests.modeling.transcripts import recorded
 
 
 def test_an_estimate_grows_with_rows_and_refuses_what_training_would() -> None:
@@ -34,6 +36,21 @@ def test_an_estimate_of_a_choice_is_near_what_it_sends(across: bool) -> None:
     without, chosen = (estimate(SETTINGS["logistic"], ROWS, TRAINING, (3, 3), rules) for rules in (None, job.selection))
     assert sent / 1e6 == pytest.approx(chosen.megabytes - without.megabytes, rel=0.35)
     assert chosen.rounds > without.rounds and chosen.seconds >= without.seconds
+
+
+@pytest.mark.parametrize("across", [True, False])
+def test_an_estimate_of_a_choice_counts_what_providers_say_to_each_other(
+    across: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    job = selecting("boosting", passives=2, across=across, limits=Limits(lowest_value=0, highest_correlation=1))
+    sent = recorded(monkeypatch).sent
+    job.run()
+    choice = sum(each.size for each in sent if each.message.kind.startswith(("bins", "correlation")))
+    settings = SETTINGS["boosting"]
+    without, chosen = (
+        estimate(settings, ROWS, TRAINING, (2, 3, 2), rules).megabytes for rules in (None, job.selection)
+    )
+    assert choice / 1e6 == pytest.approx(chosen - without, rel=0.35)
 
 
 def test_memory_grows_with_the_table_and_zeros_made_ahead_are_bounded() -> None:

@@ -12,7 +12,7 @@ from modeling.errors import BudgetExceeded, DataUnusable, PeerFailed, ProtocolVi
 from modeling.jobs import passive
 from modeling.jobs.leaks import statement
 from modeling.jobs.passive import PassiveResult
-from modeling.jobs.plan import receive_plan
+from modeling.jobs.plan import SelectionRules, receive_plan
 from modeling.jobs.table import fit_columns
 from modeling.jobs.work import Unattended
 from modeling.metrics import auc
@@ -170,3 +170,18 @@ def test_who_scores_nothing_learns_nothing_of_scoring(algorithm: str) -> None:
     (more,) = set(scored[0].learns) - set(trained[0].learns)
     assert "test enterprise" in more
     assert scored[1:] == trained[1:]
+
+
+@pytest.mark.parametrize("algorithm", ["logistic", "boosting"])
+@pytest.mark.parametrize("selection", [None, SelectionRules(across=False), SelectionRules()])
+@pytest.mark.parametrize("providers", [("tax",), ("tax", "pay")])
+def test_what_providers_tell_each_other_is_stated_where_they_do(
+    algorithm: Any, selection: SelectionRules | None, providers: tuple[str, ...]
+) -> None:
+    bank, *parties, _ = statement(algorithm, "bank", providers, rows_scored=300, selection=selection)
+    compared = len(providers) == 2 and selection is not None and selection.across
+    assert any("leaves out" in line for line in bank.learns) == compared
+    for party in parties:
+        assert any("every other party" in line for line in party.learns) == compared
+        talks = compared or (len(providers) == 2 and algorithm == "logistic")
+        assert any("other providers' nodes" in line for line in party.learns) == talks

@@ -120,9 +120,9 @@ def floats(data: bytes) -> np.ndarray:
     return np.frombuffer(data, "<f8")
 
 
-def selecting(algorithm: str, **rules: Any) -> Job:
+def selecting(algorithm: str, passives: int = 1, **rules: Any) -> Job:
     """A job with a column that says the same as one of the bank's, and one that says nothing."""
-    job = Job(algorithm)
+    job = Job(algorithm, passives)
     job.selection = SelectionRules(key_bits=2048, bins=5, **rules)
     job.tables[0]["i.third"] = np.random.default_rng(2).normal(size=ROWS) + job.label
     job.tables[0]["i.first"] = np.where(job.theirs[0], np.nan_to_num(job.own["income"]) * 3 + 1, np.nan)

@@ -180,6 +180,22 @@ def test_more_pairs_than_a_quarter_of_the_rows_are_refused(sent: list[Sent]) -> 
     assert {message.kind for _, _, message in sent} == {START, "failed"}
 
 
+@pytest.mark.parametrize("party", ["a", "p"])
+def test_what_others_were_told_before_counts(party: str) -> None:
+    own, theirs = table(120, (3, 2), missing=0.0)
+
+    def told(many: int) -> dict[str, Any]:
+        parties = {
+            "a": lambda channels: correlate(channels["p"], own, told=many),
+            "p": lambda channels: answer(channels["a"], theirs, told=many),
+        }
+        return {party: parties[party]}
+
+    run(own, theirs, **told(24))
+    with pytest.raises(BudgetExceeded, match="after 25 with others"):
+        run(own, theirs, **told(25))
+
+
 def test_parties_of_other_rows_do_not_begin() -> None:
     own, theirs = table()
     with pytest.raises(ProtocolViolation, match="rows"):

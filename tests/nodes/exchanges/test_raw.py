@@ -17,7 +17,8 @@ from nodes.exchanges import raw_provider, raw_requester
 from nodes.exchanges.raw_requester import Progress
 from nodes.exchanges.terms import ExchangeTerms
 from nodes.exchanges.transfer_files import JournalLine, Manifest, append_journal, read_manifest, recover
-from tests.nodes.exchanges.parties import FIELDS, ITEM, Parties, Tables, receipts, rows_for
+from tests.nodes.after_turn import AfterTurn
+from tests.nodes.exchanges.parties import FIELDS, ITEM, RULES, Parties, Tables, receipts, rows_for
 from trust.suite import sm3
 
 ASKED = (ItemUse(item_id=ITEM, mode=ItemMode.R, fields=FIELDS),)
@@ -150,6 +151,18 @@ async def test_a_subject_that_withdraws_during_a_transfer_is_left_out_from_there
         manifest = await asyncio.wait_for(fetch(parties, terms, tmp_path / "out"), 20)
     assert codes[0] not in {row["uscc"] for row in received(tmp_path / "out")}
     assert manifest.rows == 51
+
+
+async def test_the_plan_of_a_transfer_does_not_hold_up_the_event_loop(parties: Parties) -> None:
+    codes = await prepare(parties)
+    planner, slow = parties.raw_provider()._planner, AfterTurn(RULES)
+    planner._rules = slow  # type: ignore[assignment]
+
+    def withdraw() -> None:
+        parties.replica.own_book.revoked[parties.replica.own_book.rows_of(codes[0])[0]] = parties.now_ms
+
+    plan, _ = await asyncio.gather(planner.plan(parties.terms(ExchangeMode.RAW, ASKED)), slow.turn(withdraw))
+    assert codes[0] in plan.permitted.column("uscc").to_pylist()
 
 
 async def test_a_withdrawal_while_a_batch_waits_to_be_sent_still_counts(

@@ -10,7 +10,9 @@ from nodes.store import Store
 
 
 def stored(job_id: str, directory: str = "/reports/a") -> StoredJob:
-    return StoredJob(job_id=job_id, job_text="name: 风险\n", base="/jobs", user="officer", directory=directory)
+    return StoredJob(
+        job_id=job_id, name="风险", job_text="name: 风险\n", base="/jobs", user="officer", directory=directory
+    )
 
 
 async def taken_part(store: Store, exchange_id: str, job_id: str = "j", created_ms: int = 1) -> None:
@@ -30,28 +32,28 @@ async def taken_part(store: Store, exchange_id: str, job_id: str = "j", created_
 
 async def test_a_job_is_under_way_from_its_first_word_to_its_end(store: Store) -> None:
     jobs = JobStore(store)
-    await jobs.add(stored("a"), "risk", 5)
-    await jobs.add(stored("b", "/reports/b"), "risk", 6)
+    await jobs.add(stored("a"), 5)
+    await jobs.add(stored("b", "/reports/b"), 6)
     assert sorted(each.job_id for each in await jobs.running()) == ["a", "b"]
     assert await jobs.running_in("/reports/a") == stored("a")
     await jobs.finish("a", "01" * 32, 9)
     assert await jobs.running() == [stored("b", "/reports/b")]
     assert await jobs.running_in("/reports/a") is None
-    await jobs.add(stored("c"), "again", 10)
+    await jobs.add(stored("c"), 10)
     assert await jobs.running_in("/reports/a") == stored("c")
 
 
 async def test_two_jobs_never_write_to_one_folder(store: Store) -> None:
     jobs = JobStore(store)
-    await jobs.add(stored("a"), "risk", 5)
+    await jobs.add(stored("a"), 5)
     with pytest.raises(StoreFailed):
-        await jobs.add(stored("b"), "risk", 6)
+        await jobs.add(stored("b"), 6)
     assert await jobs.running() == [stored("a")]
 
 
 async def test_the_exchanges_of_a_job_are_kept_by_provider(store: Store) -> None:
     jobs = JobStore(store)
-    await jobs.add(stored("a"), "risk", 5)
+    await jobs.add(stored("a"), 5)
     assert await jobs.exchanges("a") == await jobs.exchanges("unknown") == {}
     opened = {name: OpenedExchange(exchange_id=f"x-{name}", request=b"\0signed") for name in ("tax", "pay")}
     for name, exchange in opened.items():
@@ -62,7 +64,7 @@ async def test_the_exchanges_of_a_job_are_kept_by_provider(store: Store) -> None
 @pytest.mark.parametrize("ending", ["finished", "failed", "stopped"])
 async def test_what_has_ended_is_never_changed(store: Store, ending: str) -> None:
     jobs = JobStore(store)
-    await jobs.add(stored("a"), "risk", 5)
+    await jobs.add(stored("a"), 5)
     if ending == "finished":
         await jobs.finish("a", "01" * 32, 9)
     else:
@@ -115,7 +117,7 @@ async def test_a_part_in_a_finished_job_is_not_left_any_more(store: Store) -> No
 async def test_own_and_others_jobs_are_listed_newest_first(store: Store) -> None:
     jobs = JobStore(store)
     for number in (1, 4, 2):
-        await jobs.add(stored(f"own-{number}", f"/reports/{number}"), "risk", number)
+        await jobs.add(stored(f"own-{number}", f"/reports/{number}"), number)
     await jobs.keep_exchange("own-4", "tax", OpenedExchange(exchange_id="x", request=b""))
     await taken_part(store, "x-1", created_ms=3)
     listed = await jobs.records()
@@ -125,7 +127,7 @@ async def test_own_and_others_jobs_are_listed_newest_first(store: Store) -> None
 
 
 async def test_jobs_outlive_the_process(store: Store) -> None:
-    await JobStore(store).add(stored("a"), "risk", 5)
+    await JobStore(store).add(stored("a"), 5)
     await taken_part(store, "x-1")
     await JobStore(store).leave("x-1", "JOB_STOPPED", 9)
     await store.close()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import dataclasses
 import sqlite3
 from collections.abc import Callable, Iterator
@@ -22,7 +23,8 @@ from nodes.joint.job_store import JobStore
 from nodes.joint.messages import ItemColumns, Proposal
 from nodes.joint.own_table import read_own_table
 from nodes.joint.provider_plan import DecidedPlan, JointNode, decide, find_plan, left_rows
-from tests.nodes.exchanges.parties import ITEM, Parties, Tables, receipts, rows_for
+from tests.nodes.after_turn import AfterTurn
+from tests.nodes.exchanges.parties import CATALOGUE, ITEM, Parties, Tables, receipts, rows_for
 from tests.nodes.hub_simulator import BANK, CONSENTS, PROVIDER
 from tests.nodes.joint.two_nodes import (
     FIELDS,
@@ -157,7 +159,7 @@ async def test_a_consent_for_one_use_is_in_one_job(parties: Parties, tmp_path: P
         await decided(parties, node, joint_terms(parties), tmp_path / "two")
     assert refused.value.reason == "USES_EXHAUSTED"
     assert set((await uses_of(parties)).values()) == {1}
-    assert left_rows(node, joint_terms(parties), from_table(read_table(tmp_path / "one" / "rows.arrow"))) == []
+    assert await left_rows(node, joint_terms(parties), from_table(read_table(tmp_path / "one" / "rows.arrow"))) == []
 
 
 class SpentMeanwhile(Tables):
@@ -242,7 +244,7 @@ async def test_rows_leave_by_withdrawal_expiry_or_a_narrower_consent(parties: Pa
     terms, node = joint_terms(parties), provider_node(parties)
     await decided(parties, node, terms, tmp_path)
     rows = from_table(read_table(tmp_path / "rows.arrow"))
-    assert left_rows(node, terms, rows) == []
+    assert await left_rows(node, terms, rows) == []
     parties.hub.revoke(*both[0])
     narrowed(parties, *both[1], scope=(ItemScope(item_id=ITEM, mode=ItemMode.Q),))
     narrowed(parties, *both[2], recipients=Recipients(data_source=PROVIDER, data_users=("secondbank",)))
@@ -251,7 +253,7 @@ async def test_rows_leave_by_withdrawal_expiry_or_a_narrower_consent(parties: Pa
     )
     parties.now_ms += 1000
     parties.catch_up()
-    left = {rows.subjects[row] for row in left_rows(node, terms, rows)}
+    left = {rows.subjects[row] for row in await left_rows(node, terms, rows)}
     assert left == {each.uscc for each, _ in [*both[:3], *both[8:]]}
 
 
@@ -271,7 +273,32 @@ async def test_of_several_consents_that_a_job_needs_each_one_counts(parties: Par
     parties.hub.revoke(*both[4])
     parties.hub.revoke(both[1][0], more[1])
     parties.catch_up()
-    assert left_rows(node, terms, rows) == [1, 4]
+    assert await left_rows(node, terms, rows) == [1, 4]
+
+
+async def test_a_large_book_does_not_hold_up_the_event_loop_and_what_comes_meanwhile_counts_next_time(
+    parties: Parties, tmp_path: Path
+) -> None:
+    both = consented(parties, 5)
+    terms, slow = joint_terms(parties), AfterTurn(CATALOGUE)
+    node = dataclasses.replace(provider_node(parties), catalogue=slow)  # type: ignore[arg-type]
+
+    def changes(enterprise: int) -> Callable[[], None]:
+        def withdrawn() -> None:
+            parties.hub.revoke(*both[enterprise])
+            parties.grant(parties.hub.register(90 + enterprise), ItemMode.J)
+            parties.catch_up()
+
+        return withdrawn
+
+    plan, _ = await asyncio.gather(decided(parties, node, terms, tmp_path), slow.turn(changes(0)))
+    rows = from_table(read_table(tmp_path / "rows.arrow"))
+    assert (len(rows.uses), plan.refused) == (5, {})
+    slow = AfterTurn(CATALOGUE)
+    node = dataclasses.replace(node, catalogue=slow)  # type: ignore[arg-type]
+    left, _ = await asyncio.gather(left_rows(node, terms, rows), slow.turn(changes(1)))
+    assert [rows.subjects[row] for row in left] == [both[0][0].uscc]
+    assert {rows.subjects[row] for row in await left_rows(node, terms, rows)} == {both[n][0].uscc for n in (0, 1)}
 
 
 @pytest.mark.parametrize("late_ms", [0, 59_999, 60_000])
@@ -282,10 +309,10 @@ async def test_who_has_left_is_not_answered_from_an_old_copy(parties: Parties, t
     rows = from_table(read_table(tmp_path / "rows.arrow"))
     parties.now_ms += late_ms
     if late_ms < node.max_staleness_ms:
-        assert left_rows(node, terms, rows) == []
+        assert await left_rows(node, terms, rows) == []
         return
     with pytest.raises(NodeError) as refused:
-        left_rows(node, terms, rows)
+        await left_rows(node, terms, rows)
     assert refused.value.code == "CONSENT_STALE"
 
 
@@ -296,5 +323,5 @@ async def test_after_an_alarm_nobody_is_told_who_has_left(parties: Parties, tmp_
     rows = from_table(read_table(tmp_path / "rows.arrow"))
     parties.replica.raise_alarm(Alarm(AlarmKind.LOG_FORKED, CONSENTS, "seen by a test"))
     with pytest.raises(NodeError) as refused:
-        left_rows(node, terms, rows)
+        await left_rows(node, terms, rows)
     assert refused.value.code == "LOG_INCONSISTENT"
