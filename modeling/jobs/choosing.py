@@ -151,7 +151,7 @@ class _Own:
             return None
         if rules.encode is None and says_nothing(self.plan.algorithm, values[self.training]):
             return None
-        return candidate(name, values, self.training, test, rules.bins)
+        return candidate(name, values, self.training, test, rules.bins, rules.cut)
 
     def choose(self, columns: Sequence[Judged]) -> tuple[list[Judged], dict[str, str]]:
         """Kept columns, and why each other one is not. Raises DataUnusable if none is kept."""

@@ -12,6 +12,7 @@ from modeling.errors import ProtocolViolation
 from modeling.gbdt.settings import Settings as BoostingSettings
 from modeling.logistic.settings import Settings as LogisticSettings
 from modeling.messages import Message
+from modeling.preparation.binning import Cut
 from modeling.preparation.columns import Rule
 from modeling.preparation.woe import Limits
 
@@ -27,13 +28,14 @@ Algorithm = Literal["logistic", "boosting"]
 class SelectionRules(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """Before the training columns are binned, judged by the labels in their bins, and chosen.
 
-    `bins`: at most, of a number by quantiles; `monotone`: merged until the default rate only rises or only falls. `encode`: "woe"
+    `bins`: at most, of a number, as `cut` says; `monotone`: merged until the default rate only rises or only falls. `encode`: "woe"
     makes a column of each column, the weight of evidence of its bins (logistic regression only). `across`: a provider's column that
     is too correlated with one of the active party's, or of a provider before it, is left out too. `key_bits`: of the key under which
     labels are counted.
     """
 
     bins: Annotated[int, msgspec.Meta(ge=2, le=20)] = 8
+    cut: Cut = "quantile"
     monotone: bool = True
     encode: Literal["woe"] | None = None
     across: bool = True

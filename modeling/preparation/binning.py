@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from itertools import pairwise
-from typing import Any
+from typing import Any, Literal
 
 import msgspec
 import numpy as np
@@ -52,6 +52,8 @@ class CategoryBins(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fie
 
 
 Bins = NumberBins | CategoryBins
+Cut = Literal["quantile", "equal_width"]
+"""How a number is first cut: bins of about as many rows, or of one width."""
 
 
 def quantile_bins(name: str, values: Any, count: int) -> NumberBins:  # noqa: ANN401 - checked by `numbers`

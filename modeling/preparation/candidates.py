@@ -17,10 +17,12 @@ from modeling.errors import DataUnusable
 from modeling.preparation.binning import (
     Bins,
     CategoryBins,
+    Cut,
     NumberBins,
     Places,
     assign,
     category_bins,
+    equal_width_bins,
     monotone_bins,
     quantile_bins,
     stability,
@@ -95,8 +97,10 @@ class Judged:
         )
 
 
-def candidate(name: str, values: npt.NDArray[Any], training: Flags, test: Flags, bins: int) -> Candidate | None:
-    """At most `bins` quantile bins of a number, or the most frequent categories of a text.
+def candidate(
+    name: str, values: npt.NDArray[Any], training: Flags, test: Flags, bins: int, cut: Cut = "quantile"
+) -> Candidate | None:
+    """At most `bins` bins of a number, or the most frequent categories of a text.
 
     None where there is one value only, or no bin with enough rows.
 
@@ -109,8 +113,10 @@ def candidate(name: str, values: npt.NDArray[Any], training: Flags, test: Flags,
         return None
     if values.dtype == object:
         chosen: Bins = category_bins(name, seen, bins)
+    elif kinds == 1:
+        chosen = NumberBins(name=name, edges=())
     else:
-        chosen = quantile_bins(name, seen, bins) if kinds > 1 else NumberBins(name=name, edges=())
+        chosen = (quantile_bins if cut == "quantile" else equal_width_bins)(name, seen, bins)
     places = np.where(training, assign(chosen, values), -1).astype(np.int32)
     counts = np.bincount(places[places >= 0], minlength=chosen.count)
     places[np.isin(places, np.flatnonzero(counts < LEAST_ROWS))] = -1

@@ -39,6 +39,14 @@ def test_merged_bins_have_the_counts_of_their_rows_and_a_monotone_rate() -> None
     assert judge("x", noisy, bins=20, monotone=False).bins.count == 21
 
 
+def test_a_number_is_cut_as_the_rules_say() -> None:
+    skewed = np.exp(X)
+    for cut, at in (("quantile", np.quantile(skewed[TRAINING], 0.5)), ("equal_width", np.ptp(skewed[TRAINING]) / 2)):
+        given = candidate("x", skewed, TRAINING, TEST, 2, cut)  # type: ignore[arg-type]
+        assert given is not None and isinstance(given.bins, NumberBins)
+        assert given.bins.edges == pytest.approx((at,), rel=0.02)
+
+
 def test_a_column_is_the_standardised_evidence_of_its_bins() -> None:
     values = X.copy()
     values[::5] = np.nan
