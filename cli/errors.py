@@ -59,6 +59,8 @@ _CODES_OF: Final[dict[int, tuple[str, ...]]] = {
         "JOB_INVALID",
         "DATA_UNUSABLE",
         "RANGE_EXCEEDED",
+        "MODEL_INVALID",
+        "MODEL_PRECISION",
     ),
     REFUSED: (
         "USE_REFUSED",
@@ -74,6 +76,8 @@ _CODES_OF: Final[dict[int, tuple[str, ...]]] = {
         "BUDGET_EXCEEDED",
         "PSI_NOT_PERMITTED",
         "PSI_LIMIT_REACHED",
+        "MODEL_NOT_APPROVED",
+        "SCORE_LIMIT_REACHED",
     ),
     UNREACHABLE: ("UNAVAILABLE", "PEER_OFFLINE", "PEER_FAILED", "RATE_LIMITED", "DISK_FULL", "WORKERS_FAILED"),
     STATE: (
@@ -89,6 +93,7 @@ _CODES_OF: Final[dict[int, tuple[str, ...]]] = {
         "PROOF_OUT_OF_RANGE",
         "OUTSIDE_LOG",
         "ITEM_NOT_LOADED",
+        "MODEL_RETIRED",
     ),
     UNVERIFIED: ("SIGNATURE_INVALID", "LOG_INCONSISTENT", "AUDIT_FAILED", "CHECKPOINT_STALE", "PROTOCOL_VIOLATION"),
     CONFIGURATION: (
