@@ -1209,3 +1209,278 @@ class ComparisonReply(_message.Message):
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___ComparisonReply: _TypeAlias = ComparisonReply  # noqa: Y015
+
+@_typing.final
+class ScoreRequest(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    MODEL_ID_FIELD_NUMBER: _builtins.int
+    SUBJECTS_FIELD_NUMBER: _builtins.int
+    REASON_FIELD_NUMBER: _builtins.int
+    USER_FIELD_NUMBER: _builtins.int
+    APPLICATION_NO_FIELD_NUMBER: _builtins.int
+    REQUEST_KEY_FIELD_NUMBER: _builtins.int
+    model_id: _builtins.str
+    reason: _builtins.str
+    user: _builtins.str
+    application_no: _builtins.str
+    request_key: _builtins.str
+    """Idempotency key: the same key never counts twice. Empty: the agent makes one."""
+    @_builtins.property
+    def subjects(self) -> _containers.RepeatedCompositeFieldContainer[Global___ScoreSubject]: ...
+    def __init__(
+        self,
+        *,
+        model_id: _builtins.str = ...,
+        subjects: _abc.Iterable[Global___ScoreSubject] | None = ...,
+        reason: _builtins.str = ...,
+        user: _builtins.str = ...,
+        application_no: _builtins.str = ...,
+        request_key: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["application_no", b"application_no", "model_id", b"model_id", "reason", b"reason", "request_key", b"request_key", "subjects", b"subjects", "user", b"user"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ScoreRequest: _TypeAlias = ScoreRequest  # noqa: Y015
+
+@_typing.final
+class ScoreSubject(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    USCC_FIELD_NUMBER: _builtins.int
+    OWN_JSON_FIELD_NUMBER: _builtins.int
+    uscc: _builtins.str
+    own_json: _builtins.bytes
+    """JSON object: the bank's own columns by name; a number, a text or null. Empty if the model has none."""
+    def __init__(
+        self,
+        *,
+        uscc: _builtins.str = ...,
+        own_json: _builtins.bytes = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["own_json", b"own_json", "uscc", b"uscc"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ScoreSubject: _TypeAlias = ScoreSubject  # noqa: Y015
+
+@_typing.final
+class ScoreReply(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    SCORES_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def scores(self) -> _containers.RepeatedCompositeFieldContainer[Global___SubjectScore]:
+        """In the order of the request's subjects."""
+
+    def __init__(
+        self,
+        *,
+        scores: _abc.Iterable[Global___SubjectScore] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["scores", b"scores"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ScoreReply: _TypeAlias = ScoreReply  # noqa: Y015
+
+@_typing.final
+class SubjectScore(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    USCC_FIELD_NUMBER: _builtins.int
+    MODEL_ID_FIELD_NUMBER: _builtins.int
+    SCORE_FIELD_NUMBER: _builtins.int
+    PROBABILITY_FIELD_NUMBER: _builtins.int
+    POINTS_FIELD_NUMBER: _builtins.int
+    BAND_FIELD_NUMBER: _builtins.int
+    REASONS_FIELD_NUMBER: _builtins.int
+    REFUSED_FIELD_NUMBER: _builtins.int
+    DETAIL_FIELD_NUMBER: _builtins.int
+    RECEIPT_IDS_FIELD_NUMBER: _builtins.int
+    ERROR_BOUND_FIELD_NUMBER: _builtins.int
+    uscc: _builtins.str
+    model_id: _builtins.str
+    score: _builtins.float
+    """Log odds. Absent if refused."""
+    probability: _builtins.float
+    points: _builtins.float
+    """Absent if the model has no scale of points."""
+    band: _builtins.str
+    refused: _builtins.str
+    """Empty, or a reason code."""
+    detail: _builtins.str
+    error_bound: _builtins.float
+    """Proved bound of the difference from the plaintext score."""
+    @_builtins.property
+    def reasons(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]: ...
+    @_builtins.property
+    def receipt_ids(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]: ...
+    def __init__(
+        self,
+        *,
+        uscc: _builtins.str = ...,
+        model_id: _builtins.str = ...,
+        score: _builtins.float | None = ...,
+        probability: _builtins.float | None = ...,
+        points: _builtins.float | None = ...,
+        band: _builtins.str = ...,
+        reasons: _abc.Iterable[_builtins.str] | None = ...,
+        refused: _builtins.str = ...,
+        detail: _builtins.str = ...,
+        receipt_ids: _abc.Iterable[_builtins.str] | None = ...,
+        error_bound: _builtins.float = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_points", b"_points", "_probability", b"_probability", "_score", b"_score", "points", b"points", "probability", b"probability", "score", b"score"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_points", b"_points", "_probability", b"_probability", "_score", b"_score", "band", b"band", "detail", b"detail", "error_bound", b"error_bound", "model_id", b"model_id", "points", b"points", "probability", b"probability", "reasons", b"reasons", "receipt_ids", b"receipt_ids", "refused", b"refused", "score", b"score", "uscc", b"uscc"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    _WhichOneofReturnType__points: _TypeAlias = _typing.Literal["points"]  # noqa: Y015
+    _WhichOneofArgType__points: _TypeAlias = _typing.Literal["_points", b"_points"]  # noqa: Y015
+    _WhichOneofReturnType__probability: _TypeAlias = _typing.Literal["probability"]  # noqa: Y015
+    _WhichOneofArgType__probability: _TypeAlias = _typing.Literal["_probability", b"_probability"]  # noqa: Y015
+    _WhichOneofReturnType__score: _TypeAlias = _typing.Literal["score"]  # noqa: Y015
+    _WhichOneofArgType__score: _TypeAlias = _typing.Literal["_score", b"_score"]  # noqa: Y015
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__points) -> _WhichOneofReturnType__points | None: ...
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__probability) -> _WhichOneofReturnType__probability | None: ...
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__score) -> _WhichOneofReturnType__score | None: ...
+
+Global___SubjectScore: _TypeAlias = SubjectScore  # noqa: Y015
+
+@_typing.final
+class ScoreBatchRequest(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    MODEL_ID_FIELD_NUMBER: _builtins.int
+    FILE_FIELD_NUMBER: _builtins.int
+    OWN_FILE_FIELD_NUMBER: _builtins.int
+    DIRECTORY_FIELD_NUMBER: _builtins.int
+    REASON_FIELD_NUMBER: _builtins.int
+    USER_FIELD_NUMBER: _builtins.int
+    APPLICATION_NO_FIELD_NUMBER: _builtins.int
+    model_id: _builtins.str
+    file: _builtins.str
+    """Absolute path of a text file with a code a line, or of a CSV or Parquet file with a column `uscc`."""
+    own_file: _builtins.str
+    """Absolute path of a CSV or Parquet file with the bank's own columns; empty if the model has none."""
+    directory: _builtins.str
+    """Absolute path of a new directory, or of one that was broken off."""
+    reason: _builtins.str
+    user: _builtins.str
+    application_no: _builtins.str
+    def __init__(
+        self,
+        *,
+        model_id: _builtins.str = ...,
+        file: _builtins.str = ...,
+        own_file: _builtins.str = ...,
+        directory: _builtins.str = ...,
+        reason: _builtins.str = ...,
+        user: _builtins.str = ...,
+        application_no: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["application_no", b"application_no", "directory", b"directory", "file", b"file", "model_id", b"model_id", "own_file", b"own_file", "reason", b"reason", "user", b"user"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ScoreBatchRequest: _TypeAlias = ScoreBatchRequest  # noqa: Y015
+
+@_typing.final
+class PlanScoreReply(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    PLAN_JSON_FIELD_NUMBER: _builtins.int
+    plan_json: _builtins.bytes
+    """JSON: subjects, blocks, bytes, seconds, error bound, and what each party will learn."""
+    def __init__(
+        self,
+        *,
+        plan_json: _builtins.bytes = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["plan_json", b"plan_json"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___PlanScoreReply: _TypeAlias = PlanScoreReply  # noqa: Y015
+
+@_typing.final
+class ScoreProgress(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    PHASE_FIELD_NUMBER: _builtins.int
+    DONE_FIELD_NUMBER: _builtins.int
+    TOTAL_FIELD_NUMBER: _builtins.int
+    DIRECTORY_FIELD_NUMBER: _builtins.int
+    REPORT_JSON_FIELD_NUMBER: _builtins.int
+    phase: _builtins.str
+    """waiting, waiting_approval, score, resumed, finished."""
+    done: _builtins.int
+    total: _builtins.int
+    directory: _builtins.str
+    """Last message."""
+    report_json: _builtins.bytes
+    def __init__(
+        self,
+        *,
+        phase: _builtins.str = ...,
+        done: _builtins.int = ...,
+        total: _builtins.int = ...,
+        directory: _builtins.str = ...,
+        report_json: _builtins.bytes = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["directory", b"directory", "done", b"done", "phase", b"phase", "report_json", b"report_json", "total", b"total"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ScoreProgress: _TypeAlias = ScoreProgress  # noqa: Y015
+
+@_typing.final
+class ListScoreLimitsRequest(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    def __init__(
+        self,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ListScoreLimitsRequest: _TypeAlias = ListScoreLimitsRequest  # noqa: Y015
+
+@_typing.final
+class ListScoreLimitsReply(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    LIMITS_JSON_FIELD_NUMBER: _builtins.int
+    limits_json: _builtins.bytes
+    """JSON: the limits, and by requester what is spent today, its models, and what was flagged."""
+    def __init__(
+        self,
+        *,
+        limits_json: _builtins.bytes = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["limits_json", b"limits_json"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ListScoreLimitsReply: _TypeAlias = ListScoreLimitsReply  # noqa: Y015

@@ -130,6 +130,26 @@ class AgentStub:
                 request_serializer=xinqiao_dot_v1_dot_agent__pb2.ListComparisonsRequest.SerializeToString,
                 response_deserializer=xinqiao_dot_v1_dot_agent__pb2.ListComparisonsReply.FromString,
                 _registered_method=True)
+        self.Score = channel.unary_unary(
+                '/xinqiao.v1.Agent/Score',
+                request_serializer=xinqiao_dot_v1_dot_agent__pb2.ScoreRequest.SerializeToString,
+                response_deserializer=xinqiao_dot_v1_dot_agent__pb2.ScoreReply.FromString,
+                _registered_method=True)
+        self.PlanScore = channel.unary_unary(
+                '/xinqiao.v1.Agent/PlanScore',
+                request_serializer=xinqiao_dot_v1_dot_agent__pb2.ScoreBatchRequest.SerializeToString,
+                response_deserializer=xinqiao_dot_v1_dot_agent__pb2.PlanScoreReply.FromString,
+                _registered_method=True)
+        self.ScoreBatch = channel.unary_stream(
+                '/xinqiao.v1.Agent/ScoreBatch',
+                request_serializer=xinqiao_dot_v1_dot_agent__pb2.ScoreBatchRequest.SerializeToString,
+                response_deserializer=xinqiao_dot_v1_dot_agent__pb2.ScoreProgress.FromString,
+                _registered_method=True)
+        self.ListScoreLimits = channel.unary_unary(
+                '/xinqiao.v1.Agent/ListScoreLimits',
+                request_serializer=xinqiao_dot_v1_dot_agent__pb2.ListScoreLimitsRequest.SerializeToString,
+                response_deserializer=xinqiao_dot_v1_dot_agent__pb2.ListScoreLimitsReply.FromString,
+                _registered_method=True)
         self.ClearAlarm = channel.unary_unary(
                 '/xinqiao.v1.Agent/ClearAlarm',
                 request_serializer=xinqiao_dot_v1_dot_agent__pb2.ClearAlarmRequest.SerializeToString,
@@ -267,6 +287,35 @@ class AgentServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def Score(self, request, context):
+        """Scores for up to 1,000 enterprises, keys and encrypted models kept warm. One that is refused has no score and says why.
+        Errors: NOT_FOUND, MODEL_NOT_APPROVED, MODEL_RETIRED, MODEL_INVALID, REQUEST_KEY_USED, PEER_OFFLINE.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def PlanScore(self, request, context):
+        """What a batch of scores costs and tells, before it begins.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def ScoreBatch(self, request, context):
+        """Scores a file of enterprises into a directory, or goes on with one that was broken off; progress until the report is there.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def ListScoreLimits(self, request, context):
+        """What this node, as a provider, has let others spend of its limits, and what it has flagged.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
     def ClearAlarm(self, request, context):
         """After an operator has looked at an alarm: go on.
         """
@@ -371,6 +420,26 @@ def add_AgentServicer_to_server(servicer, server):
                     servicer.ListComparisons,
                     request_deserializer=xinqiao_dot_v1_dot_agent__pb2.ListComparisonsRequest.FromString,
                     response_serializer=xinqiao_dot_v1_dot_agent__pb2.ListComparisonsReply.SerializeToString,
+            ),
+            'Score': grpc.unary_unary_rpc_method_handler(
+                    servicer.Score,
+                    request_deserializer=xinqiao_dot_v1_dot_agent__pb2.ScoreRequest.FromString,
+                    response_serializer=xinqiao_dot_v1_dot_agent__pb2.ScoreReply.SerializeToString,
+            ),
+            'PlanScore': grpc.unary_unary_rpc_method_handler(
+                    servicer.PlanScore,
+                    request_deserializer=xinqiao_dot_v1_dot_agent__pb2.ScoreBatchRequest.FromString,
+                    response_serializer=xinqiao_dot_v1_dot_agent__pb2.PlanScoreReply.SerializeToString,
+            ),
+            'ScoreBatch': grpc.unary_stream_rpc_method_handler(
+                    servicer.ScoreBatch,
+                    request_deserializer=xinqiao_dot_v1_dot_agent__pb2.ScoreBatchRequest.FromString,
+                    response_serializer=xinqiao_dot_v1_dot_agent__pb2.ScoreProgress.SerializeToString,
+            ),
+            'ListScoreLimits': grpc.unary_unary_rpc_method_handler(
+                    servicer.ListScoreLimits,
+                    request_deserializer=xinqiao_dot_v1_dot_agent__pb2.ListScoreLimitsRequest.FromString,
+                    response_serializer=xinqiao_dot_v1_dot_agent__pb2.ListScoreLimitsReply.SerializeToString,
             ),
             'ClearAlarm': grpc.unary_unary_rpc_method_handler(
                     servicer.ClearAlarm,
@@ -892,6 +961,114 @@ class Agent:
             '/xinqiao.v1.Agent/ListComparisons',
             xinqiao_dot_v1_dot_agent__pb2.ListComparisonsRequest.SerializeToString,
             xinqiao_dot_v1_dot_agent__pb2.ListComparisonsReply.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def Score(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/xinqiao.v1.Agent/Score',
+            xinqiao_dot_v1_dot_agent__pb2.ScoreRequest.SerializeToString,
+            xinqiao_dot_v1_dot_agent__pb2.ScoreReply.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def PlanScore(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/xinqiao.v1.Agent/PlanScore',
+            xinqiao_dot_v1_dot_agent__pb2.ScoreBatchRequest.SerializeToString,
+            xinqiao_dot_v1_dot_agent__pb2.PlanScoreReply.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ScoreBatch(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_stream(
+            request,
+            target,
+            '/xinqiao.v1.Agent/ScoreBatch',
+            xinqiao_dot_v1_dot_agent__pb2.ScoreBatchRequest.SerializeToString,
+            xinqiao_dot_v1_dot_agent__pb2.ScoreProgress.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ListScoreLimits(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/xinqiao.v1.Agent/ListScoreLimits',
+            xinqiao_dot_v1_dot_agent__pb2.ListScoreLimitsRequest.SerializeToString,
+            xinqiao_dot_v1_dot_agent__pb2.ListScoreLimitsReply.FromString,
             options,
             channel_credentials,
             insecure,

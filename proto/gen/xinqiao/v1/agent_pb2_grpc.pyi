@@ -64,6 +64,16 @@ class AgentStub:
     """Compares a list with the subjects of providers' items: how many are common, or which; progress until the outcome."""
     ListComparisons: _grpc.UnaryUnaryMultiCallable[_agent_pb2.ListComparisonsRequest, _agent_pb2.ListComparisonsReply]
     """Comparisons that this node asked for, and those of others that it took part in."""
+    Score: _grpc.UnaryUnaryMultiCallable[_agent_pb2.ScoreRequest, _agent_pb2.ScoreReply]
+    """Scores for up to 1,000 enterprises, keys and encrypted models kept warm. One that is refused has no score and says why.
+    Errors: NOT_FOUND, MODEL_NOT_APPROVED, MODEL_RETIRED, MODEL_INVALID, REQUEST_KEY_USED, PEER_OFFLINE.
+    """
+    PlanScore: _grpc.UnaryUnaryMultiCallable[_agent_pb2.ScoreBatchRequest, _agent_pb2.PlanScoreReply]
+    """What a batch of scores costs and tells, before it begins."""
+    ScoreBatch: _grpc.UnaryStreamMultiCallable[_agent_pb2.ScoreBatchRequest, _agent_pb2.ScoreProgress]
+    """Scores a file of enterprises into a directory, or goes on with one that was broken off; progress until the report is there."""
+    ListScoreLimits: _grpc.UnaryUnaryMultiCallable[_agent_pb2.ListScoreLimitsRequest, _agent_pb2.ListScoreLimitsReply]
+    """What this node, as a provider, has let others spend of its limits, and what it has flagged."""
     ClearAlarm: _grpc.UnaryUnaryMultiCallable[_agent_pb2.ClearAlarmRequest, _agent_pb2.ClearAlarmReply]
     """After an operator has looked at an alarm: go on."""
 
@@ -103,6 +113,16 @@ class AgentAsyncStub(AgentStub):
     """Compares a list with the subjects of providers' items: how many are common, or which; progress until the outcome."""
     ListComparisons: _aio.UnaryUnaryMultiCallable[_agent_pb2.ListComparisonsRequest, _agent_pb2.ListComparisonsReply]  # type: ignore[assignment]
     """Comparisons that this node asked for, and those of others that it took part in."""
+    Score: _aio.UnaryUnaryMultiCallable[_agent_pb2.ScoreRequest, _agent_pb2.ScoreReply]  # type: ignore[assignment]
+    """Scores for up to 1,000 enterprises, keys and encrypted models kept warm. One that is refused has no score and says why.
+    Errors: NOT_FOUND, MODEL_NOT_APPROVED, MODEL_RETIRED, MODEL_INVALID, REQUEST_KEY_USED, PEER_OFFLINE.
+    """
+    PlanScore: _aio.UnaryUnaryMultiCallable[_agent_pb2.ScoreBatchRequest, _agent_pb2.PlanScoreReply]  # type: ignore[assignment]
+    """What a batch of scores costs and tells, before it begins."""
+    ScoreBatch: _aio.UnaryStreamMultiCallable[_agent_pb2.ScoreBatchRequest, _agent_pb2.ScoreProgress]  # type: ignore[assignment]
+    """Scores a file of enterprises into a directory, or goes on with one that was broken off; progress until the report is there."""
+    ListScoreLimits: _aio.UnaryUnaryMultiCallable[_agent_pb2.ListScoreLimitsRequest, _agent_pb2.ListScoreLimitsReply]  # type: ignore[assignment]
+    """What this node, as a provider, has let others spend of its limits, and what it has flagged."""
     ClearAlarm: _aio.UnaryUnaryMultiCallable[_agent_pb2.ClearAlarmRequest, _agent_pb2.ClearAlarmReply]  # type: ignore[assignment]
     """After an operator has looked at an alarm: go on."""
 
@@ -253,6 +273,40 @@ class AgentServicer(metaclass=_abc_1.ABCMeta):
         context: _ServicerContext,
     ) -> _typing.Union[_agent_pb2.ListComparisonsReply, _abc.Awaitable[_agent_pb2.ListComparisonsReply]]:
         """Comparisons that this node asked for, and those of others that it took part in."""
+
+    @_abc_1.abstractmethod
+    def Score(
+        self,
+        request: _agent_pb2.ScoreRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_agent_pb2.ScoreReply, _abc.Awaitable[_agent_pb2.ScoreReply]]:
+        """Scores for up to 1,000 enterprises, keys and encrypted models kept warm. One that is refused has no score and says why.
+        Errors: NOT_FOUND, MODEL_NOT_APPROVED, MODEL_RETIRED, MODEL_INVALID, REQUEST_KEY_USED, PEER_OFFLINE.
+        """
+
+    @_abc_1.abstractmethod
+    def PlanScore(
+        self,
+        request: _agent_pb2.ScoreBatchRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_agent_pb2.PlanScoreReply, _abc.Awaitable[_agent_pb2.PlanScoreReply]]:
+        """What a batch of scores costs and tells, before it begins."""
+
+    @_abc_1.abstractmethod
+    def ScoreBatch(
+        self,
+        request: _agent_pb2.ScoreBatchRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_abc.Iterator[_agent_pb2.ScoreProgress], _abc.AsyncIterator[_agent_pb2.ScoreProgress]]:
+        """Scores a file of enterprises into a directory, or goes on with one that was broken off; progress until the report is there."""
+
+    @_abc_1.abstractmethod
+    def ListScoreLimits(
+        self,
+        request: _agent_pb2.ListScoreLimitsRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_agent_pb2.ListScoreLimitsReply, _abc.Awaitable[_agent_pb2.ListScoreLimitsReply]]:
+        """What this node, as a provider, has let others spend of its limits, and what it has flagged."""
 
     @_abc_1.abstractmethod
     def ClearAlarm(
