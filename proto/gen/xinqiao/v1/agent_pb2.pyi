@@ -1358,6 +1358,41 @@ class SubjectScore(_message.Message):
 Global___SubjectScore: _TypeAlias = SubjectScore  # noqa: Y015
 
 @_typing.final
+class ListServableModelsRequest(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    def __init__(
+        self,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ListServableModelsRequest: _TypeAlias = ListServableModelsRequest  # noqa: Y015
+
+@_typing.final
+class ListServableModelsReply(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    MODELS_JSON_FIELD_NUMBER: _builtins.int
+    models_json: _builtins.bytes
+    """JSON array of {model_id, name, version, kind, mode, state, why, providers, own_columns: [{name, kind: number|text, nullable}]}."""
+    def __init__(
+        self,
+        *,
+        models_json: _builtins.bytes = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["models_json", b"models_json"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ListServableModelsReply: _TypeAlias = ListServableModelsReply  # noqa: Y015
+
+@_typing.final
 class ScoreBatchRequest(_message.Message):
     DESCRIPTOR: _descriptor.Descriptor
 

@@ -135,6 +135,11 @@ class AgentStub:
                 request_serializer=xinqiao_dot_v1_dot_agent__pb2.ScoreRequest.SerializeToString,
                 response_deserializer=xinqiao_dot_v1_dot_agent__pb2.ScoreReply.FromString,
                 _registered_method=True)
+        self.ListServableModels = channel.unary_unary(
+                '/xinqiao.v1.Agent/ListServableModels',
+                request_serializer=xinqiao_dot_v1_dot_agent__pb2.ListServableModelsRequest.SerializeToString,
+                response_deserializer=xinqiao_dot_v1_dot_agent__pb2.ListServableModelsReply.FromString,
+                _registered_method=True)
         self.PlanScore = channel.unary_unary(
                 '/xinqiao.v1.Agent/PlanScore',
                 request_serializer=xinqiao_dot_v1_dot_agent__pb2.ScoreBatchRequest.SerializeToString,
@@ -295,6 +300,13 @@ class AgentServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def ListServableModels(self, request, context):
+        """The models that this node owns, with what each needs of the bank's own columns.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
     def PlanScore(self, request, context):
         """What a batch of scores costs and tells, before it begins.
         """
@@ -425,6 +437,11 @@ def add_AgentServicer_to_server(servicer, server):
                     servicer.Score,
                     request_deserializer=xinqiao_dot_v1_dot_agent__pb2.ScoreRequest.FromString,
                     response_serializer=xinqiao_dot_v1_dot_agent__pb2.ScoreReply.SerializeToString,
+            ),
+            'ListServableModels': grpc.unary_unary_rpc_method_handler(
+                    servicer.ListServableModels,
+                    request_deserializer=xinqiao_dot_v1_dot_agent__pb2.ListServableModelsRequest.FromString,
+                    response_serializer=xinqiao_dot_v1_dot_agent__pb2.ListServableModelsReply.SerializeToString,
             ),
             'PlanScore': grpc.unary_unary_rpc_method_handler(
                     servicer.PlanScore,
@@ -988,6 +1005,33 @@ class Agent:
             '/xinqiao.v1.Agent/Score',
             xinqiao_dot_v1_dot_agent__pb2.ScoreRequest.SerializeToString,
             xinqiao_dot_v1_dot_agent__pb2.ScoreReply.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ListServableModels(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/xinqiao.v1.Agent/ListServableModels',
+            xinqiao_dot_v1_dot_agent__pb2.ListServableModelsRequest.SerializeToString,
+            xinqiao_dot_v1_dot_agent__pb2.ListServableModelsReply.FromString,
             options,
             channel_credentials,
             insecure,

@@ -68,6 +68,8 @@ class AgentStub:
     """Scores for up to 1,000 enterprises, keys and encrypted models kept warm. One that is refused has no score and says why.
     Errors: NOT_FOUND, MODEL_NOT_APPROVED, MODEL_RETIRED, MODEL_INVALID, REQUEST_KEY_USED, PEER_OFFLINE.
     """
+    ListServableModels: _grpc.UnaryUnaryMultiCallable[_agent_pb2.ListServableModelsRequest, _agent_pb2.ListServableModelsReply]
+    """The models that this node owns, with what each needs of the bank's own columns."""
     PlanScore: _grpc.UnaryUnaryMultiCallable[_agent_pb2.ScoreBatchRequest, _agent_pb2.PlanScoreReply]
     """What a batch of scores costs and tells, before it begins."""
     ScoreBatch: _grpc.UnaryStreamMultiCallable[_agent_pb2.ScoreBatchRequest, _agent_pb2.ScoreProgress]
@@ -117,6 +119,8 @@ class AgentAsyncStub(AgentStub):
     """Scores for up to 1,000 enterprises, keys and encrypted models kept warm. One that is refused has no score and says why.
     Errors: NOT_FOUND, MODEL_NOT_APPROVED, MODEL_RETIRED, MODEL_INVALID, REQUEST_KEY_USED, PEER_OFFLINE.
     """
+    ListServableModels: _aio.UnaryUnaryMultiCallable[_agent_pb2.ListServableModelsRequest, _agent_pb2.ListServableModelsReply]  # type: ignore[assignment]
+    """The models that this node owns, with what each needs of the bank's own columns."""
     PlanScore: _aio.UnaryUnaryMultiCallable[_agent_pb2.ScoreBatchRequest, _agent_pb2.PlanScoreReply]  # type: ignore[assignment]
     """What a batch of scores costs and tells, before it begins."""
     ScoreBatch: _aio.UnaryStreamMultiCallable[_agent_pb2.ScoreBatchRequest, _agent_pb2.ScoreProgress]  # type: ignore[assignment]
@@ -283,6 +287,14 @@ class AgentServicer(metaclass=_abc_1.ABCMeta):
         """Scores for up to 1,000 enterprises, keys and encrypted models kept warm. One that is refused has no score and says why.
         Errors: NOT_FOUND, MODEL_NOT_APPROVED, MODEL_RETIRED, MODEL_INVALID, REQUEST_KEY_USED, PEER_OFFLINE.
         """
+
+    @_abc_1.abstractmethod
+    def ListServableModels(
+        self,
+        request: _agent_pb2.ListServableModelsRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_agent_pb2.ListServableModelsReply, _abc.Awaitable[_agent_pb2.ListServableModelsReply]]:
+        """The models that this node owns, with what each needs of the bank's own columns."""
 
     @_abc_1.abstractmethod
     def PlanScore(
