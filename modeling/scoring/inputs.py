@@ -197,9 +197,7 @@ def check_inputs(inputs: Sequence[Input]) -> None:
 def _without(values: npt.NDArray[np.generic], gone: Flags) -> npt.NDArray[np.generic]:
     if not gone.any():
         return values
-    found = values.copy() if values.dtype == object else values.astype(np.float64)
-    found[gone] = None if found.dtype == object else np.nan
-    return found
+    return np.where(gone, np.array(None, object) if values.dtype == object else np.nan, values)
 
 
 def _check(name: str, column: Transform) -> None:
