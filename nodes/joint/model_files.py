@@ -3,8 +3,7 @@
     models/<job>/part.json     the part, the salt of its commitment, and what it belongs to; never leaves the node
     models/<job>/model.json    the whole model's commitment, its parties, how many subjects it is of
 
-A part's commitment is SM3 over a random salt and the part's bytes; a model's is SM3 over the parts' commitments in the order of the
-parties. So a party can show later which part it held, and nobody can guess a part from what the hub or another party keeps.
+How a part and the whole are committed to stands in `consent.models`.
 """
 
 from __future__ import annotations
@@ -16,14 +15,13 @@ from typing import Annotated, Final, Literal
 import msgspec
 
 from consent.documents import Sm3Hex
+from consent.models import model_commitment, part_commitment
 from modeling.jobs.plan import Algorithm
 from nodes.durable import write_bytes
 from nodes.errors import NodeError
-from trust.suite import sm3
 
 PART_FILE: Final = "part.json"
 MODEL_FILE: Final = "model.json"
-_DOMAIN: Final = b"xinqiao/model/v1\0"
 _Salt = Annotated[str, msgspec.Meta(pattern=r"^[0-9a-f]{32}\Z")]
 
 
@@ -41,7 +39,7 @@ class OwnPart(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=T
     @property
     def commitment(self) -> str:
         """Hex SM3."""
-        return sm3(_DOMAIN + bytes.fromhex(self.salt) + self.part).hex()
+        return part_commitment(self.salt, self.part)
 
 
 class ModelRecord(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -61,11 +59,6 @@ class ModelRecord(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fiel
     def commitment(self) -> str:
         """Hex SM3."""
         return model_commitment(self.commitments)
-
-
-def model_commitment(parts: tuple[str, ...]) -> str:
-    """Over the parts' commitments in the order of the parties, the active one first."""
-    return sm3(_DOMAIN + b"".join(bytes.fromhex(each) for each in parts)).hex()
 
 
 def fresh_salt() -> str:

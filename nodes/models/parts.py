@@ -57,6 +57,6 @@ def read_linear(home: Path, model_id: str) -> LinearParts:
 
 
 def read_joint(home: Path, job: str, member: str) -> HeldPart:
-    """This party's part of a joint model. Raises NodeError NOT_FOUND."""
+    """A member's own part of a joint model. Raises NodeError NOT_FOUND."""
     own = read_part(home / "models" / job / PART_FILE)
     return HeldPart(party=member, salt=own.salt, part=own.part)

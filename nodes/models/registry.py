@@ -1,10 +1,10 @@
-"""The registry of one node: models are registered, approved, taken into service and retired here, and exchanges ask whether they may run.
+"""The registry of one node: models are registered, approved, taken into service and retired here; exchanges ask what they may run.
 
 The rules of this module:
 1. A document counts only after this node has verified it against its own copy of the directory. What the hub sends that does not
    verify is refused and told in the status; what was taken once stays, so that a hub cannot take back a withdrawal.
-2. What ends a use (decline, withdraw, retire) is kept here first, with effect at once, and sent until the hub has it; everything else is
-   kept once the hub took it.
+2. What ends a use (withdraw, retire) is kept here first, with effect at once, and sent until the hub has it; everything else is kept
+   once the hub took it.
 3. A provider's node answers for itself: it computes for a model only if this very node approved it.
 """
 
@@ -43,7 +43,7 @@ class Registry:
         raise NotImplementedError
 
     def role(self, model: Model) -> str:
-        """owner or provider."""
+        """What this member is to it: owner or provider."""
         raise NotImplementedError
 
     def usable(self, model_id: str, sm3: str = "") -> Model:

@@ -1519,3 +1519,214 @@ class ListScoreLimitsReply(_message.Message):
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___ListScoreLimitsReply: _TypeAlias = ListScoreLimitsReply  # noqa: Y015
+
+@_typing.final
+class RegisterOwnModelRequest(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    LINEAR_FIELD_NUMBER: _builtins.int
+    JOB_FIELD_NUMBER: _builtins.int
+    NAME_FIELD_NUMBER: _builtins.int
+    VERSION_FIELD_NUMBER: _builtins.int
+    DESCRIPTION_FIELD_NUMBER: _builtins.int
+    PRODUCTS_JSON_FIELD_NUMBER: _builtins.int
+    METRICS_JSON_FIELD_NUMBER: _builtins.int
+    REPLACES_FIELD_NUMBER: _builtins.int
+    LICENSED_BUREAU_FIELD_NUMBER: _builtins.int
+    linear: _builtins.bytes
+    """The canonical document of a linear model; empty: `job`."""
+    job: _builtins.str
+    """A finished job of this node."""
+    name: _builtins.str
+    version: _builtins.int
+    """0: the next."""
+    description: _builtins.str
+    products_json: _builtins.bytes
+    """JSON {provider: product}; a provider that is not named is looked up in the directory."""
+    metrics_json: _builtins.bytes
+    """JSON {auc, ks, gini, brier: number}; those of a job's test where empty."""
+    replaces: _builtins.str
+    """A model of this member that this one follows, or empty."""
+    licensed_bureau: _builtins.str
+    def __init__(
+        self,
+        *,
+        linear: _builtins.bytes = ...,
+        job: _builtins.str = ...,
+        name: _builtins.str = ...,
+        version: _builtins.int = ...,
+        description: _builtins.str = ...,
+        products_json: _builtins.bytes = ...,
+        metrics_json: _builtins.bytes = ...,
+        replaces: _builtins.str = ...,
+        licensed_bureau: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["description", b"description", "job", b"job", "licensed_bureau", b"licensed_bureau", "linear", b"linear", "metrics_json", b"metrics_json", "name", b"name", "products_json", b"products_json", "replaces", b"replaces", "version", b"version"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___RegisterOwnModelRequest: _TypeAlias = RegisterOwnModelRequest  # noqa: Y015
+
+@_typing.final
+class ModelVersionReply(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    VERSION_JSON_FIELD_NUMBER: _builtins.int
+    SM3_FIELD_NUMBER: _builtins.int
+    ROLE_FIELD_NUMBER: _builtins.int
+    STATE_FIELD_NUMBER: _builtins.int
+    REASON_FIELD_NUMBER: _builtins.int
+    WORDS_JSON_FIELD_NUMBER: _builtins.int
+    APPROVALS_JSON_FIELD_NUMBER: _builtins.int
+    ACTS_JSON_FIELD_NUMBER: _builtins.int
+    SENT_FIELD_NUMBER: _builtins.int
+    version_json: _builtins.bytes
+    """The document's payload, JSON."""
+    sm3: _builtins.str
+    """Hex SM3 of these bytes."""
+    role: _builtins.str
+    """owner or provider: what this member is to it."""
+    state: _builtins.str
+    """draft, approved, in_service, retired."""
+    reason: _builtins.str
+    """Why, where something was refused or ended."""
+    words_json: _builtins.bytes
+    """JSON {provider: approved, declined, withdrawn or empty}."""
+    approvals_json: _builtins.bytes
+    """JSON arrays of approvals and acts."""
+    acts_json: _builtins.bytes
+    sent: _builtins.bool
+    """Whether the hub has everything that this node said about it."""
+    def __init__(
+        self,
+        *,
+        version_json: _builtins.bytes = ...,
+        sm3: _builtins.str = ...,
+        role: _builtins.str = ...,
+        state: _builtins.str = ...,
+        reason: _builtins.str = ...,
+        words_json: _builtins.bytes = ...,
+        approvals_json: _builtins.bytes = ...,
+        acts_json: _builtins.bytes = ...,
+        sent: _builtins.bool = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["acts_json", b"acts_json", "approvals_json", b"approvals_json", "reason", b"reason", "role", b"role", "sent", b"sent", "sm3", b"sm3", "state", b"state", "version_json", b"version_json", "words_json", b"words_json"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ModelVersionReply: _TypeAlias = ModelVersionReply  # noqa: Y015
+
+@_typing.final
+class ListModelVersionsRequest(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    MODEL_ID_FIELD_NUMBER: _builtins.int
+    model_id: _builtins.str
+    """Empty: all."""
+    def __init__(
+        self,
+        *,
+        model_id: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["model_id", b"model_id"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ListModelVersionsRequest: _TypeAlias = ListModelVersionsRequest  # noqa: Y015
+
+@_typing.final
+class ListModelVersionsReply(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    MODELS_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def models(self) -> _containers.RepeatedCompositeFieldContainer[Global___ModelVersionReply]: ...
+    def __init__(
+        self,
+        *,
+        models: _abc.Iterable[Global___ModelVersionReply] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["models", b"models"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ListModelVersionsReply: _TypeAlias = ListModelVersionsReply  # noqa: Y015
+
+@_typing.final
+class StepModelRequest(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    MODEL_ID_FIELD_NUMBER: _builtins.int
+    STEP_FIELD_NUMBER: _builtins.int
+    REASON_FIELD_NUMBER: _builtins.int
+    USER_FIELD_NUMBER: _builtins.int
+    model_id: _builtins.str
+    step: _builtins.str
+    """approved, declined, withdrawn, in_service, retired."""
+    reason: _builtins.str
+    user: _builtins.str
+    def __init__(
+        self,
+        *,
+        model_id: _builtins.str = ...,
+        step: _builtins.str = ...,
+        reason: _builtins.str = ...,
+        user: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["model_id", b"model_id", "reason", b"reason", "step", b"step", "user", b"user"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___StepModelRequest: _TypeAlias = StepModelRequest  # noqa: Y015
+
+@_typing.final
+class OpenModelRequest(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    MODEL_ID_FIELD_NUMBER: _builtins.int
+    FILE_FIELD_NUMBER: _builtins.int
+    model_id: _builtins.str
+    file: _builtins.str
+    """Absolute path of a new file."""
+    def __init__(
+        self,
+        *,
+        model_id: _builtins.str = ...,
+        file: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["file", b"file", "model_id", b"model_id"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___OpenModelRequest: _TypeAlias = OpenModelRequest  # noqa: Y015
+
+@_typing.final
+class OpenModelReply(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    PARTS_FIELD_NUMBER: _builtins.int
+    parts: _builtins.int
+    def __init__(
+        self,
+        *,
+        parts: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["parts", b"parts"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___OpenModelReply: _TypeAlias = OpenModelReply  # noqa: Y015

@@ -155,6 +155,26 @@ class AgentStub:
                 request_serializer=xinqiao_dot_v1_dot_agent__pb2.ListScoreLimitsRequest.SerializeToString,
                 response_deserializer=xinqiao_dot_v1_dot_agent__pb2.ListScoreLimitsReply.FromString,
                 _registered_method=True)
+        self.RegisterOwnModel = channel.unary_unary(
+                '/xinqiao.v1.Agent/RegisterOwnModel',
+                request_serializer=xinqiao_dot_v1_dot_agent__pb2.RegisterOwnModelRequest.SerializeToString,
+                response_deserializer=xinqiao_dot_v1_dot_agent__pb2.ModelVersionReply.FromString,
+                _registered_method=True)
+        self.ListModelVersions = channel.unary_unary(
+                '/xinqiao.v1.Agent/ListModelVersions',
+                request_serializer=xinqiao_dot_v1_dot_agent__pb2.ListModelVersionsRequest.SerializeToString,
+                response_deserializer=xinqiao_dot_v1_dot_agent__pb2.ListModelVersionsReply.FromString,
+                _registered_method=True)
+        self.StepModel = channel.unary_unary(
+                '/xinqiao.v1.Agent/StepModel',
+                request_serializer=xinqiao_dot_v1_dot_agent__pb2.StepModelRequest.SerializeToString,
+                response_deserializer=xinqiao_dot_v1_dot_agent__pb2.ModelVersionReply.FromString,
+                _registered_method=True)
+        self.OpenModel = channel.unary_unary(
+                '/xinqiao.v1.Agent/OpenModel',
+                request_serializer=xinqiao_dot_v1_dot_agent__pb2.OpenModelRequest.SerializeToString,
+                response_deserializer=xinqiao_dot_v1_dot_agent__pb2.OpenModelReply.FromString,
+                _registered_method=True)
         self.ClearAlarm = channel.unary_unary(
                 '/xinqiao.v1.Agent/ClearAlarm',
                 request_serializer=xinqiao_dot_v1_dot_agent__pb2.ClearAlarmRequest.SerializeToString,
@@ -328,6 +348,34 @@ class AgentServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def RegisterOwnModel(self, request, context):
+        """Registers a linear model, or what a finished joint job made. Errors: MODEL_INVALID, ALREADY_EXISTS, PRODUCT_UNAVAILABLE, NOT_FOUND.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def ListModelVersions(self, request, context):
+        """The models that name this member, newest first, and what was said about each.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def StepModel(self, request, context):
+        """A provider approves, declines or withdraws; an owner takes into service or retires. Errors: NOT_FOUND, WRONG_STATE, MODEL_INVALID.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def OpenModel(self, request, context):
+        """Writes what an auditor needs to check a model's commitments. Errors: NOT_FOUND.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
     def ClearAlarm(self, request, context):
         """After an operator has looked at an alarm: go on.
         """
@@ -457,6 +505,26 @@ def add_AgentServicer_to_server(servicer, server):
                     servicer.ListScoreLimits,
                     request_deserializer=xinqiao_dot_v1_dot_agent__pb2.ListScoreLimitsRequest.FromString,
                     response_serializer=xinqiao_dot_v1_dot_agent__pb2.ListScoreLimitsReply.SerializeToString,
+            ),
+            'RegisterOwnModel': grpc.unary_unary_rpc_method_handler(
+                    servicer.RegisterOwnModel,
+                    request_deserializer=xinqiao_dot_v1_dot_agent__pb2.RegisterOwnModelRequest.FromString,
+                    response_serializer=xinqiao_dot_v1_dot_agent__pb2.ModelVersionReply.SerializeToString,
+            ),
+            'ListModelVersions': grpc.unary_unary_rpc_method_handler(
+                    servicer.ListModelVersions,
+                    request_deserializer=xinqiao_dot_v1_dot_agent__pb2.ListModelVersionsRequest.FromString,
+                    response_serializer=xinqiao_dot_v1_dot_agent__pb2.ListModelVersionsReply.SerializeToString,
+            ),
+            'StepModel': grpc.unary_unary_rpc_method_handler(
+                    servicer.StepModel,
+                    request_deserializer=xinqiao_dot_v1_dot_agent__pb2.StepModelRequest.FromString,
+                    response_serializer=xinqiao_dot_v1_dot_agent__pb2.ModelVersionReply.SerializeToString,
+            ),
+            'OpenModel': grpc.unary_unary_rpc_method_handler(
+                    servicer.OpenModel,
+                    request_deserializer=xinqiao_dot_v1_dot_agent__pb2.OpenModelRequest.FromString,
+                    response_serializer=xinqiao_dot_v1_dot_agent__pb2.OpenModelReply.SerializeToString,
             ),
             'ClearAlarm': grpc.unary_unary_rpc_method_handler(
                     servicer.ClearAlarm,
@@ -1113,6 +1181,114 @@ class Agent:
             '/xinqiao.v1.Agent/ListScoreLimits',
             xinqiao_dot_v1_dot_agent__pb2.ListScoreLimitsRequest.SerializeToString,
             xinqiao_dot_v1_dot_agent__pb2.ListScoreLimitsReply.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def RegisterOwnModel(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/xinqiao.v1.Agent/RegisterOwnModel',
+            xinqiao_dot_v1_dot_agent__pb2.RegisterOwnModelRequest.SerializeToString,
+            xinqiao_dot_v1_dot_agent__pb2.ModelVersionReply.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ListModelVersions(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/xinqiao.v1.Agent/ListModelVersions',
+            xinqiao_dot_v1_dot_agent__pb2.ListModelVersionsRequest.SerializeToString,
+            xinqiao_dot_v1_dot_agent__pb2.ListModelVersionsReply.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def StepModel(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/xinqiao.v1.Agent/StepModel',
+            xinqiao_dot_v1_dot_agent__pb2.StepModelRequest.SerializeToString,
+            xinqiao_dot_v1_dot_agent__pb2.ModelVersionReply.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def OpenModel(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/xinqiao.v1.Agent/OpenModel',
+            xinqiao_dot_v1_dot_agent__pb2.OpenModelRequest.SerializeToString,
+            xinqiao_dot_v1_dot_agent__pb2.OpenModelReply.FromString,
             options,
             channel_credentials,
             insecure,

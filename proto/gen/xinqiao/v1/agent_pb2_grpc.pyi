@@ -76,6 +76,14 @@ class AgentStub:
     """Scores a file of enterprises into a directory, or goes on with one that was broken off; progress until the report is there."""
     ListScoreLimits: _grpc.UnaryUnaryMultiCallable[_agent_pb2.ListScoreLimitsRequest, _agent_pb2.ListScoreLimitsReply]
     """What this node, as a provider, has let others spend of its limits, and what it has flagged."""
+    RegisterOwnModel: _grpc.UnaryUnaryMultiCallable[_agent_pb2.RegisterOwnModelRequest, _agent_pb2.ModelVersionReply]
+    """Registers a linear model, or what a finished joint job made. Errors: MODEL_INVALID, ALREADY_EXISTS, PRODUCT_UNAVAILABLE, NOT_FOUND."""
+    ListModelVersions: _grpc.UnaryUnaryMultiCallable[_agent_pb2.ListModelVersionsRequest, _agent_pb2.ListModelVersionsReply]
+    """The models that name this member, newest first, and what was said about each."""
+    StepModel: _grpc.UnaryUnaryMultiCallable[_agent_pb2.StepModelRequest, _agent_pb2.ModelVersionReply]
+    """A provider approves, declines or withdraws; an owner takes into service or retires. Errors: NOT_FOUND, WRONG_STATE, MODEL_INVALID."""
+    OpenModel: _grpc.UnaryUnaryMultiCallable[_agent_pb2.OpenModelRequest, _agent_pb2.OpenModelReply]
+    """Writes what an auditor needs to check a model's commitments. Errors: NOT_FOUND."""
     ClearAlarm: _grpc.UnaryUnaryMultiCallable[_agent_pb2.ClearAlarmRequest, _agent_pb2.ClearAlarmReply]
     """After an operator has looked at an alarm: go on."""
 
@@ -127,6 +135,14 @@ class AgentAsyncStub(AgentStub):
     """Scores a file of enterprises into a directory, or goes on with one that was broken off; progress until the report is there."""
     ListScoreLimits: _aio.UnaryUnaryMultiCallable[_agent_pb2.ListScoreLimitsRequest, _agent_pb2.ListScoreLimitsReply]  # type: ignore[assignment]
     """What this node, as a provider, has let others spend of its limits, and what it has flagged."""
+    RegisterOwnModel: _aio.UnaryUnaryMultiCallable[_agent_pb2.RegisterOwnModelRequest, _agent_pb2.ModelVersionReply]  # type: ignore[assignment]
+    """Registers a linear model, or what a finished joint job made. Errors: MODEL_INVALID, ALREADY_EXISTS, PRODUCT_UNAVAILABLE, NOT_FOUND."""
+    ListModelVersions: _aio.UnaryUnaryMultiCallable[_agent_pb2.ListModelVersionsRequest, _agent_pb2.ListModelVersionsReply]  # type: ignore[assignment]
+    """The models that name this member, newest first, and what was said about each."""
+    StepModel: _aio.UnaryUnaryMultiCallable[_agent_pb2.StepModelRequest, _agent_pb2.ModelVersionReply]  # type: ignore[assignment]
+    """A provider approves, declines or withdraws; an owner takes into service or retires. Errors: NOT_FOUND, WRONG_STATE, MODEL_INVALID."""
+    OpenModel: _aio.UnaryUnaryMultiCallable[_agent_pb2.OpenModelRequest, _agent_pb2.OpenModelReply]  # type: ignore[assignment]
+    """Writes what an auditor needs to check a model's commitments. Errors: NOT_FOUND."""
     ClearAlarm: _aio.UnaryUnaryMultiCallable[_agent_pb2.ClearAlarmRequest, _agent_pb2.ClearAlarmReply]  # type: ignore[assignment]
     """After an operator has looked at an alarm: go on."""
 
@@ -319,6 +335,38 @@ class AgentServicer(metaclass=_abc_1.ABCMeta):
         context: _ServicerContext,
     ) -> _typing.Union[_agent_pb2.ListScoreLimitsReply, _abc.Awaitable[_agent_pb2.ListScoreLimitsReply]]:
         """What this node, as a provider, has let others spend of its limits, and what it has flagged."""
+
+    @_abc_1.abstractmethod
+    def RegisterOwnModel(
+        self,
+        request: _agent_pb2.RegisterOwnModelRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_agent_pb2.ModelVersionReply, _abc.Awaitable[_agent_pb2.ModelVersionReply]]:
+        """Registers a linear model, or what a finished joint job made. Errors: MODEL_INVALID, ALREADY_EXISTS, PRODUCT_UNAVAILABLE, NOT_FOUND."""
+
+    @_abc_1.abstractmethod
+    def ListModelVersions(
+        self,
+        request: _agent_pb2.ListModelVersionsRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_agent_pb2.ListModelVersionsReply, _abc.Awaitable[_agent_pb2.ListModelVersionsReply]]:
+        """The models that name this member, newest first, and what was said about each."""
+
+    @_abc_1.abstractmethod
+    def StepModel(
+        self,
+        request: _agent_pb2.StepModelRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_agent_pb2.ModelVersionReply, _abc.Awaitable[_agent_pb2.ModelVersionReply]]:
+        """A provider approves, declines or withdraws; an owner takes into service or retires. Errors: NOT_FOUND, WRONG_STATE, MODEL_INVALID."""
+
+    @_abc_1.abstractmethod
+    def OpenModel(
+        self,
+        request: _agent_pb2.OpenModelRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_agent_pb2.OpenModelReply, _abc.Awaitable[_agent_pb2.OpenModelReply]]:
+        """Writes what an auditor needs to check a model's commitments. Errors: NOT_FOUND."""
 
     @_abc_1.abstractmethod
     def ClearAlarm(
