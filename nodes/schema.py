@@ -8,7 +8,8 @@ The rules of this module:
 
 Which table belongs to whom: logs, consents and alarms to `nodes.replica_store`; outbox tables to
 `nodes.outbox`; uses, queries and approvals to `nodes.policy` and `nodes.approvals`; transfers to
-`nodes.exchanges`; jobs of joint modelling to `nodes.joint`; comparisons of sets to `nodes.psi`.
+`nodes.exchanges`; jobs of joint modelling to `nodes.joint`; comparisons of sets to `nodes.psi`; scores to
+`nodes.scoring`.
 """
 
 from __future__ import annotations
@@ -139,10 +140,32 @@ _PSI: Final = (
     "CREATE INDEX psi_out_of_a_day ON psi_out (requester, product_id, mode, created_ms)",
 )
 
+_SCORING: Final = (
+    # What each requester has scored here (`nodes.scoring.spent`), by model, by subject and model, by calendar day. `used`: that day.
+    """CREATE TABLE score_models (
+        requester TEXT NOT NULL, model TEXT NOT NULL, fields BLOB NOT NULL, created_ms INTEGER NOT NULL, first_ms INTEGER NOT NULL,
+        subjects INTEGER NOT NULL, scores INTEGER NOT NULL, PRIMARY KEY (requester, model)) WITHOUT ROWID""",
+    """CREATE TABLE score_touched (
+        requester TEXT NOT NULL, uscc TEXT NOT NULL, model TEXT NOT NULL, last_ms INTEGER NOT NULL,
+        day_ms INTEGER NOT NULL, used INTEGER NOT NULL, PRIMARY KEY (requester, uscc, model)) WITHOUT ROWID""",
+    """CREATE TABLE score_days (
+        requester TEXT NOT NULL, day_ms INTEGER NOT NULL, used INTEGER NOT NULL,
+        PRIMARY KEY (requester, day_ms)) WITHOUT ROWID""",
+    # The first outcome of a request is its outcome: nothing is counted twice.
+    """CREATE TABLE score_log (
+        request_key TEXT PRIMARY KEY, digest BLOB NOT NULL, outcome BLOB NOT NULL, at_ms INTEGER NOT NULL) WITHOUT ROWID""",
+    "CREATE INDEX score_log_by_age ON score_log (at_ms)",
+    # Batches of this node's own: what is under way or done. `exchanges`: JSON by provider.
+    """CREATE TABLE score_batches (
+        batch_id TEXT PRIMARY KEY, model_id TEXT NOT NULL, directory TEXT NOT NULL, state TEXT NOT NULL, exchanges BLOB NOT NULL,
+        failure TEXT, created_ms INTEGER NOT NULL, ended_ms INTEGER) WITHOUT ROWID""",
+)
+
 MIGRATIONS: Final[tuple[tuple[str, ...], ...]] = (
     _LOGS + _CONSENTS + _USES + _TRANSFERS + _OUTBOX,
     _PARTS,
     _JOINT,
     _PSI,
+    _SCORING,
 )
 """SQL statements by migration; the database's version is the number of migrations that were applied."""
