@@ -18,7 +18,7 @@ import numpy.typing as npt
 
 from modeling.errors import DataUnusable
 from modeling.jobs.plan import MAX_COLUMNS
-from modeling.jobs.table import Flags, Table
+from modeling.jobs.table import Aggregate, Flags, Table
 from modeling.preparation.binning import Bins, assign
 from modeling.preparation.columns import Number, Numbers, OneHot, Ordinal, apply, names, source
 
@@ -29,7 +29,6 @@ ASKER: Final = "*"
 LARGEST_BOUND: Final = 1e6
 """Of a prepared number: more could not be told apart from its rounding in fixed point."""
 
-Aggregate = Literal["latest", "mean", "sum", "min", "max"]
 Member = Annotated[str, msgspec.Meta(pattern=r"^([a-z][a-z0-9-]{1,40}|\*)?\Z")]
 _ITEM_FIELD: Final = re.compile(r"([a-z][a-z0-9_]{1,60})\.([a-z][a-z0-9_]{0,60})")
 

@@ -16,9 +16,8 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from modeling.errors import DataUnusable
-from modeling.jobs.table import Flags, Table
+from modeling.jobs.table import Aggregate, Flags, Table
 from nodes.exchanges.permitted import read_table, write_table
-from nodes.joint.messages import Aggregate
 
 PRESENT: Final = "__present"
 _DATED: Final = "__dated"
