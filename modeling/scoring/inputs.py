@@ -19,7 +19,7 @@ import numpy.typing as npt
 from modeling.errors import DataUnusable
 from modeling.jobs.plan import MAX_COLUMNS
 from modeling.jobs.table import Aggregate, Flags, Table
-from modeling.preparation.binning import Bins, assign
+from modeling.preparation.binning import Bins, CategoryBins, assign
 from modeling.preparation.columns import Number, Numbers, OneHot, Ordinal, apply, names, source
 
 OWN: Final = ""
@@ -98,22 +98,17 @@ class Input(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tru
         if not isinstance(self.column, Binned):
             return names(self.column)
         bins = self.column.bins
-        inner: Sequence[str] = (
-            [f"bin{place}" for place in range(1, bins.count)]
-            if not hasattr(bins, "categories")
-            else [*bins.categories, "other"]
+        inner = (
+            (*bins.categories, "other")
+            if isinstance(bins, CategoryBins)
+            else tuple(f"bin{place}" for place in range(1, bins.count))
         )
         return tuple(f"{self.name}={each}" for each in ("missing", *inner))
 
     @property
-    def lowest(self) -> tuple[float, ...]:
-        """The least that each of `names` can be."""
-        return tuple(low for low, _ in _ranges(self.column))
-
-    @property
-    def highest(self) -> tuple[float, ...]:
-        """The most that each of `names` can be."""
-        return tuple(high for _, high in _ranges(self.column))
+    def cases(self) -> Numbers:
+        """float64[c, len(names)]: rows between which its columns lie, whatever the raw value; the least and the most are among them."""
+        return _cases(self.column)
 
     def apply(self, values: npt.NDArray[np.generic]) -> Numbers:
         """float64[n, len(names)] of raw values float64[n] (NaN: missing) or object[n] (None: missing). Raises DataUnusable."""
@@ -144,18 +139,8 @@ class Preparation(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fiel
 
     @property
     def bounds(self) -> Numbers:
-        """float64[p]: the largest magnitude of each column of the matrix."""
-        return np.maximum(np.abs(self.lowest), np.abs(self.highest))
-
-    @property
-    def lowest(self) -> Numbers:
-        """float64[p]."""
-        return np.array([low for each in self.inputs for low in each.lowest], np.float64)
-
-    @property
-    def highest(self) -> Numbers:
-        """float64[p]."""
-        return np.array([high for each in self.inputs for high in each.highest], np.float64)
+        """float64[p]: the largest magnitude of each column of the matrix, above 0."""
+        return np.array([bound for each in self.inputs for bound in np.abs(each.cases).max(axis=0)], np.float64)
 
     @property
     def items(self) -> dict[str, tuple[str, ...]]:
@@ -210,22 +195,24 @@ def _check(name: str, column: Transform) -> None:
         raise ValueError(f"column {name!r}: fill, centre and spread are finite")
     if number.low is not None and number.high is not None and not number.low < number.high:
         raise ValueError(f"column {name!r}: low is below high")
-    if not all(abs(each) <= LARGEST_BOUND for pair in _ranges(column) for each in pair):
+    cases = _cases(column)
+    if not (np.abs(cases) <= LARGEST_BOUND).all():
         raise ValueError(f"column {name!r} has no bound; give clip, or low and high, so that it has")
+    if not np.ptp(cases[:, 0]) > 0:
+        raise ValueError(f"column {name!r} is the same for all values; leave it out")
 
 
-def _ranges(column: Transform) -> list[tuple[float, float]]:
-    """What each column of numbers can be, with the fill of a missing value."""
+def _cases(column: Transform) -> Numbers:
+    """See `Input.cases`: every bin or category; a number's ends, and its fill with the indicator."""
     if isinstance(column, Binned):
-        return [(0.0, 1.0)] * column.bins.count
+        return np.eye(column.bins.count)
     if isinstance(column, OneHot):
-        return [(0.0, 1.0)] * len(names(column))
+        return np.eye(len(names(column)))
     number = column.number if isinstance(column, Ordinal) else column
     low = -math.inf if number.low is None else number.low
     high = math.inf if number.high is None else number.high
     if isinstance(column, Ordinal):
         low, high = max(low, 0.0), min(high, len(column.order) - 1.0)
-    ends = [(each - number.centre) / number.spread for each in (min(low, number.fill), max(high, number.fill))]
-    if number.clip is not None:
-        ends = [min(max(each, -number.clip), number.clip) for each in ends]
-    return [(ends[0], ends[1]), (0.0, 1.0)] if number.indicator else [(ends[0], ends[1])]
+    limit = math.inf if number.clip is None else number.clip
+    found = np.clip((np.array([low, high, number.fill]) - number.centre) / number.spread, -limit, limit)
+    return np.column_stack([found, [0.0, 0.0, 1.0]]) if number.indicator else found[:, None]

@@ -2,9 +2,8 @@
 
     z = intercept + sum over features of weights . columns(raw value)
 
-z is the log odds of the event (label 1, default) where `link` is "logit". The owner has the whole document; a member that brings
-columns is told its `Preparation` (inputs.py) only; its `Part`, with the weights, is what a commitment is over and what an auditor is
-shown. `canonical` gives the bytes of each. Every function is pure.
+`Meaning` says what z means. The owner has the whole document; a member that brings columns is told its `Preparation` (inputs.py) only;
+its `Part`, with the weights, is what a commitment is over and what an auditor is shown. `canonical` gives the bytes of each.
 """
 
 from __future__ import annotations
@@ -19,9 +18,9 @@ import numpy as np
 from modeling.errors import ModelingError, ModelInvalid
 from modeling.jobs.plan import MAX_COLUMNS
 from modeling.jobs.table import Flags, Table
-from modeling.preparation.columns import Numbers
-from modeling.scorecard import Scale
-from modeling.scoring.inputs import ASKER, OWN, Input, Member, Preparation, check_inputs
+from modeling.preparation.columns import Numbers, OneHot
+from modeling.scoring.inputs import ASKER, OWN, Binned, Input, Member, Preparation, check_inputs
+from modeling.scoring.meaning import Meaning
 
 MAX_MODEL_BYTES = 8 << 20
 
@@ -34,8 +33,8 @@ _Texts = Annotated[tuple[_Name, ...], msgspec.Meta(max_length=MAX_COLUMNS)]
 class Feature(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """An input and its weights, one for each of its columns.
 
-    `reasons`: codes of why the feature costs points: none (its name serves), one, or one for each column. `baseline`: what it adds to z
-    where it costs nothing; None: the least that it can add.
+    `reasons`: codes of why the feature costs points: none (its name serves), one, or one for each bin or category. `baseline`: what it
+    adds to z where it costs nothing; None: the least that it can add.
     """
 
     input: Input
@@ -50,23 +49,11 @@ class Feature(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=T
             raise ValueError(f"feature {self.input.name!r} has {count} columns and {len(self.weights)} weights")
         if not all(math.isfinite(each) for each in (*self.weights, self.baseline or 0.0)):
             raise ValueError(f"feature {self.input.name!r}: weights and baseline are finite")
-        if len(self.reasons) not in {0, 1, count}:
-            raise ValueError(f"feature {self.input.name!r} has no reason, one, or one for each of its {count} columns")
-
-
-class Bands(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """Names of ranges of points, or of probabilities: from one edge up to the next, a range has its lower edge."""
-
-    by: Literal["points", "probability"]
-    names: Annotated[tuple[_Name, ...], msgspec.Meta(min_length=1, max_length=50)]
-    edges: tuple[float, ...]
-
-    def __post_init__(self) -> None:
-        """Raises ValueError."""
-        if len(self.names) != len(self.edges) + 1:
-            raise ValueError(f"{len(self.edges)} edges divide into {len(self.edges) + 1} bands, not {len(self.names)}")
-        if not np.isfinite(self.edges).all() or not (np.diff(self.edges) > 0).all():
-            raise ValueError("edges of bands are finite and ascend")
+        each = count if isinstance(self.input.column, Binned | OneHot) else 1
+        if len(self.reasons) not in {0, 1, each}:
+            raise ValueError(
+                f"feature {self.input.name!r} has no reason, one, or one for each of its bins or categories"
+            )
 
 
 class Part(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -93,12 +80,15 @@ class Part(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True
 
     @property
     def nonzero(self) -> int:
-        """How many raw columns the score depends on: those with weights that are not the same for all that the column can be."""
-        return sum(bool(np.ptp(self.effects(each)) > 0) for each in range(self.features))
+        """How many raw columns the score depends on."""
+        return sum(bool(np.ptp(each.cases @ weights) > 0) for each, weights in self.terms)
 
-    def effects(self, place: int) -> Numbers:
-        """The lowest and the highest that the columns of input `place` add to z, or what each of its categories adds."""
-        raise NotImplementedError
+    @property
+    def terms(self) -> tuple[tuple[Input, Numbers], ...]:
+        """Each input with its weights, float64[columns]."""
+        ends = np.cumsum([len(each.names) for each in self.preparation.inputs])
+        found = np.split(np.array(self.weights, np.float64), ends[:-1])
+        return tuple(zip(self.preparation.inputs, found, strict=True)) if self.preparation.inputs else ()
 
     def predictor(self, table: Table, present: Flags) -> Numbers:
         """float64[n]: what these columns add to z, in the clear. Raises DataUnusable."""
@@ -106,14 +96,12 @@ class Part(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True
 
 
 class LinearModel(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """The whole model; `parse_model` reads one. `scale`: how points relate to log odds; None: no points."""
+    """The whole model; `parse_model` reads one."""
 
     name: _Name
-    link: Literal["logit", "identity"] = "logit"
+    meaning: Meaning = Meaning()
     intercept: float
     features: Annotated[tuple[Feature, ...], msgspec.Meta(min_length=1, max_length=MAX_COLUMNS)]
-    scale: Scale | None = None
-    bands: Bands | None = None
     version: Literal[1] = 1
 
     def __post_init__(self) -> None:
@@ -121,12 +109,8 @@ class LinearModel(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fiel
         if not math.isfinite(self.intercept):
             raise ValueError("the intercept is finite")
         check_inputs([each.input for each in self.features])
-        if len(self.members) and ASKER in self.members and len(self.members) > 1:
+        if ASKER in self.members and len(self.members) > 1:
             raise ValueError("columns of whoever asks (*) and of named members do not go together")
-        if self.link == "identity" and (self.scale is not None or (self.bands and self.bands.by == "probability")):
-            raise ValueError("a score that is no log odds has neither points nor probabilities")
-        if self.bands is not None and self.bands.by == "points" and self.scale is None:
-            raise ValueError("bands by points need a scale")
 
     @property
     def members(self) -> tuple[str, ...]:
