@@ -165,6 +165,7 @@ class ModelAct(Document, frozen=True, kw_only=True, forbid_unknown_fields=True):
 
 Word = ModelApproval | ModelAct
 """What is said about a model after its registration."""
+_WORDS: Final[dict[str, type[Word]]] = {MODEL_APPROVAL_TYPE: ModelApproval, MODEL_ACT_TYPE: ModelAct}
 
 
 class State(StrEnum):
@@ -331,6 +332,14 @@ def parse_version(payload: bytes) -> ModelVersion:
     return version
 
 
+def parse_word(document: SignedDocument) -> Word:
+    """Parse a word without verifying it. Raises DocumentMalformed."""
+    kind = _WORDS.get(document.payload_type)
+    if kind is None:
+        raise DocumentMalformed(f"A {document.payload_type} says nothing about a model.")
+    return parse(document.payload, kind)
+
+
 def open_version(document: SignedDocument, directory: Directory) -> Model:
     """Verify a version by rule 1. Raises DocumentMalformed, DirectoryRule, SignatureInvalid."""
     _require_type(document, MODEL_VERSION_TYPE)
@@ -341,13 +350,11 @@ def open_version(document: SignedDocument, directory: Directory) -> Model:
 
 def open_word(document: SignedDocument, directory: Directory, model: Model) -> Word:
     """Verify a word about this model by rules 1 and 2. Raises DocumentMalformed, DirectoryRule, SignatureInvalid."""
-    word: Word
-    if document.payload_type == MODEL_APPROVAL_TYPE:
-        word = parse(document.payload, ModelApproval)
+    _require_type(document, *_WORDS)
+    word = parse_word(document)
+    if isinstance(word, ModelApproval):
         member, fits = word.provider, word.provider in model.version.providers
     else:
-        _require_type(document, MODEL_ACT_TYPE)
-        word = parse(document.payload, ModelAct)
         member, fits = word.owner, word.owner == model.version.owner
     if not fits or (word.model_id, word.model_sm3) != (model.version.model_id, model.sm3):
         raise DirectoryRule("A word about a model is about other bytes, or of a member that has none to say on it.")
@@ -368,9 +375,9 @@ def sign_word(word: Word, key: PrivateKey) -> SignedDocument:
     return sign_document(kind, encode(word), key)
 
 
-def _require_type(document: SignedDocument, wanted: str) -> None:
-    if document.payload_type != wanted or len(document.signatures) != 1:
-        raise DocumentMalformed(f"A {wanted} with one signature was due, not a {document.payload_type}.")
+def _require_type(document: SignedDocument, *wanted: str) -> None:
+    if document.payload_type not in wanted or len(document.signatures) != 1:
+        raise DocumentMalformed(f"A {' or '.join(wanted)} with one signature was due, not a {document.payload_type}.")
 
 
 def _verify(document: SignedDocument, directory: Directory, member: str, node_id: str, at_ms: int) -> None:
