@@ -30,7 +30,7 @@ CONSENT_BYTES: Final = 16
 SEED_BYTES: Final = 32
 
 Layout = Literal["tiled", "columns", "plain"]
-"""How the weights are encrypted: for few rows, for many, not at all (a joint model)."""
+"""How parts of scores come: some rows in one ciphertext, many rows a ciphertext, masked numbers (a joint logistic model)."""
 
 _Session = Annotated[str, msgspec.Meta(pattern=r"^[0-9a-f]{32}\Z")]
 _Place = Annotated[int, msgspec.Meta(ge=1, le=4)]
@@ -48,13 +48,10 @@ class _Said(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tru
 
 
 class Open(_Said, frozen=True, kw_only=True, forbid_unknown_fields=True, tag="open"):
-    """Blobs: the preparation; unless plain the public key and then the ciphertexts. `others`: the other providers' nodes by place."""
+    """Blobs of a linear model: the preparation, the public key, the encrypted weights. `others`: other providers' nodes by place."""
 
     model_id: Uuid
     model_sm3: Sm3Hex
-    layout: Layout
-    weight_bits: Annotated[int, msgspec.Meta(ge=0, le=60)]
-    feature_bits: Annotated[int, msgspec.Meta(ge=0, le=60)]
     place: _Place
     others: dict[_Place, _Code]
 
@@ -70,8 +67,12 @@ class Opened(_Said, frozen=True, kw_only=True, forbid_unknown_fields=True, tag="
 
 
 class Ask(_Said, frozen=True, kw_only=True, forbid_unknown_fields=True, tag="ask"):
-    """Blob: the consents, 16 bytes a row. `single`: one enterprise by itself, with a receipt of its own."""
+    """Blob: the consents, 16 bytes a row. `single`: one enterprise by itself, with a receipt of its own.
 
+    `request_no` ascends and comes once in an exchange; a question that is asked again keeps its `request_key`.
+    """
+
+    layout: Layout
     request_no: _Number
     request_key: Annotated[str, msgspec.Meta(min_length=1, max_length=100)]
     rows: _Rows

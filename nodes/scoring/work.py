@@ -1,0 +1,104 @@
+"""What a node's process of scoring is told to do, and what it says: one frame of msgpack for each, between processes of one release.
+
+Sessions live in that process alone: keys, encrypted weights that are loaded, seeds of masks. When it is lost they are lost with it, and
+the other node opens a new session.
+"""
+
+from __future__ import annotations
+
+import struct
+import sys
+from typing import Any, Final
+
+import msgspec
+
+from nodes.scoring.messages import Layout
+
+WORKER: Final = (sys.executable, "-m", "nodes.scoring.worker")
+HEAD: Final = struct.Struct(">Q")
+
+
+class _Task(msgspec.Struct, frozen=True, kw_only=True, tag_field="do"):
+    """A piece of work. `session`: whose."""
+
+    session: str
+
+
+class Load(_Task, frozen=True, kw_only=True, tag="load"):
+    """Provider: keep the other node's key and encrypted weights warm. `seeds`: of the masks with each other provider, by place."""
+
+    place: int
+    seeds: dict[int, bytes]
+    public: bytes
+    weights: bytes
+
+
+class LoadLogistic(_Task, frozen=True, kw_only=True, tag="load_logistic"):
+    """Provider: this party's coefficients of a joint logistic model."""
+
+    place: int
+    seeds: dict[int, bytes]
+    coefficients: bytes
+
+
+class Compute(_Task, frozen=True, kw_only=True, tag="compute"):
+    """Provider: this party's part of the scores. `features`: float64[rows, p]; `hidden`: bool[rows], rows that nobody may learn."""
+
+    layout: Layout
+    request_no: int
+    rows: int
+    features: bytes
+    hidden: bytes
+
+
+class MakeKey(_Task, frozen=True, kw_only=True, tag="make_key"):
+    """Owner: a key for the session, and the weights of each provider encrypted under it. float64[p] each."""
+
+    weights: tuple[bytes, ...]
+    bounds: tuple[bytes, ...]
+
+
+class OpenScores(_Task, frozen=True, kw_only=True, tag="open_scores"):
+    """Owner: decrypt the sum over the providers. `answers`: of each provider its ciphertexts; `kept`: bool[rows]."""
+
+    layout: Layout
+    rows: int
+    answers: tuple[tuple[bytes, ...], ...]
+    kept: bytes
+
+
+class Drop(_Task, frozen=True, kw_only=True, tag="drop"):
+    """Forget a session."""
+
+
+Task = Load | LoadLogistic | Compute | MakeKey | OpenScores | Drop
+
+
+class Call(msgspec.Struct, frozen=True, kw_only=True):
+    """A task with its number."""
+
+    number: int
+    task: Task
+
+
+class Done(msgspec.Struct, frozen=True, kw_only=True):
+    """How a task ended. `failed`: an error's code; `unknown`: this process has no such session.
+
+    `parts`: ciphertexts, masked numbers, scores float64[rows], or of a key: the public key, then each provider's encrypted weights.
+    """
+
+    number: int
+    failed: str = ""
+    message: str = ""
+    unknown: bool = False
+    parts: tuple[bytes, ...] = ()
+    rows: int = 0
+    """Of a key: how many rows one tiled answer holds."""
+    error: float = 0.0
+    """Of a key: the proved bound of a score's error."""
+
+
+def framed(message: Any) -> bytes:  # noqa: ANN401 - Call or Done
+    """A message as it travels."""
+    data = msgspec.msgpack.encode(message)
+    return HEAD.pack(len(data)) + data
