@@ -1,55 +1,63 @@
-"""Joint models in request and answer: each party computes its part, and only the sum opens.
+"""A joint logistic model in request and answer: each party adds up its part, and only the sum opens.
 
-*Logistic*: parts in fixed point modulo 2^64 under pair masks. *Boosting*: the owner encrypts, for each row and leaf, the leaf's weight
-where the row's own splits lead there; the provider multiplies by the bits of its own splits and hides all but the row's sum.
+As `modeling.logistic.scoring`, without a channel: predictors in fixed point modulo 2^64, and where there are several providers a mask
+of each pair, which cancels. With one provider its predictor is the score less the bank's own part, so nothing is masked.
+Leak to the active party: with one provider, its predictor of each row; with several, their sum. To a provider: that its part is used,
+on how many rows.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Final
 
-from modeling.gbdt.trees import ActivePart, PassivePart
+import numpy as np
+
+from modeling.errors import DataUnusable, ProtocolViolation
 from modeling.scoring.fixed import Floats
-from modeling.scoring.masks import PairMasks, Words
+from modeling.scoring.masks import Flags, PairMasks, Words
+
+FRACTION_BITS: Final = 32
+BOUND: Final = float(1 << 20)
+"""The largest predictor of a party; far beyond what clipped features give."""
+ERROR: Final = 2.0 ** -(FRACTION_BITS + 1)
+"""Bound of the absolute error that each provider adds to a score."""
 
 
-def logistic_part(coefficients: Floats, features: Floats, masks: PairMasks, request: int) -> Words:
-    """A provider's answer, uint64[n]. `coefficients`: float64[p] without intercept. Raises DataUnusable, ProtocolViolation."""
-    raise NotImplementedError
+def logistic_part(
+    coefficients: Floats, features: Floats, masks: PairMasks, request: int, *, hidden: Flags | None = None
+) -> Words:
+    """A provider's answer, uint64[n]. `coefficients`: float64[p] without intercept; `hidden`: bool[n], rows that it refuses.
+
+    Raises DataUnusable, ProtocolViolation.
+    """
+    predictor = _predictor(coefficients, features)
+    whole = np.round(predictor * 2.0**FRACTION_BITS).astype(np.int64).astype(np.uint64)
+    return whole + masks.take(request, len(features), hidden)
 
 
-def logistic_total(coefficients: Floats, features: Floats, parts: Sequence[Words]) -> Floats:
-    """The active party: float64[n], log odds; `coefficients`: the intercept first. Raises DataUnusable, ProtocolViolation."""
-    raise NotImplementedError
+def logistic_total(coefficients: Floats, features: Floats, parts: Sequence[Words], kept: Flags | None = None) -> Floats:
+    """The active party: float64[n], log odds, NaN where not `kept`; `coefficients`: the intercept first.
+
+    Raises DataUnusable, ProtocolViolation.
+    """
+    found = coefficients[0] + _predictor(coefficients[1:], features)
+    if any(each.shape != found.shape for each in parts):
+        raise ProtocolViolation(f"a provider's part is not of {len(found)} rows")
+    others = sum(parts, np.zeros(len(found), np.uint64)).astype(np.int64) / 2.0**FRACTION_BITS
+    if kept is not None:
+        others = np.where(kept, others, np.nan)
+    if (np.abs(others) > BOUND * len(parts)).any():
+        raise ProtocolViolation("a sum of predictors is out of range: a party sent what is no predictor")
+    return np.asarray(found + others)
 
 
-class BoostingOwner:
-    """The active party of a boosted model with one provider; its key lives for one session. `opening` goes to the provider, once."""
-
-    public: bytes
-    opening: bytes
-    """Which of the provider's splits, with which side, lie on the path to which leaf."""
-
-    def __init__(self, part: ActivePart) -> None:
-        """Raises DataUnusable if the model has several providers: their sides are asked for (`modeling.gbdt.scoring`)."""
-        raise NotImplementedError
-
-    def ask(self, features: Floats) -> tuple[bytes, ...]:
-        """float64[n, p] own features: ciphertexts to send."""
-        raise NotImplementedError
-
-    def open(self, answer: Sequence[bytes], features: Floats) -> Floats:
-        """float64[n]: margins (log odds). Raises ProtocolViolation."""
-        raise NotImplementedError
-
-
-class BoostingProvider:
-    """The provider's side of a boosted model."""
-
-    def __init__(self, part: PassivePart, public: bytes, opening: bytes) -> None:
-        """Raises ProtocolViolation."""
-        raise NotImplementedError
-
-    def answer(self, features: Floats, asked: Sequence[bytes]) -> list[bytes]:
-        """float64[n, p] features: ciphertexts to send back. Raises DataUnusable, ProtocolViolation."""
-        raise NotImplementedError
+def _predictor(coefficients: Floats, features: Floats) -> Floats:
+    if features.ndim != 2 or features.shape[1] != len(coefficients) or not np.isfinite(features).all():
+        raise DataUnusable(f"the model has {len(coefficients)} finite columns here; {features.shape} came")
+    found: Floats = features @ coefficients
+    if not (np.abs(found) <= BOUND).all():
+        raise DataUnusable(
+            f"a linear predictor is beyond {BOUND:.0f}; prepare the columns with the model's own preparation"
+        )
+    return found

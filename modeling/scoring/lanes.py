@@ -1,20 +1,41 @@
-"""Worker processes that keep what they have loaded: a block of rows meets the same process each time."""
+"""Worker processes that keep what they have loaded: chunk i of a map meets the same process each time.
+
+A lane is an executor of one worker. Work that finds its worker without what it needs (a new one, or one that had to make room) answers
+nothing, and gets the chunk again with all of it.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack
 from types import TracebackType
-from typing import Self
+from typing import Final, Protocol, Self
 
-from modeling.executor import Executor
+from modeling.executor import Executor, Processes, Work, cores
+
+COLUMN_BYTES: Final = 512 << 20
+"""Encoded columns that are kept in all lanes together, by default: a million rows of 30 features take 484 MB."""
+
+
+class Chunk(Protocol):
+    """The bytes of a place's chunk; `whole`: with everything that a worker could lack."""
+
+    def __call__(self, place: int, *, whole: bool) -> bytes:
+        """For a worker that has all else, or has nothing."""
+        ...
 
 
 class Lanes:
-    """One executor of one worker for each core; chunk i of a map goes to lane i modulo their number."""
+    """One executor of one worker for each core."""
 
-    def __init__(self, executors: Sequence[Executor] | None = None) -> None:
-        """None: one process for each core of this machine, begun at first use."""
-        raise NotImplementedError
+    def __init__(self, executors: Sequence[Executor] | None = None, column_bytes: int = COLUMN_BYTES) -> None:
+        """None: one process for each core of this machine, begun at first use, ended with the lanes."""
+        self._stack = ExitStack()
+        if executors is None:
+            executors = [self._stack.enter_context(Processes(1)) for _ in range(cores())]
+        self._lanes = list(executors)
+        self.column_bytes = column_bytes // len(self._lanes)
+        """Of one lane."""
 
     def __enter__(self) -> Self:
         return self
@@ -22,4 +43,21 @@ class Lanes:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        raise NotImplementedError
+        self._stack.close()
+
+    def each(self, work: Work, chunk: bytes) -> None:
+        """`work` of one chunk in every lane."""
+        for answers in [lane.map(work, [chunk]) for lane in self._lanes]:
+            list(answers)
+
+    def map(self, work: Work, chunk: Chunk, count: int) -> Iterator[bytes]:
+        """`work` of the chunks of all places, in order. Raises what `work` raises, and WorkersFailed."""
+        places = [range(lane, count, len(self._lanes)) for lane in range(len(self._lanes))]
+        running = [
+            lane.map(work, (chunk(place, whole=False) for place in own))
+            for lane, own in zip(self._lanes, places, strict=True)
+        ]
+        for place in range(count):
+            lane = place % len(self._lanes)
+            answer = next(running[lane])
+            yield answer or next(iter(self._lanes[lane].map(work, [chunk(place, whole=True)])))

@@ -1,35 +1,74 @@
-"""Masks that pairs of providers share: uniform modulo 2^64, and together they cancel (Bonawitz et al., CCS 2017, without dropouts)."""
+"""Masks that pairs of providers share: uniform modulo 2^64, and together they cancel (Bonawitz et al., CCS 2017, without dropouts).
+
+Of each pair the provider of the lower place draws a seed and sends it to the other, sealed; the bank carries it and cannot read it. The
+lower adds the pair's stream, the higher takes it away. A stream is SM4 in counter mode under HKDF-SM3 of seed and request number.
+Modulo a smaller power of two the same masks are uniform too.
+
+A row that a provider refuses is *hidden*: it gets a mask that nobody keeps, and so opens only where every provider lets it.
+"""
 
 from __future__ import annotations
 
+import secrets
 from collections.abc import Mapping
+from typing import Final
 
 import numpy as np
 import numpy.typing as npt
+from cryptography.hazmat.primitives.ciphers import Cipher, algorithms, modes
+
+from modeling.errors import ArgumentInvalid, ProtocolViolation
+from trust.suite import KEY_SIZE, hkdf_sm3
 
 Words = npt.NDArray[np.uint64]
+Flags = npt.NDArray[np.bool_]
 
-SEED_BYTES = 32
+SEED_BYTES: Final = 32
+_MOST_REQUESTS: Final = 1 << 63
 
 
 def new_seed() -> bytes:
     """For the provider of the lower place of a pair to draw, and send to the other sealed."""
-    raise NotImplementedError
+    return secrets.token_bytes(SEED_BYTES)
 
 
 class PairMasks:
-    """One provider's masks in one session. The stream of a pair depends on its seed and the request's number."""
+    """One provider's masks in one session."""
 
     def __init__(self, own_place: int, seeds: Mapping[int, bytes]) -> None:
         """`seeds`: for each other provider's place its pair's 32 bytes; empty with one provider, whose masks are zero.
 
         Raises ArgumentInvalid.
         """
-        raise NotImplementedError
+        if own_place in seeds or any(len(seed) != SEED_BYTES for seed in seeds.values()):
+            raise ArgumentInvalid(f"a provider has one seed of {SEED_BYTES} bytes for each other provider")
+        self._own, self._seeds = own_place, dict(seeds)
+        self._used = -1
 
-    def take(self, request: int, count: int) -> Words:
-        """uint64[count] for this request, to be added. Raises ProtocolViolation for a number not above all that were taken before.
+    def take(self, request: int, count: int, hidden: Flags | None = None) -> Words:
+        """uint64[count] for this request, to be added; `hidden`: bool[n], n <= count, of the first rows.
+
+        Raises ArgumentInvalid, and ProtocolViolation for a number not above all that were taken before.
 
         A request whose answer was lost is repeated under a new number: two answers under one mask would tell their difference.
         """
-        raise NotImplementedError
+        if hidden is not None and (hidden.dtype != np.bool_ or hidden.ndim != 1 or len(hidden) > count):
+            raise ArgumentInvalid(f"which rows are hidden is said by up to {count} flags")
+        if not self._used < request < _MOST_REQUESTS:
+            raise ProtocolViolation(
+                f"request {request} of this session was answered, or passed over; ask under a new number"
+            )
+        self._used = request
+        total = np.zeros(count, np.uint64)
+        for place, seed in self._seeds.items():
+            stream = _stream(seed, request, count)
+            total = total + stream if self._own < place else total - stream
+        if hidden is not None:
+            total[: len(hidden)][hidden] = np.frombuffer(secrets.token_bytes(8 * int(hidden.sum())), np.uint64)
+        return total
+
+
+def _stream(seed: bytes, request: int, count: int) -> Words:
+    key = hkdf_sm3(seed, b"", b"xinqiao score mask" + request.to_bytes(8, "big"), KEY_SIZE)
+    stream = Cipher(algorithms.SM4(key), modes.CTR(bytes(16))).encryptor()
+    return np.frombuffer(stream.update(bytes(8 * count)), "<u8").astype(np.uint64)
