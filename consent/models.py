@@ -77,10 +77,11 @@ class WrongState(ConsentError):
 class ModelPart(Document, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """What a model reads of one provider. `items`: with all fields named, in mode J.
 
-    `features`: columns after preparation. `nonzero` and `leverage` (0 to 1, docs/scoring.md) are the owner's word on weights that it
-    holds, and None in a joint model, whose weights for these columns only the provider has. `preparation_sm3`: of the document that
-    tells the provider how its columns become numbers, empty where the provider keeps that itself. `batch_root`: of the receipts over
-    the enterprises of this provider that trained the model, empty for one that was not trained here.
+    `features`: how many of these columns. `nonzero` (how many of them count) and `leverage` (0 to 1, docs/scoring.md) are the owner's
+    word on weights that it holds, and None in a joint model, whose weights for these columns only the provider has.
+    `preparation_sm3`: of the document that tells the provider how its columns become numbers, empty where the provider keeps that
+    itself. `batch_root`: of the receipts over the enterprises of this provider that trained the model, empty for one that was not
+    trained here.
     """
 
     provider: MemberId

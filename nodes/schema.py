@@ -161,11 +161,19 @@ _SCORING: Final = (
         failure TEXT, created_ms INTEGER NOT NULL, ended_ms INTEGER) WITHOUT ROWID""",
 )
 
+_MODELS: Final = (
+    # Verified documents of the model registry, in the order in which they came. `sent`: whether the hub has it.
+    """CREATE TABLE model_documents (
+        seq INTEGER PRIMARY KEY AUTOINCREMENT, payload_sm3 TEXT NOT NULL UNIQUE, document BLOB NOT NULL, sent INTEGER NOT NULL,
+        kept_ms INTEGER NOT NULL)""",
+)
+
 MIGRATIONS: Final[tuple[tuple[str, ...], ...]] = (
     _LOGS + _CONSENTS + _USES + _TRANSFERS + _OUTBOX,
     _PARTS,
     _JOINT,
     _PSI,
     _SCORING,
+    _MODELS,
 )
 """SQL statements by migration; the database's version is the number of migrations that were applied."""
