@@ -82,10 +82,12 @@ class Ask(_Said, frozen=True, kw_only=True, forbid_unknown_fields=True, tag="ask
 class Answer(_Said, frozen=True, kw_only=True, forbid_unknown_fields=True, tag="answer"):
     """Blobs: uint8[rows], 0 where permitted, else the place in `reasons` from 1; the 32-byte seed of the salts; then the parts.
 
-    `reasons`: code and sentence. `receipt_id`, `root`: of what P recorded; the root is empty for a single row.
+    `reasons`: code and sentence. `receipt_id`, `root`, `recorded_no`: of what P recorded when it was asked first, with that request's
+    number; the root is empty for a single row.
     """
 
     request_no: _Number
+    recorded_no: _Number
     reasons: tuple[tuple[_Code, _Text], ...]
     receipt_id: Uuid
     root: str

@@ -235,6 +235,7 @@ class _Serving:
                     request_no=ask.request_no,
                     reasons=verdict.outcome.reasons,
                     receipt_id=verdict.outcome.receipt_id,
+                    recorded_no=verdict.outcome.request_no,
                     root=verdict.outcome.root,
                 ),
                 (verdict.outcome.codes, verdict.outcome.seed, verdict.outcome.used, *done.parts),

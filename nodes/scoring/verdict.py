@@ -53,6 +53,7 @@ class Outcome(msgspec.Struct, frozen=True, kw_only=True):
     """What was decided first, as it is kept: never a value."""
 
     receipt_id: str
+    request_no: int
     root: str
     seed: bytes
     codes: bytes
@@ -256,6 +257,7 @@ def _outcome(node: ScoringNode, rows: list[_Row], uses: list[SubjectUse], seed: 
     root = "" if asked.ask.single else _commitment(uses).root
     return Outcome(
         receipt_id=node.new_id(),
+        request_no=asked.ask.request_no,
         root=root,
         seed=seed,
         codes=codes,
@@ -281,7 +283,7 @@ def _receipt(
         record_count=len(uses),
         commitment=_commitment(uses),
         decision=decision,
-        request_no=asked.ask.request_no,
+        request_no=outcome.request_no,
         digest=asked.model.model,
     )
     if not subject:
