@@ -103,9 +103,9 @@ class ModelPart(Document, frozen=True, kw_only=True, forbid_unknown_fields=True)
 class ModelVersion(Document, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """A version of a model, as its owner registers it. It never changes; another version is another `model_id`.
 
-    `own_commitment`: of the owner's part (its own features, the intercept, scale and bands). `job`: the training job of a joint
-    model. `subjects`: how many enterprises it was trained on, 0 where that is not known. `replaces`: the owner's model that this one
-    is to follow. `licensed_bureau`: the member whose licence covers the scoring, where one is needed.
+    `own_commitment`: of the owner's part; that of a linear model is the whole model, intercept, scale and bands too. `job`: the
+    training job of a joint model. `subjects`: how many enterprises it was trained on, 0 where that is not known. `replaces`: the
+    owner's model that this one is to follow. `licensed_bureau`: the member whose licence covers the scoring, where one is needed.
     """
 
     model_id: Uuid
@@ -190,11 +190,15 @@ class Step(StrEnum):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Standing:
-    """Where a model stands, each provider's last word on it ("" before it has said one), and why where something was refused."""
+    """Where a model stands, each provider's last word on it ("" before it has said one), and why where something was refused.
+
+    `ended_ms`: when the last word that ends it was said, None while it has not ended.
+    """
 
     state: State
     words: dict[str, str]
     reason: str = ""
+    ended_ms: int | None = None
 
     @property
     def waiting(self) -> tuple[str, ...]:
@@ -283,6 +287,7 @@ def state_of(
         state=state,
         words={provider: "" if word is None else word.decision for provider, word in said.items()},
         reason=reason,
+        ended_ms=max((each.time_ms for each in (*retired, *withdrawn)), default=None),
     )
 
 

@@ -35,6 +35,9 @@ from nodes.hub_services import HubUsage, HubUsageLog
 from nodes.joint.jobs import JointJobs
 from nodes.joint.provider import JointProvider
 from nodes.joint.provider_plan import JointNode
+from nodes.models.hub import HubModels
+from nodes.models.node import RegistryNode
+from nodes.models.registry import Registry
 from nodes.monitor import Monitor
 from nodes.outbox import Outbox
 from nodes.policy import REPEAT_MS, PolicyEnforcementPoint
@@ -66,6 +69,7 @@ class Agent:
     jobs: JointJobs
     joint: JointProvider
     psi: PsiRuns
+    registry: Registry
     outbox: Outbox
     monitor: Monitor
     renewal: Renewal
@@ -73,7 +77,7 @@ class Agent:
 
 
 class _Exchanges:
-    """Passes the hub's events to the two sides; `connection.ExchangeHandler`."""
+    """Passes the hub's events to the two sides and the registry; `connection.ExchangeHandler`."""
 
     def __init__(self) -> None:
         self.agent: Agent | None = None
@@ -82,6 +86,10 @@ class _Exchanges:
     def invited(self, request: bytes, ticket: bytes) -> None:
         if self.agent is not None:
             self.agent.provider.invited(request, ticket)
+
+    def models_changed(self) -> None:
+        if self.agent is not None:
+            self.agent.registry.changed()
 
     def exchange_updated(self, exchange_id: str, state: str, reason: str) -> None:
         agent = self.agent
@@ -163,6 +171,7 @@ async def build(
         jobs=jobs,
         joint=joint,
         psi=psi,
+        registry=await Registry.load(_registry(context)),
         outbox=outbox,
         monitor=Monitor(
             store=store,
@@ -192,6 +201,22 @@ async def build(
         ),
     )
     return agent
+
+
+def _registry(context: ExchangeContext) -> RegistryNode:
+    settings = context.settings
+    return RegistryNode(
+        home=settings.home,
+        store=context.store,
+        hub=HubModels(context.connection),
+        directory=lambda: context.replica.directory,
+        identity=context.identity,
+        member_id=settings.member_id,
+        node_id=settings.node_id,
+        rules=settings.model_approval,
+        clock=context.clock,
+        backoff=Backoff(secrets.SystemRandom()),
+    )
 
 
 def _joint(context: ExchangeContext, snapshots: SnapshotSet) -> JointProvider:
@@ -325,6 +350,7 @@ def background_work(agent: Agent) -> tuple[Coroutine[Any, Any, None], ...]:
         agent.outbox.run(),
         agent.monitor.run(),
         agent.renewal.run(),
+        agent.registry.run(),
         _housekeep(agent),
     )
 

@@ -31,12 +31,13 @@ from nodes.local_messages import (
     wanted_of,
 )
 from nodes.local_work import ask_consent, publish_products, stop_job
+from nodes.models.rpc import ModelCalls
 
 if TYPE_CHECKING:
     Context = grpc.aio.ServicerContext[Any, Any]
 
 
-class LocalApi(agent_pb2_grpc.AgentServicer):
+class LocalApi(ModelCalls, agent_pb2_grpc.AgentServicer):  # each base adds the calls of its own subject
     """The Agent service."""
 
     def __init__(self, agent: Agent) -> None:
@@ -294,7 +295,13 @@ class LocalApi(agent_pb2_grpc.AgentServicer):
         connection, outbox = context.connection.status(), await agent.outbox.status()
         replica = context.replica
         checkpoint = replica.checkpoint(replica.own_origin)
-        errors = (connection.last_error, outbox.last_error, agent.monitor.last_error, agent.renewal.last_error)
+        errors = (
+            connection.last_error,
+            outbox.last_error,
+            agent.monitor.last_error,
+            agent.renewal.last_error,
+            agent.registry.last_error,
+        )
         return agent_pb2.AgentStatusReply(
             node_id=context.settings.node_id,
             member_id=context.settings.member_id,

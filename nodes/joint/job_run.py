@@ -325,14 +325,15 @@ class JobRun:
         return made
 
     async def _record_all(self, made: _Made, attempts: int, rows: BankRows, partners: tuple[Partner, ...]) -> Made:
-        for partner in partners:
-            await self._record_model(partner, made.result, made.model.commitment)
+        roots = [await self._record_model(partner, made.result, made.model.commitment) for partner in partners]
+        model = msgspec.structs.replace(made.model, batch_roots=tuple(roots))
         kept = self._context.settings.home / "models" / self._job_id
         write_document(kept / PART_FILE, made.own)
-        write_document(kept / MODEL_FILE, made.model)
-        return Made(model=made.model, result=made.result, rows=rows, partners=partners, attempts=attempts)
+        write_document(kept / MODEL_FILE, model)
+        return Made(model=model, result=made.result, rows=rows, partners=partners, attempts=attempts)
 
-    async def _record_model(self, partner: Partner, result: ActiveResult, commitment: str) -> None:
+    async def _record_model(self, partner: Partner, result: ActiveResult, commitment: str) -> str:
+        """Tell the provider, and record; the root over the enterprises that stayed."""
         if partner.permitted is None:
             raise AssertionError
         uses = stayed(partner.uses, partner.permitted, result.withdrawn)
@@ -344,6 +345,7 @@ class JobRun:
         if not isinstance(said, Done):
             raise _out_of_turn(said)
         await self._record(partner, 1, batch, commitment)
+        return batch.root
 
 
 class _Made(msgspec.Struct, frozen=True, kw_only=True):

@@ -75,6 +75,18 @@ class JobStore:
             for job_id, text, base, user, directory in rows
         ]
 
+    async def finished(self, job_id: str) -> StoredJob | None:
+        """A job that made a model, or None."""
+        row = await self._store.read(
+            lambda connection: connection.execute(
+                "SELECT job, base, user, directory FROM joint_jobs WHERE job_id = ? AND state = 'finished'", (job_id,)
+            ).fetchone()
+        )
+        if row is None:
+            return None
+        text, base, user, directory = row
+        return StoredJob(job_id=job_id, job_text=bytes(text).decode(), base=base, user=user, directory=directory)
+
     async def running_in(self, directory: str) -> StoredJob | None:
         """The job that has not ended and writes its report there."""
         return next((each for each in await self.running() if each.directory == directory), None)

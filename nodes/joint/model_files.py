@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import secrets
 from pathlib import Path
-from typing import Annotated, Final, Literal
+from typing import Annotated, Final, Literal, TypeVar
 
 import msgspec
 
@@ -22,6 +22,7 @@ from nodes.errors import NodeError
 
 PART_FILE: Final = "part.json"
 MODEL_FILE: Final = "model.json"
+_Read = TypeVar("_Read", "OwnPart", "ModelRecord")
 _Salt = Annotated[str, msgspec.Meta(pattern=r"^[0-9a-f]{32}\Z")]
 
 
@@ -43,7 +44,7 @@ class OwnPart(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=T
 
 
 class ModelRecord(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """What every party knows of the whole."""
+    """What every party knows of the whole. `batch_roots`: of each provider's receipts over those who stayed to the end."""
 
     job: str
     name: str
@@ -53,6 +54,7 @@ class ModelRecord(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fiel
     subjects: int
     withdrawn: int
     made_ms: Annotated[int, msgspec.Meta(ge=0)]
+    batch_roots: tuple[Sm3Hex, ...] = ()
     version: Literal[1] = 1
 
     @property
@@ -71,9 +73,18 @@ def write_document(path: Path, document: object) -> None:
     write_bytes(path, msgspec.json.format(msgspec.json.encode(document), indent=1) + b"\n")
 
 
+def read_model(path: Path) -> ModelRecord:
+    """Raises NodeError as `read_part`."""
+    return _read(path, ModelRecord)
+
+
 def read_part(path: Path) -> OwnPart:
     """Raises NodeError if it is not there, damaged, or of another version."""
+    return _read(path, OwnPart)
+
+
+def _read(path: Path, kind: type[_Read]) -> _Read:
     try:
-        return msgspec.json.decode(path.read_bytes(), type=OwnPart)
+        return msgspec.json.decode(path.read_bytes(), type=kind)
     except (OSError, msgspec.MsgspecError) as error:
-        raise NodeError(f"The model part {path} cannot be read ({type(error).__name__}).", code="NOT_FOUND") from error
+        raise NodeError(f"The model file {path} cannot be read ({type(error).__name__}).", code="NOT_FOUND") from error

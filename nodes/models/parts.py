@@ -34,10 +34,14 @@ class HeldPart(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
 
 
 class LinearParts(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """A linear model at its owner. `model`: the whole, in its canonical form; `parts`: the owner's own first."""
+    """A linear model at its owner. The owner's own part comes first, and is the whole model; the others follow from it."""
 
-    model: bytes
-    parts: tuple[HeldPart, ...]
+    parts: Annotated[tuple[HeldPart, ...], msgspec.Meta(min_length=2)]
+
+    @property
+    def model(self) -> bytes:
+        """The whole model in its canonical form (modeling/scoring/model.py)."""
+        return self.parts[0].part
 
 
 def write_linear(home: Path, model_id: str, held: LinearParts) -> None:
