@@ -6,13 +6,15 @@ nothing, and gets the chunk again with all of it.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
 from types import TracebackType
-from typing import Final, Protocol, Self
+from typing import Final, Protocol, Self, TypeVar
 
 from modeling.executor import Executor, Processes, Work, cores
 
+T = TypeVar("T")
 COLUMN_BYTES: Final = 512 << 20
 """Encoded columns that are kept in all lanes together, by default: a million rows of 30 features take 484 MB."""
 
@@ -45,19 +47,27 @@ class Lanes:
     ) -> None:
         self._stack.close()
 
-    def each(self, work: Work, chunk: bytes) -> None:
-        """`work` of one chunk in every lane."""
-        for answers in [lane.map(work, [chunk]) for lane in self._lanes]:
-            list(answers)
+    def each(self, work: Work, chunk: bytes) -> list[bytes]:
+        """`work` of one chunk in every lane, at the same time."""
+        return self._run(lambda lane: next(iter(self._lanes[lane].map(work, [chunk]))))
 
-    def map(self, work: Work, chunk: Chunk, count: int) -> Iterator[bytes]:
+    def map(self, work: Work, chunk: Chunk, count: int) -> list[bytes]:
         """`work` of the chunks of all places, in order. Raises what `work` raises, and WorkersFailed."""
-        places = [range(lane, count, len(self._lanes)) for lane in range(len(self._lanes))]
-        running = [
-            lane.map(work, (chunk(place, whole=False) for place in own))
-            for lane, own in zip(self._lanes, places, strict=True)
-        ]
-        for place in range(count):
-            lane = place % len(self._lanes)
-            answer = next(running[lane])
-            yield answer or next(iter(self._lanes[lane].map(work, [chunk(place, whole=True)])))
+
+        def run(lane: int) -> list[bytes]:
+            places, executor = range(lane, count, len(self._lanes)), self._lanes[lane]
+            answers = executor.map(work, (chunk(place, whole=False) for place in places))
+            return [
+                answer or next(iter(executor.map(work, [chunk(place, whole=True)])))
+                for place, answer in zip(places, answers, strict=True)
+            ]
+
+        by_lane = self._run(run)
+        return [by_lane[place % len(by_lane)][place // len(by_lane)] for place in range(count)]
+
+    def _run(self, run: Callable[[int], T]) -> list[T]:
+        """In a thread for each lane, which waits for its process; in the caller's where there is one."""
+        if len(self._lanes) == 1:
+            return [run(0)]
+        with ThreadPoolExecutor(len(self._lanes)) as threads:
+            return list(threads.map(run, range(len(self._lanes))))

@@ -154,7 +154,7 @@ class Provider:
             )
             return msgspec.msgpack.encode(task)
 
-        return list(self._lanes.map(answer_block, chunk, count))
+        return self._lanes.map(answer_block, chunk, count)
 
     def answer_tiled(self, features: Floats, masks: PairMasks, request: int, *, hidden: Flags | None = None) -> bytes:
         """One ciphertext for up to `tiled_rows(p)` rows. Raises as answer_columns."""
