@@ -46,6 +46,7 @@ _TITLES: Final = {
     403: "Not allowed",
     404: "Not found",
     405: "Wrong method",
+    408: "The body did not come",
     409: "The state does not allow it",
     413: "The body is too large",
     422: "The request is not valid",
@@ -117,7 +118,7 @@ def problem(error: NodeError, request_id: str) -> dict[str, Any]:
     status = http_status(error)
     found: dict[str, Any] = {
         "type": f"/docs#{error.code}",
-        "title": _TITLES.get(status, "Failed"),
+        "title": title(status),
         "status": status,
         "detail": error.message,
         "code": error.code,
@@ -140,6 +141,11 @@ def problem_headers(error: NodeError) -> dict[str, str]:
     if wait_ms:
         headers["Retry-After"] = str(max(1, -(-wait_ms // 1000)))
     return headers
+
+
+def title(status: int) -> str:
+    """What an HTTP status of ours means, in a few words."""
+    return _TITLES.get(status, "Failed")
 
 
 def codes() -> dict[str, int]:

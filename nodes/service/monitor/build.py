@@ -160,11 +160,11 @@ def _compare(champion: ScoreRows, challenger: ScoreRows) -> Compared | None:
         and not np.isnan(challenger.probability[place])
         and not np.isnan(champion.probability[places[each]])
     ]
-    ours, theirs = (np.array(side, np.int64) for side in zip(*pairs, strict=True)) if pairs else ([], [])
+    ours, theirs = np.array(pairs, np.int64).reshape(-1, 2).T
     return compared(
         champion.probability[ours],
         challenger.probability[theirs],
         champion.label[ours],
-        [champion.bands[place] for place in ours],
-        [challenger.bands[place] for place in theirs],
+        [champion.bands[place] for place in ours.tolist()],
+        [challenger.bands[place] for place in theirs.tolist()],
     )

@@ -35,7 +35,7 @@ class Alarm(_Part, frozen=True, kw_only=True, forbid_unknown_fields=True):
 
 
 class ModelWatch(_Part, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """One model in the window. `latency_ms`: quantiles 50%, 95%, 99%, as the service saw it; `source`: of the population, "" if none."""
+    """One model in the window. `latency_ms`: quantiles 50%, 95% and 99%; `source`: of its population, "" if it has none."""
 
     model_id: str
     title: str
