@@ -211,8 +211,8 @@ def self_test() -> None:
     mask = uniform(SIZE)
     answers = [helper.hidden(constants, mask), helper.hidden(whole, mask)]
     budget = min(owner._decryptor.invariant_noise_budget(loaded_cipher(_library().context, each)) for each in answers)
-    found = centred(residues(owner.decrypt(answers[0], range(SIZE)) - mask))
-    inner = centred(residues(owner.decrypt(answers[1], [len(weights) - 1]) - mask[len(weights) - 1]))
+    found = centred(residues(owner.decrypt(answers[0], range(SIZE), check=False) - mask))
+    inner = centred(residues(owner.decrypt(answers[1], [len(weights) - 1], check=False) - mask[len(weights) - 1]))
     wanted = (weights[:, None] * columns).sum(axis=0)
     if (
         budget < MIN_BUDGET_BITS
