@@ -46,6 +46,7 @@ from nodes.psi.runs import PsiRuns
 from nodes.purge import Purge
 from nodes.renewal import Renewal
 from nodes.replica_store import ReplicaKeeper
+from nodes.scoring.sides import ScoringSides
 from nodes.settings import Settings
 from nodes.sources.snapshot_set import SnapshotSet
 from nodes.sources.worker import load_in_child
@@ -70,6 +71,7 @@ class Agent:
     joint: JointProvider
     psi: PsiRuns
     registry: Registry
+    scoring: ScoringSides
     outbox: Outbox
     monitor: Monitor
     renewal: Renewal
@@ -104,12 +106,12 @@ class _Exchanges:
                     message or "The exchange was ended by the other side.", code=code or "EXCHANGE_ENDED"
                 )
             )
-            for side in (agent.provider, agent.requester, agent.jobs, agent.psi, agent.joint):
+            for side in (agent.provider, agent.requester, agent.jobs, agent.psi, agent.joint, agent.scoring):
                 task = asyncio.get_running_loop().create_task(side.ended(exchange_id, failure))
                 self._tasks.add(task)
                 task.add_done_callback(self._tasks.discard)
         else:
-            for asking in (agent.requester, agent.jobs, agent.psi):
+            for asking in (agent.requester, agent.jobs, agent.psi, agent.scoring):
                 asking.updated(exchange_id, state)
 
 
@@ -157,8 +159,10 @@ async def build(
     )
     joint = _joint(context, snapshots)
     approvals = Approvals(store, settings.approval, clock)
-    provider = ProviderExchanges(context, approvals, _servers(context, snapshots, joint))
     requester = RequesterExchanges(context)
+    registry = await Registry.load(_registry(context))
+    scoring = ScoringSides(context, requester, registry, snapshots)
+    provider = ProviderExchanges(context, approvals, _servers(context, snapshots, joint, scoring))
     jobs, psi = JointJobs(context, requester), PsiRuns(context, requester)
     await psi.break_off()
     handler.agent = agent = Agent(
@@ -171,7 +175,8 @@ async def build(
         jobs=jobs,
         joint=joint,
         psi=psi,
-        registry=await Registry.load(_registry(context)),
+        registry=registry,
+        scoring=scoring,
         outbox=outbox,
         monitor=Monitor(
             store=store,
@@ -261,7 +266,7 @@ def _psi(context: ExchangeContext, snapshots: SnapshotSet) -> PsiProvider:
 
 
 def _servers(
-    context: ExchangeContext, snapshots: SnapshotSet, joint: JointProvider
+    context: ExchangeContext, snapshots: SnapshotSet, joint: JointProvider, scoring: ScoringSides
 ) -> dict[ExchangeMode, Callable[..., Awaitable[int]]]:
     settings = context.settings
     policy = PolicyEnforcementPoint(
@@ -311,6 +316,7 @@ def _servers(
         ExchangeMode.JOINT: joint.serve,
         ExchangeMode.PSI_SIZE: psi.serve,
         ExchangeMode.PSI_ROWS: psi.serve,
+        ExchangeMode.SCORE: scoring.provider.serve,
     }
 
 
@@ -335,6 +341,7 @@ async def serve(settings: Settings, secret: bytes, *, ready: Callable[[], None] 
         await agent.requester.close()
         await agent.jobs.close()
         await agent.psi.close()
+        await agent.scoring.close()
         await agent.provider.close()
         for task in (waiting, *background):
             task.cancel()
@@ -368,6 +375,7 @@ async def _housekeep(agent: Agent) -> None:
     while True:
         try:
             await agent.requester.close_idle()
+            await agent.scoring.tidy()
             if loop.time() - purged_at >= context.settings.purge_interval_s:
                 purged_at = loop.time()
                 await agent.purge.run_once()

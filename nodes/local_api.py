@@ -32,12 +32,13 @@ from nodes.local_messages import (
 )
 from nodes.local_work import ask_consent, publish_products, stop_job
 from nodes.models.rpc import ModelCalls
+from nodes.scoring.rpc import ScoreCalls
 
 if TYPE_CHECKING:
     Context = grpc.aio.ServicerContext[Any, Any]
 
 
-class LocalApi(ModelCalls, agent_pb2_grpc.AgentServicer):  # each base adds the calls of its own subject
+class LocalApi(ModelCalls, ScoreCalls, agent_pb2_grpc.AgentServicer):  # each base adds the calls of its own subject
     """The Agent service."""
 
     def __init__(self, agent: Agent) -> None:
@@ -327,6 +328,7 @@ class LocalApi(ModelCalls, agent_pb2_grpc.AgentServicer):  # each base adds the 
             open_exchanges=agent.provider.open_count
             + agent.requester.open_count
             + agent.jobs.open_count
-            + agent.psi.open_count,
+            + agent.psi.open_count
+            + agent.scoring.open_count,
             last_error=next((error for error in errors if error), ""),
         )

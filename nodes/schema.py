@@ -155,10 +155,11 @@ _SCORING: Final = (
     """CREATE TABLE score_log (
         request_key TEXT PRIMARY KEY, digest BLOB NOT NULL, outcome BLOB NOT NULL, at_ms INTEGER NOT NULL) WITHOUT ROWID""",
     "CREATE INDEX score_log_by_age ON score_log (at_ms)",
-    # Batches of this node's own: what is under way or done. `exchanges`: JSON by provider.
+    # Batches of this node's own. `asked`: JSON, what is scored; `exchanges`: JSON by provider, the exchange and its signed request.
     """CREATE TABLE score_batches (
-        batch_id TEXT PRIMARY KEY, model_id TEXT NOT NULL, directory TEXT NOT NULL, state TEXT NOT NULL, exchanges BLOB NOT NULL,
+        batch_id TEXT PRIMARY KEY, directory TEXT NOT NULL, state TEXT NOT NULL, asked BLOB NOT NULL, exchanges BLOB NOT NULL,
         failure TEXT, created_ms INTEGER NOT NULL, ended_ms INTEGER) WITHOUT ROWID""",
+    "CREATE UNIQUE INDEX score_batches_directory ON score_batches (directory) WHERE state = 'running'",
 )
 
 _MODELS: Final = (

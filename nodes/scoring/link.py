@@ -19,16 +19,18 @@ Heard = tuple[Said, tuple[bytes, ...]]
 
 
 class ScoreLink:
-    """Many may `say` at once; one `hear`s."""
+    """Many may `say` at once; one `hear`s. `sent_bytes`, `received_bytes`: of blobs."""
 
     def __init__(self, session: Session) -> None:
         self._session = session
         self._saying = asyncio.Lock()
+        self.sent_bytes = self.received_bytes = 0
 
     async def say(self, said: Said, blobs: Sequence[bytes] = ()) -> None:
         """Send a message and its blobs. Raises PeerRestarted, or what ended the session."""
         told = msgspec.structs.replace(said, sizes=tuple(map(len, blobs)))
         data = b"".join(blobs)
+        self.sent_bytes += len(data)
         async with self._saying:
             await self._session.send(FrameType.SCORE, msgspec.json.encode(told))
             for at in range(0, len(data), _PIECE):
@@ -48,6 +50,7 @@ class ScoreLink:
             data += payload
         if len(data) != sum(said.sizes):
             raise ExchangeFailed("The other node sent more bytes than it had announced.")
+        self.received_bytes += len(data)
         blobs, at = [], 0
         for size in said.sizes:
             blobs.append(bytes(data[at : at + size]))

@@ -156,6 +156,11 @@ class Panel:
         """By provider its exchange and the signed request: what `open` goes on with."""
         return {each.member: (each.terms.exchange_id, each.terms.request_document) for each in self._partners.values()}
 
+    @property
+    def traffic(self) -> int:
+        """Bytes of blobs, both ways, since it was opened."""
+        return sum(each.link.sent_bytes + each.link.received_bytes for each in self._partners.values())
+
     def terms_of(self, member: str) -> ExchangeTerms:
         """Of the exchange with a provider."""
         return next(each.terms for each in self._partners.values() if each.member == member)

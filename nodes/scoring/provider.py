@@ -135,6 +135,7 @@ class _Serving:
         """Until this node has said hello to the other providers: what they say comes after this."""
         await self.forget()
         try:
+            await self._node.registry.looked_up(said.model_id, said.model_sm3)
             session = self._checked(said, blobs)
             self._pairs = Pairs(said, self._node, self._terms, self._link)
             await self._pairs.start()

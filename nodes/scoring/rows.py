@@ -98,7 +98,9 @@ def _decision(context: ExchangeContext, model: Model, part: ModelPart, uscc: str
     )
 
 
-def check(context: ExchangeContext, panel: Panel, subjects: Sequence[str], replies: Replies, *, single: bool) -> Checked:
+def check(
+    context: ExchangeContext, panel: Panel, subjects: Sequence[str], replies: Replies, *, single: bool
+) -> Checked:
     """Hold each provider's answer against what it recorded and what this node knows. Raises ExchangeFailed."""
     kept = np.ones(replies.rows, np.bool_)
     refused: dict[str, Refused] = {}
@@ -112,9 +114,7 @@ def check(context: ExchangeContext, panel: Panel, subjects: Sequence[str], repli
         kept &= codes == 0
         for row in _ended(context, member, uses, np.flatnonzero(_recorded(codes))):
             kept[row] = False
-            why = Refused(
-                code=Reason.CONSENT_REVOKED.value, sentence=_NOT_HANDED_ON, member=context.settings.member_id
-            )
+            why = Refused(code=Reason.CONSENT_REVOKED.value, sentence=_NOT_HANDED_ON, member=context.settings.member_id)
             refused.setdefault(subjects[row], why)
     return Checked(kept=kept, refused=refused, receipts=tuple(receipts))
 

@@ -63,6 +63,7 @@ class Scores:
         self._panels: dict[_PanelKey, _Open] = {}
         self._opening = asyncio.Lock()
         self._kept: dict[str, _Kept] = {}
+        self._recipes: dict[str, Recipe] = {}
 
     @property
     def open_count(self) -> int:
@@ -137,10 +138,18 @@ class Scores:
         """Leave everything."""
         for key in list(self._panels):
             await self._drop(key)
-        await self._computer.close()
 
     async def _drop(self, key: _PanelKey) -> None:
         await self._panels.pop(key).panel.close()
+
+    def _recipe(self, model: Model) -> Recipe:
+        """Read once: a model's document never changes."""
+        found = self._recipes.get(model.sm3)
+        if found is None:
+            if len(self._recipes) >= MOST_PANELS:
+                self._recipes.pop(next(iter(self._recipes)))
+            found = self._recipes[model.sm3] = recipe_of(model, self._registry, self._computer)
+        return found
 
     def _forget_old(self) -> None:
         now = asyncio.get_running_loop().time()
@@ -153,9 +162,9 @@ class Scores:
     async def _score(self, request: ScoreRequest, request_key: str) -> tuple[Scored, ...]:
         if not 1 <= len(request.subjects) <= MOST_SUBJECTS:
             raise NodeError(f"A request is for 1 to {MOST_SUBJECTS:,} enterprises.", code="INVALID_ARGUMENT")
-        model = self._registry.usable(request.model_id)
+        model = await self._registry.looked_up(request.model_id)
         require_own(self._context, model)
-        recipe = recipe_of(model, self._registry, self._computer)
+        recipe = self._recipe(model)
         rows_of_request(recipe.own, request.subjects, request.own)
         asking = Asking(reason=request.reason, user=request.user, application_no=request.application_no)
         try:
@@ -170,7 +179,7 @@ class Scores:
 
     async def _ask(self, panel: Panel, request: ScoreRequest, request_key: str) -> tuple[Scored, ...]:
         chosen = choose(self._context, panel.model, request.subjects)
-        told = {uscc: _refused(panel, uscc, why, ()) for uscc, why in chosen.refused.items()}
+        told = {uscc: told_refusal(panel.model, uscc, why, ()) for uscc, why in chosen.refused.items()}
         if chosen.subjects:
             own = rows_of_request(panel.recipe.own, chosen.subjects, request.own)
             single = len(request.subjects) == 1
@@ -199,7 +208,7 @@ async def scored(
             if attempt == _ATTEMPTS:
                 raise
     ids = tuple(each.receipt_id for each in receipts)
-    told = {uscc: _refused(panel, uscc, why, ids) for uscc, why in checked.refused.items()}
+    told = {uscc: told_refusal(panel.model, uscc, why, ids) for uscc, why in checked.refused.items()}
     return told | _outcomes(panel, chosen.subjects, score, own, checked.kept, ids, begun.error)
 
 
@@ -239,10 +248,11 @@ def _outcomes(
     }
 
 
-def _refused(panel: Panel, uscc: str, why: Refused, receipt_ids: tuple[str, ...]) -> Scored:
+def told_refusal(model: Model, uscc: str, why: Refused, receipt_ids: tuple[str, ...]) -> Scored:
+    """An enterprise that has no score."""
     return Scored(
         uscc=uscc,
-        model_id=panel.model.version.model_id,
+        model_id=model.version.model_id,
         refused=why.code,
         detail=f"{why.member}: {why.sentence}",
         receipt_ids=receipt_ids,

@@ -80,6 +80,13 @@ def spend(connection: sqlite3.Connection, model: Model, usccs: Sequence[str], no
     )
 
 
+def forget(connection: sqlite3.Connection, now_ms: int, outcomes_before_ms: int) -> None:
+    """Delete outcomes from before that time, and counts that no limit looks at any more."""
+    connection.execute("DELETE FROM score_log WHERE at_ms < ?", (outcomes_before_ms,))
+    connection.execute("DELETE FROM score_touched WHERE last_ms <= ?", (now_ms - YEAR_MS,))
+    connection.execute("DELETE FROM score_days WHERE day_ms < ?", (now_ms - YEAR_MS,))
+
+
 def flags_of(connection: sqlite3.Connection, requester: str, now_ms: int) -> tuple[Flag, ...]:
     """What looks like probing in the requester's models."""
     rows = connection.execute(
