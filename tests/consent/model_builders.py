@@ -3,19 +3,46 @@
 from __future__ import annotations
 
 import uuid
+from collections.abc import Mapping
 from typing import Any
 
 import msgspec
 
 from consent.decision import ItemUse
+from consent.directory import Directory, Node, Product, ProductItem, ProductPublished
 from consent.documents import ItemMode, Purpose
 from consent.models import ModelAct, ModelApproval, ModelPart, ModelVersion, model_commitment, part_commitment
+from trust.sm2 import PrivateKey
 
 OWNER, OWNER_NODE = "firstbank", "firstbank-1"
 PROVIDER, PROVIDER_NODE = "taxoffice", "taxoffice-1"
 OTHER, OTHER_NODE = "powergrid", "powergrid-1"
 SALT = "5a" * 16
 NOW = 1_800_000_000_000
+
+
+class Known(Directory):
+    """A directory of these nodes, whose members are named before the dash; how entries come into one is tested elsewhere."""
+
+    def __init__(self, keys: Mapping[str, PrivateKey], revoked: Mapping[str, int] | None = None) -> None:
+        super().__init__()
+        self.revoked = revoked or {}
+        for node_id, key in keys.items():
+            self.enrol(node_id, key)
+
+    def enrol(self, node_id: str, key: PrivateKey) -> None:
+        self._nodes[node_id] = Node(
+            node_id=node_id,
+            member_id=node_id.rpartition("-")[0],
+            identity_key=key.public,
+            enrolled_ms=0,
+            revoked_ms=self.revoked.get(node_id),
+        )
+
+    def offer(self, provider: str, product_id: str, *items: str) -> None:
+        offered = tuple(ProductItem(item_id=item, modes=(ItemMode.J,)) for item in items)
+        entry = ProductPublished(product_id=product_id, provider=provider, title=product_id, items=offered, time_ms=NOW)
+        self._products[product_id] = Product(published=entry)
 
 
 def part(provider: str = PROVIDER, **changes: Any) -> ModelPart:

@@ -8,7 +8,6 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from consent.directory import Directory
 from consent.documents import encode
 from consent.errors import ConsentError, DirectoryRule, DocumentMalformed
 from consent.models import (
@@ -35,6 +34,7 @@ from tests.consent.model_builders import (
     OWNER_NODE,
     PROVIDER,
     PROVIDER_NODE,
+    Known,
     act,
     approval,
     part,
@@ -207,24 +207,6 @@ def test_a_joint_version_attests_no_weights_of_its_providers() -> None:
 @pytest.fixture(scope="module")
 def keys() -> dict[str, PrivateKey]:
     return {node: PrivateKey.generate() for node in (OWNER_NODE, PROVIDER_NODE, OTHER_NODE)}
-
-
-class Known(Directory):
-    """A directory of three nodes; how entries come into one is tested elsewhere."""
-
-    def __init__(self, keys: dict[str, PrivateKey], revoked: dict[str, int]) -> None:
-        from consent.directory import Node
-
-        super().__init__()
-        for node_id, key in keys.items():
-            member, _, _ = node_id.rpartition("-")
-            self._nodes[node_id] = Node(
-                node_id=node_id,
-                member_id=member,
-                identity_key=key.public,
-                enrolled_ms=0,
-                revoked_ms=revoked.get(node_id),
-            )
 
 
 def test_documents_by_the_right_nodes_are_believed(keys: dict[str, PrivateKey]) -> None:
