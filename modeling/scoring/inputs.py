@@ -144,16 +144,17 @@ class Preparation(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fiel
 
     @property
     def items(self) -> dict[str, tuple[str, ...]]:
-        """The fields that are read of each item."""
+        """The fields that are read of each item of a member."""
         found: dict[str, tuple[str, ...]] = {}
         for each in self.inputs:
-            found[each.item] = (*found.get(each.item, ()), each.field)
+            if each.item:
+                found[each.item] = (*found.get(each.item, ()), each.field)
         return found
 
     @property
     def aggregates(self) -> dict[str, Aggregate]:
         """How several records of each item become one."""
-        return {each.item: each.aggregate for each in self.inputs}
+        return {each.item: each.aggregate for each in self.inputs if each.item}
 
     def apply(self, table: Table, present: Flags) -> Numbers:
         """float64[n, len(names)], all finite; a row without a record counts as one with every value missing. Raises DataUnusable.

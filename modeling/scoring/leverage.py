@@ -24,7 +24,7 @@ from modeling.errors import ModelInvalid
 from modeling.jobs.table import Flags, Table
 from modeling.metrics import stability_index
 from modeling.preparation.binning import Bins, CategoryBins, histogram
-from modeling.preparation.columns import Numbers, OneHot, Ordinal
+from modeling.preparation.columns import Number, Numbers, OneHot, Ordinal
 from modeling.scoring.inputs import Binned, Input, Preparation
 from modeling.scoring.model import Part
 
@@ -37,6 +37,8 @@ SPREAD_LIMITS: Final = (0.5, 2.0)
 _NORMAL_POINTS: Final = 31
 _MISSING_SHARE: Final = 0.1
 """Where a column of its own says what is missing, and no reference how often."""
+_CORNER_SHARE: Final = 1e-6
+"""Of values where a rule changes: enough to tell two models apart that differ there only, too little to count otherwise."""
 
 _Values = npt.NDArray[Any]
 
@@ -82,8 +84,9 @@ def misdeclared(preparation: Preparation, table: Table, present: Flags) -> tuple
 def _effects(parts: Sequence[Part]) -> dict[tuple[str, bool], Numbers]:
     """float64[parts, points] for each raw column: what it adds to each score, centred, times the root of a point's probability.
 
-    The points are the references of all inputs over the column, mixed: so models that prepare it differently are compared by what they
-    do to the same value. A column that one model takes for texts and another for numbers is two columns; one of them cannot score.
+    The points are the references of all inputs over the column, mixed, and the values where their rules change: so models that prepare
+    it differently are compared by what they do to the same value, also to a rare one. A column that one model takes for texts and
+    another for numbers is two columns; one of them cannot score.
     """
     inputs: dict[tuple[str, bool], list[tuple[int, Input, Numbers]]] = defaultdict(list)
     for at, part in enumerate(parts):
@@ -92,8 +95,11 @@ def _effects(parts: Sequence[Part]) -> dict[tuple[str, bool], Numbers]:
     found = {}
     for key, users in inputs.items():
         references = [_reference(each) for _, each, _ in users]
-        values = np.concatenate([values for values, _ in references])
+        corners = [_corners(each) for _, each, _ in users]
+        values = np.concatenate([*(values for values, _ in references), *corners])
         shares = np.concatenate([shares for _, shares in references]) / len(references)
+        shares = np.append(shares, np.full(len(values) - len(shares), _CORNER_SHARE))
+        shares /= shares.sum()
         block = np.zeros((len(parts), len(values)))
         for at, each, weights in users:
             effect = each.apply(_known(each, values)) @ weights
@@ -134,6 +140,23 @@ def _reference(given: Input) -> tuple[_Values, Numbers]:
     points = [normal.inv_cdf((place + 0.5) / _NORMAL_POINTS) for place in range(_NORMAL_POINTS)]
     share = _MISSING_SHARE if column.indicator else 0.0
     return np.array([np.nan, *points]), np.concatenate([[share], (1 - share) * _equal(_NORMAL_POINTS)])
+
+
+def _corners(given: Input) -> _Values:
+    """What is missing; where a number is cut off, both sides of an edge, every category."""
+    column = given.column
+    if isinstance(column, OneHot):
+        return np.array([None, *column.categories], dtype=object)
+    if isinstance(column, Ordinal):
+        return np.array([None, *column.order], dtype=object)
+    if isinstance(column, Binned) and isinstance(column.bins, CategoryBins):
+        return _inside(column.bins)
+    if isinstance(column, Binned):
+        edges = np.array(column.bins.edges, np.float64)
+        return np.concatenate([[np.nan], edges, np.nextafter(edges, np.inf)])
+    limit = np.inf if column.clip is None else column.clip * column.spread
+    found = np.array([column.low, column.high, column.centre - limit, column.centre + limit], np.float64)
+    return np.append(found[np.isfinite(found)], np.nan)
 
 
 def _equal(count: int) -> Numbers:
