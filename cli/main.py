@@ -27,6 +27,7 @@ PARTS: Final[dict[str, tuple[str, ...]]] = {
     "query": ("use_commands",),
     "fetch": ("use_commands",),
     "model": ("model_commands",),
+    "score": ("score_commands",),
     "psi": ("psi_commands",),
     "audit": ("audit_commands",),
     "demo": ("demo_commands",),

@@ -99,6 +99,14 @@ class AgentClient:
         except grpc.RpcError as error:
             raise _agent_error(error) from error
 
+    def score_batch(self, request: agent_pb2.ScoreBatchRequest) -> Iterator[agent_pb2.ScoreProgress]:
+        """Begin or go on with a batch of scores; yields progress, last with the report. Raises NodeError."""
+        self._require_agent()
+        try:
+            yield from self.stub.ScoreBatch(request)
+        except grpc.RpcError as error:
+            raise _agent_error(error) from error
+
     def _require_agent(self) -> None:
         if not self._path.exists():
             raise HubUnavailable(
