@@ -25,7 +25,7 @@ from typing import Any, Final, Protocol
 
 from nodes.errors import NodeError
 from nodes.service.keys import ApiKey, KeyStore, RateLimit, unauthenticated
-from nodes.service.problems import CallFailed, as_node_error, http_status, problem, problem_headers
+from nodes.service.problems import CallFailed, as_node_error, http_status, places, problem, problem_headers
 
 log = logging.getLogger(__name__)
 
@@ -78,7 +78,7 @@ class Gate:
             except Exception as error:
                 told = as_node_error(error)
                 if told.code == "INTERNAL":
-                    log.exception("call_failed", extra={"request_id": call.request_id})
+                    log.error("call_failed", extra={"request_id": call.request_id} | places(error))
                 if not call.status:  # else the answer has begun, and ends here
                     await call.tell(told)
         finally:

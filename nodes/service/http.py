@@ -244,6 +244,7 @@ def _tell_failures(app: FastAPI) -> None:
         (KNOWN, known),
         ((RequestValidationError,), invalid),
         ((HTTPException,), plain),
+        ((Exception,), known),  # answered here; `gate` records it
     ]
     for kinds, handler in handlers:
         for kind in kinds:

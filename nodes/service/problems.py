@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import traceback
 from collections.abc import Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any, Final
 
 import grpc
@@ -61,6 +63,7 @@ KNOWN: Final = (NodeError, ConsentError, TrustError, ModelingError)
 """The errors that are raised on purpose; their texts may be told."""
 
 RETRY_AFTER_MS: Final = 1000
+_PLACES: Final = 12
 
 
 @dataclass(frozen=True)
@@ -97,6 +100,15 @@ def as_node_error(error: Exception) -> NodeError:
     if isinstance(error, KNOWN):
         return NodeError(str(error), code=error.code)
     return NodeError("The service failed in a way it did not foresee; its log says more.", code="INTERNAL")
+
+
+def places(error: BaseException) -> dict[str, object]:
+    """Of an unforeseen failure, for the log: its type and where it passed through. Not its text: values stand in it."""
+    frames = traceback.extract_tb(error.__traceback__)[-_PLACES:]
+    return {
+        "failure": f"{type(error).__module__}.{type(error).__qualname__}",
+        "places": [f"{Path(frame.filename).name}:{frame.lineno} {frame.name}" for frame in frames],
+    }
 
 
 def http_status(error: NodeError) -> int:

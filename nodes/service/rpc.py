@@ -22,7 +22,7 @@ from nodes.service.health import Health
 from nodes.service.http import DEFAULT_DEADLINE_MS, LONGEST_DEADLINE_MS
 from nodes.service.keys import ApiKey, KeyStore, RateLimit
 from nodes.service.models import ServedModel
-from nodes.service.problems import CallFailed, Fault, as_node_error, grpc_status
+from nodes.service.problems import CallFailed, Fault, as_node_error, grpc_status, places
 from nodes.service.records import Outcome, Records
 from nodes.service.scoring import ScoreAnswer, ScoreCall, ScoringService
 from nodes.service.wire import MOST_OUTCOMES
@@ -111,7 +111,7 @@ class ScoringRpc(score_pb2_grpc.ScoringServicer):
                 told = as_node_error(error)
                 status = grpc_status(told).name
                 if told.code == "INTERNAL":
-                    log.exception("call_failed", extra={"request_id": request_id})
+                    log.error("call_failed", extra={"request_id": request_id} | places(error))
                 await context.abort(grpc_status(told), told.message, _detail(told, request_id))
                 raise
         finally:

@@ -30,7 +30,7 @@ from nodes.service.agent import Agent
 from nodes.service.answers import Answers, other_question
 from nodes.service.keys import ApiKey
 from nodes.service.models import ServedModel, check_features, columns_of, named
-from nodes.service.problems import CallFailed, Fault, as_node_error
+from nodes.service.problems import CallFailed, Fault, as_node_error, places
 from nodes.service.records import Records, ScoreRecord, SetPopulation
 from nodes.service.roles import Appointed, Roles, in_share
 from nodes.store import Store
@@ -178,7 +178,7 @@ class ScoringService:
     def _done(self, task: asyncio.Task[Given]) -> None:
         self._tasks.discard(task)
         if not task.cancelled() and (error := task.exception()) is not None and not isinstance(error, NodeError):
-            log.error("score_failed", exc_info=error)
+            log.error("score_failed", extra=places(error))
 
     async def _answer(self, key: ApiKey, call: ScoreCall, question: bytes, idempotency_key: str) -> Given:
         parts = self._parts

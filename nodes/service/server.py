@@ -23,7 +23,7 @@ import uvicorn
 from xinqiao.v1 import score_pb2_grpc
 
 from nodes.errors import SettingsInvalid
-from nodes.service.agent import AgentLink
+from nodes.service.agent import Agent, AgentLink
 from nodes.service.answers import Answers
 from nodes.service.gate import App, Gate
 from nodes.service.health import Health
@@ -36,6 +36,7 @@ from nodes.service.rpc import OPTIONS, ScoringRpc
 from nodes.service.schema import open_store
 from nodes.service.scoring import Parts, ScoringService
 from nodes.service.watch import Watch
+from nodes.store import Store
 
 log = logging.getLogger(__name__)
 
@@ -105,6 +106,46 @@ class Bound:
     grpc: Address | None
 
 
+@dataclass(frozen=True)
+class Assembly:
+    """The service, put together: both doors and what stands behind them."""
+
+    gate: Gate
+    rpc: ScoringRpc
+    service: ScoringService
+    keys: KeyStore
+    records: Records
+    roles: Roles
+
+
+def assemble(store: Store, agent: Agent, clock: Callable[[], int]) -> Assembly:
+    """Put the service together. `clock`: milliseconds since the epoch."""
+    metrics, health = ServiceMetrics(), Health(agent)
+    keys, limit = KeyStore(store, clock), RateLimit()
+    records, roles = Records(store, clock), Roles(store, clock)
+    service = ScoringService(
+        Parts(
+            store=store,
+            agent=agent,
+            roles=roles,
+            answers=Answers(store, clock),
+            records=records,
+            meter=metrics,
+            clock=clock,
+        )
+    )
+    watch = Watch(records, roles, agent, clock)
+    app = application(service, records, watch, metrics, health, version("xinqiao"))
+    return Assembly(
+        gate=Gate(app, keys, limit, metrics),
+        rpc=ScoringRpc(service, records, keys, limit, health, metrics),
+        service=service,
+        keys=keys,
+        records=records,
+        roles=roles,
+    )
+
+
 class _Server(uvicorn.Server):
     """Signals are ours: both doors stop together."""
 
@@ -125,26 +166,10 @@ async def serve(
         store = open_store(settings.home)
         stack.push_async_callback(store.close)
         agent = await stack.enter_async_context(AgentLink(settings.home))
-        metrics, health = ServiceMetrics(), Health(agent)
-        keys, limit = KeyStore(store, clock), RateLimit()
-        records, roles = Records(store, clock), Roles(store, clock)
-        service = ScoringService(
-            Parts(
-                store=store,
-                agent=agent,
-                roles=roles,
-                answers=Answers(store, clock),
-                records=records,
-                meter=metrics,
-                clock=clock,
-            )
-        )
-        stack.push_async_callback(service.close)
-        watch = Watch(records, roles, agent, clock)
-        app = application(service, records, watch, metrics, health, version("xinqiao"))
-        rpc = ScoringRpc(service, records, keys, limit, health, metrics)
-        bound_grpc = await _open_grpc(settings, rpc, stack)
-        server = _Server(_config(settings, Gate(app, keys, limit, metrics)))
+        made = assemble(store, agent, clock)
+        stack.push_async_callback(made.service.close)
+        bound_grpc = await _open_grpc(settings, made.rpc, stack)
+        server = _Server(_config(settings, made.gate))
         loop = asyncio.get_running_loop()
         for number in (signal.SIGTERM, signal.SIGINT):
             loop.add_signal_handler(number, lambda: setattr(server, "should_exit", True))
