@@ -86,7 +86,7 @@ def test_a_row_opens_only_where_every_provider_lets_it(layout: str) -> None:
     kept = ~hidden[0] & ~hidden[1]
     blind = parties.opened(layout, hidden=hidden)
     np.testing.assert_allclose(blind[kept], parties.plain()[kept], atol=parties.scales.error)
-    assert np.abs(blind - parties.plain())[~kept].min() > 1e-3  # by accident once in 10^5
+    assert (np.abs(blind - parties.plain())[~kept] < 1e-3).sum() <= 2  # each by accident once in 30,000 times
     shown = parties.opened(layout, kept, hidden)
     assert (np.isnan(shown) == ~kept).all()
 
