@@ -24,7 +24,7 @@ from modeling.errors import ModelInvalid
 from modeling.jobs.table import Flags, Table
 from modeling.metrics import stability_index
 from modeling.preparation.binning import Bins, CategoryBins, histogram
-from modeling.preparation.columns import Number, Numbers, OneHot, Ordinal
+from modeling.preparation.columns import Numbers, OneHot, Ordinal
 from modeling.scoring.inputs import Binned, Input, Preparation
 from modeling.scoring.model import Part
 
@@ -149,9 +149,9 @@ def _corners(given: Input) -> _Values:
         return np.array([None, *column.categories], dtype=object)
     if isinstance(column, Ordinal):
         return np.array([None, *column.order], dtype=object)
-    if isinstance(column, Binned) and isinstance(column.bins, CategoryBins):
-        return _inside(column.bins)
     if isinstance(column, Binned):
+        if isinstance(column.bins, CategoryBins):
+            return _inside(column.bins)
         edges = np.array(column.bins.edges, np.float64)
         return np.concatenate([[np.nan], edges, np.nextafter(edges, np.inf)])
     limit = np.inf if column.clip is None else column.clip * column.spread

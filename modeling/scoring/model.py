@@ -34,7 +34,7 @@ class Feature(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=T
     """An input and its weights, one for each of its columns.
 
     `reasons`: codes of why the feature costs points: none (its name serves), one, or one for each bin or category. `baseline`: what it
-    adds to z where it costs nothing; None: the least that it can add.
+    adds to z where it costs nothing; None: the least that it adds, of a number two spreads off its centre.
     """
 
     input: Input

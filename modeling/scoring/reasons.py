@@ -13,7 +13,7 @@ import numpy as np
 
 from modeling.errors import DataUnusable
 from modeling.jobs.table import Flags, Table
-from modeling.preparation.columns import Numbers
+from modeling.preparation.columns import Number, Numbers, Ordinal
 from modeling.scorecard import MAX_REASONS
 from modeling.scoring.inputs import OWN, Preparation
 from modeling.scoring.meaning import Outcome
@@ -21,6 +21,8 @@ from modeling.scoring.model import Feature, LinearModel
 
 OTHERS: Final = "other-members"
 """The reason code of what several members' columns cost together; of a single member, its name."""
+GOOD: Final = 2.0
+"""A number this many spreads to the good side of its centre costs nothing: what is better yet is too rare to be held against others."""
 LEAST_COST: Final = 1e-3
 """In log odds, some hundredths of a point: what costs less is no reason, and may be a score's rounding."""
 
@@ -58,7 +60,10 @@ def _least(feature: Feature) -> float:
     """What a feature adds where it costs nothing."""
     if feature.baseline is not None:
         return feature.baseline
-    return float((feature.input.cases @ np.array(feature.weights)).min())
+    cases = feature.input.cases
+    if isinstance(feature.input.column, Number | Ordinal):
+        cases[:, 0] = np.clip(cases[:, 0], -GOOD, GOOD)
+    return float((cases @ np.array(feature.weights)).min())
 
 
 def _codes(feature: Feature, columns: Numbers) -> tuple[str, ...]:
