@@ -37,7 +37,7 @@ class ServiceMetrics:
         )
         self._level = Gauge(
             "xinqiao_score_drift_level",
-            "0 nothing to say, 1 stable, 2 watch, 3 alarm",
+            "0 nothing to compare with, 1 too few rows, 2 stable, 3 watch, 4 alarm",
             ["model", "column"],
             registry=registry,
         )

@@ -8,7 +8,7 @@ import msgspec
 
 from modeling.monitoring import Compared, Drift, Level, Realised
 
-LEVELS: Final[dict[Level, int]] = {"none": 0, "few": 0, "stable": 1, "watch": 2, "alarm": 3}
+LEVELS: Final[dict[Level, int]] = {"none": 0, "few": 1, "stable": 2, "watch": 3, "alarm": 4}
 """How much each level matters."""
 
 
@@ -55,8 +55,9 @@ class ModelWatch(_Part, frozen=True, kw_only=True, forbid_unknown_fields=True):
 
     @property
     def level(self) -> Level:
-        """The worst of its alarms."""
-        return max((each.level for each in self.alarms), key=lambda level: LEVELS[level], default="stable")
+        """The worst that is told of it; "none" if nothing could be compared."""
+        told = [each.level for each in (self.score, self.realised, *self.columns) if each is not None]
+        return max(told, key=lambda level: LEVELS[level], default="none")
 
 
 class MonitorReport(_Part, frozen=True, kw_only=True, forbid_unknown_fields=True):

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from datetime import UTC, datetime
 from typing import Any, Final
 
 import plotly.graph_objects as go
@@ -23,8 +22,11 @@ from modeling.report.charts import (
 )
 from modeling.report.words import Words
 from nodes.service.monitor.document import Day, ModelWatch
+from nodes.service.records import DAY_MS
 
 MOST_BARS: Final = 12
+LONGEST_BAR: Final = 0.75
+"""A bar for a larger index is no longer: beside it the others would not be seen. Its text has the index."""
 _LEVEL_COLOURS: Final = {"alarm": SECOND, "watch": "#d9a02b"}
 
 
@@ -45,7 +47,7 @@ def figures(model: ModelWatch, words: Words) -> Iterator[tuple[str, Figure]]:
 
 
 def _volume(days: tuple[Day, ...], words: Words) -> Figure:
-    at = [_day(each) for each in days]
+    at = [each.start_ms for each in days]
     bars = [
         go.Bar(name=words("scored"), x=at, y=[each.scored for each in days], marker={"color": ACCENT}),
         go.Bar(name=words("refused"), x=at, y=[each.refused for each in days], marker={"color": SECOND}),
@@ -56,7 +58,9 @@ def _volume(days: tuple[Day, ...], words: Words) -> Figure:
 def _mean(days: tuple[Day, ...], words: Words) -> Figure:
     known = [each for each in days if each.mean is not None]
     mode = "lines+markers" if len(known) <= 40 else "lines"
-    line = line_trace("", [], [], mode=mode).update(x=[_day(each) for each in known], y=[each.mean for each in known])
+    line = line_trace("", [], [], mode=mode).update(
+        x=[each.start_ms for each in known], y=[each.mean for each in known]
+    )
     return chart(
         "",
         words("probability"),
@@ -85,12 +89,14 @@ def _score(drift: Drift, words: Words) -> Figure:
         )
     ]
     return chart(
-        words("probability"),
+        words("up_to"),
         words("share"),
         *bars,
         barmode="group",
         xaxis_tickvals=list(range(len(bins))),
         xaxis_ticktext=names,
+        xaxis_tickangle=0,
+        xaxis_tickfont_size=9,
         yaxis_tickformat=".0%",
     )
 
@@ -130,8 +136,11 @@ def _columns(columns: tuple[Drift, ...], words: Words) -> Figure:
     names = [plain(each.name) for each in columns]
     values = [each.value for each in columns]
     limits = Thresholds()
-    bars = sideways_bars(names, values, [f"{each:.3f}" for each in values]).update(
-        marker={"color": [_LEVEL_COLOURS.get(each.level, ACCENT) for each in columns]}, showlegend=False
+    shown = [min(each, LONGEST_BAR) for each in values]
+    bars = sideways_bars(names, shown, [f"{each:.3f}" for each in values]).update(
+        marker={"color": [_LEVEL_COLOURS.get(each.level, ACCENT) for each in columns]},
+        showlegend=False,
+        hovertemplate="%{customdata}: %{text}<extra></extra>",
     )
     ends = (-0.6, len(names) - 0.4)
     lines = [
@@ -143,7 +152,7 @@ def _columns(columns: tuple[Drift, ...], words: Words) -> Figure:
         bars,
         *lines,
         height=92 + 26 * len(names),
-        xaxis_range=[0, 1.2 * max((*values, limits.psi_alarm))],
+        xaxis_range=[0, 1.25 * max((*shown, limits.psi_alarm))],
         yaxis=name_axis(names) | {"range": list(reversed(ends)), "autorange": False},
     )
 
@@ -164,16 +173,22 @@ def _reasons(refused: dict[str, int], words: Words) -> Figure:
     )
 
 
-def _day(day: Day) -> str:
-    return datetime.fromtimestamp(day.start_ms / 1000, tz=UTC).strftime("%Y-%m-%d")
-
-
 def _dates(days: tuple[Day, ...]) -> dict[str, Any]:
-    """Dates as numbers, which need no words of a language."""
-    few = {"xaxis_tickvals": [_day(each) for each in days]} if len(days) <= 4 else {"xaxis_nticks": 6}
-    return {"xaxis_type": "date", "xaxis_tickformat": "%m-%d", **few}
+    """An axis of whole days; as numbers, which need no words of a language."""
+    half, step = DAY_MS // 2, -(-len(days) // 6)
+    return {
+        "xaxis_type": "date",
+        "xaxis_tickformat": "%m-%d",
+        "xaxis_range": [days[0].start_ms - half, days[-1].start_ms + half],
+        "xaxis_tick0": days[0].start_ms,
+        "xaxis_dtick": step * DAY_MS,
+        "xaxis_ticklabelstandoff": 5,
+    }
 
 
 def _short(label: str) -> str:
     """The end of a bin, where the bins stand in a row."""
-    return label.rpartition("≤ ")[2] if label.startswith("≤") or "x ≤" in label else label
+    try:
+        return f"{float(label.rpartition('≤ ')[2]):.1%}"
+    except ValueError:  # the first, of missing values, and the last
+        return f">{float(label.removeprefix('> ')):.0%}" if label.startswith("> ") else label

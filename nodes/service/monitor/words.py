@@ -85,6 +85,7 @@ _TEXTS: Final[dict[str, tuple[str, str]]] = {
     # axes
     "enterprises": ("enterprises", "企业数"),
     "probability": ("default probability", "违约概率"),
+    "up_to": ("default probability up to", "违约概率（不高于）"),
     "share": ("share", "占比"),
     "expected": ("where it was made", "建模时"),
     "actual": ("now", "当前"),
