@@ -5,6 +5,7 @@ The object is read, not loaded from a file: a pickle of somebody else's is a pro
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Final
@@ -89,10 +90,9 @@ def _through(step: Any, columns: list[_Column], fills: list[float | None]) -> li
         raise ModelInvalid(f"a step of kind {_kind(step) or type(step).__name__} is not supported: {SUPPORTED}")
     if not (isinstance(step.missing_values, float) and np.isnan(step.missing_values)):
         raise ModelInvalid(f"a SimpleImputer of {step.missing_values!r} in place of NaN is not supported")
-    statistics = np.asarray(step.statistics_)
-    if statistics.dtype.kind not in "fiu" or not np.isfinite(statistics).all():
-        raise ModelInvalid("a SimpleImputer of texts, or of a column that was empty in training, is not supported")
-    for each, value in zip(columns, statistics.tolist(), strict=True):
+    for each, value in zip(columns, step.statistics_.tolist(), strict=True):
+        if not (isinstance(value, float | int) and math.isfinite(value)):
+            raise ModelInvalid("a SimpleImputer of texts, or of a column that was empty in training, is not supported")
         if not each.indicator and fills[each.place] is None:
             fills[each.place] = (value - each.shift) / each.slope
     added = step.indicator_.features_.tolist() if step.add_indicator else []
