@@ -21,6 +21,7 @@ from typing import Final
 from consent.errors import ConsentError
 from hub.errors import HubError
 from hub.settings import SettingsInvalid
+from modeling.errors import ModelingError
 from nodes.errors import NodeError
 from trust.errors import TrustError
 
@@ -146,11 +147,13 @@ class CliError(Exception):
         return {"error": error | ({"incident": self.incident} if self.incident else {})}
 
 
-KNOWN: Final = (CliError, NodeError, HubError, SettingsInvalid, TrustError, ConsentError)
+KNOWN: Final = (CliError, NodeError, HubError, SettingsInvalid, TrustError, ConsentError, ModelingError)
 """The errors that our packages raise on purpose."""
 
 
-def to_cli_error(error: CliError | NodeError | HubError | SettingsInvalid | TrustError | ConsentError) -> CliError:
+def to_cli_error(
+    error: CliError | NodeError | HubError | SettingsInvalid | TrustError | ConsentError | ModelingError,
+) -> CliError:
     """Translate an error of one of our packages; its code and words stay."""
     if isinstance(error, CliError):
         return error
