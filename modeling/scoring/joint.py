@@ -25,15 +25,21 @@ ERROR: Final = 2.0 ** -(FRACTION_BITS + 1)
 
 
 def logistic_part(
-    coefficients: Floats, features: Floats, masks: PairMasks, request: int, *, hidden: Flags | None = None
+    coefficients: Floats,
+    features: Floats,
+    masks: PairMasks,
+    request: int,
+    *,
+    hidden: Flags | None = None,
+    subjects: Sequence[bytes] = (),
 ) -> Words:
-    """A provider's answer, uint64[n]. `coefficients`: float64[p] without intercept; `hidden`: bool[n], rows that it refuses.
+    """A provider's answer, uint64[n]. `coefficients`: float64[p] without intercept.
 
-    Raises DataUnusable, ProtocolViolation.
+    `hidden`: bool[n], rows that it refuses; `subjects`: who the rows are about, to which masks are bound. Raises DataUnusable, ProtocolViolation.
     """
     predictor = _predictor(coefficients, features)
     whole = np.round(predictor * 2.0**FRACTION_BITS).astype(np.int64).astype(np.uint64)
-    return whole + masks.take(request, len(features), hidden)
+    return whole + masks.take(request, len(features), hidden, subjects)
 
 
 def logistic_total(coefficients: Floats, features: Floats, parts: Sequence[Words], kept: Flags | None = None) -> Floats:

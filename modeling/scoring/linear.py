@@ -124,10 +124,12 @@ class Provider:
         request: int,
         *,
         hidden: Flags | None = None,
+        subjects: Sequence[bytes] = (),
         names: Sequence[str] | None = None,
     ) -> list[bytes]:
-        """One ciphertext for each 8,192 rows. `features`: float64[n, p], within the bounds, finite; `hidden`: bool[n], refused rows.
+        """One ciphertext for each 8,192 rows. `features`: float64[n, p], within the bounds, finite.
 
+        `hidden`: bool[n], rows that it refuses. `subjects`: who the rows are about, in one form for all providers: masks are bound to it.
         `names`: one for each column, a digest of its data, rows and preparation: encoded it is kept, and used again for whatever model
         over the same lanes reads it. Raises DataUnusable, ProtocolViolation (a request number used before), WorkersFailed.
         """
@@ -135,7 +137,7 @@ class Provider:
             raise ArgumentInvalid("columns are kept under one name each")
         _check_hidden(hidden, len(features))
         count = -(-len(features) // BLOCK)
-        mask = masks.take(request, count * BLOCK, hidden)
+        mask = masks.take(request, count * BLOCK, hidden, subjects)
         length = f"{len(features)} rows"
         kept = tuple(
             f"{name} {length} {bound!r}" for name, bound in zip(names or (), self._bounds.tolist(), strict=False)
@@ -156,13 +158,23 @@ class Provider:
 
         return self._lanes.map(answer_block, chunk, count)
 
-    def answer_tiled(self, features: Floats, masks: PairMasks, request: int, *, hidden: Flags | None = None) -> bytes:
+    def answer_tiled(
+        self,
+        features: Floats,
+        masks: PairMasks,
+        request: int,
+        *,
+        hidden: Flags | None = None,
+        subjects: Sequence[bytes] = (),
+    ) -> bytes:
         """One ciphertext for up to `tiled_rows(p)` rows. Raises as answer_columns."""
         _check_hidden(hidden, len(features))
         tiles = tiled(whole_features(features, self._bounds))
         products = Sum()
         products.add(self._tiled, ring.plain(tiles))
-        return self._key.hidden(products, but_inner(masks.take(request, len(features), hidden), features.shape[1]))
+        return self._key.hidden(
+            products, but_inner(masks.take(request, len(features), hidden, subjects), features.shape[1])
+        )
 
     def _block(self, features: Floats, place: int) -> bytes:
         rows = features[place * BLOCK : (place + 1) * BLOCK]

@@ -25,7 +25,8 @@ def test_one_provider_has_nothing_to_mask() -> None:
 
 def test_each_mask_alone_is_uniform_and_another_in_each_request() -> None:
     first, second, third = pair_masks(3)
-    words = [each.take(request, 20_000) for each in (first, second, third) for request in (1, 2)]
+    same = [b"the same"] * 20_000
+    words = [each.take(request, 20_000, subjects=same) for each in (first, second, third) for request in (1, 2)]
     assert max(chi_square(each, 64) for each in words) < CHI_SQUARE_LIMIT
     assert max(chi_square(words[0] - each, 64) for each in words[1:]) < CHI_SQUARE_LIMIT
 
@@ -37,6 +38,16 @@ def test_a_request_number_is_used_once() -> None:
         with pytest.raises(ProtocolViolation, match="new number"):
             masks.take(number, 10)
     masks.take(6, 10)
+
+
+def test_a_mask_is_of_its_subject_so_rows_about_two_subjects_do_not_open() -> None:
+    first, second = pair_masks(2)
+    said, told = [b"one", b"two", b"three"], [b"one", b"other", b"three"]
+    assert not (first.take(1, 4, subjects=said) + second.take(1, 4, subjects=said)).any()
+    total = first.take(2, 4, subjects=said) + second.take(2, 4, subjects=told)
+    assert (total != 0).tolist() == [False, True, False, False]
+    with pytest.raises(ArgumentInvalid, match="3 subjects"):
+        first.take(3, 2, subjects=said)
 
 
 def test_a_hidden_row_gets_a_mask_that_does_not_cancel() -> None:
