@@ -15,44 +15,13 @@ from sklearn.pipeline import Pipeline, make_pipeline
 from sklearn.preprocessing import MinMaxScaler, StandardScaler
 
 from modeling.errors import ModelInvalid
-from modeling.scoring.importing import from_sklearn, mapping_of
-from modeling.scoring.importing.mapping import ModelMapping
-from modeling.scoring.inputs import OWN
-from modeling.scoring.model import LinearModel, canonical, parse_model, score_plain
+from modeling.scoring.importing import from_sklearn
+from tests.modeling.scoring.importing.mappings import NAMES, mapping, of_rows, scored
 
-NAMES = ("income", "arrears", "age")
-COLUMNS = {"income": (OWN, "annual_income"), "arrears": ("tax", "tax_arrears.amount"), "age": ("tax", "basics.age")}
 RANDOM = np.random.default_rng(5)
 X = RANDOM.normal(size=(200, 3)) * [1e5, 100.0, 7.0] + [3e5, 50.0, 12.0]
 Y = (RANDOM.random(200) < 1 / (1 + np.exp(-(X - X.mean(0)) / X.std(0) @ [1.0, 2.0, -1.0]))).astype(int)
 GAPS = np.where(RANDOM.random(X.shape) < 0.1, np.nan, X)
-
-
-def mapping(**changes: Any) -> ModelMapping:
-    """`all`: said of each input."""
-    each = changes.pop("all", {})
-    return mapping_of(
-        {
-            "name": "sme",
-            "columns": list(NAMES),
-            "inputs": {
-                "income": {"own": "annual_income", **each},
-                "arrears": {"member": "tax", "item": "tax_arrears", "field": "amount", **each},
-                "age": {"member": "tax", "item": "basics", "field": "age", **each},
-            },
-            **changes,
-        }
-    )
-
-
-def scored(model: LinearModel, rows: np.ndarray) -> np.ndarray:
-    """By the document as it travels."""
-    tables: dict[str, dict[str, np.ndarray]] = {OWN: {}, "tax": {}}
-    for at, name in enumerate(NAMES):
-        member, column = COLUMNS[name]
-        tables[member][column] = rows[:, at]
-    there = dict.fromkeys(tables, np.ones(len(rows), np.bool_))
-    return score_plain(parse_model(canonical(model)), tables, there)
 
 
 def regression() -> LogisticRegression:
@@ -83,8 +52,8 @@ def test_an_imported_model_scores_as_scikit_learn_does(estimator: Any, said: dic
     rows = X if "missing" in said else GAPS
     estimator.fit(rows, Y)
     model = from_sklearn(estimator, mapping(all=said))
-    np.testing.assert_allclose(scored(model, rows), estimator.decision_function(rows), rtol=0, atol=1e-9)
-    probability = model.meaning.read(scored(model, rows)).probability
+    np.testing.assert_allclose(scored(model, of_rows(rows)), estimator.decision_function(rows), rtol=0, atol=1e-9)
+    probability = model.meaning.read(scored(model, of_rows(rows))).probability
     assert probability is not None
     np.testing.assert_allclose(probability, estimator.predict_proba(rows)[:, 1], rtol=0, atol=1e-9)
 
@@ -107,7 +76,7 @@ def test_so_does_any_model_on_any_rows(seed: int, scaled: bool, indicator: bool)
     whole = Pipeline([*estimator.steps, ("last", last)])
     rows = np.where(random.random((50, 3)) < 0.2, np.nan, random.normal(size=(50, 3)) * X.std(0) + X.mean(0))
     model = from_sklearn(whole, mapping(all={} if scaled else {"low": -1e7, "high": 1e7}))
-    np.testing.assert_allclose(scored(model, rows), whole.decision_function(rows), rtol=1e-12, atol=1e-9)
+    np.testing.assert_allclose(scored(model, of_rows(rows)), whole.decision_function(rows), rtol=1e-12, atol=1e-9)
 
 
 def test_a_number_is_cut_off_where_the_mapping_says_or_far_out() -> None:
@@ -115,9 +84,9 @@ def test_a_number_is_cut_off_where_the_mapping_says_or_far_out() -> None:
     far = X[:1] + X.std(0) * 1000
     at_ten = X.mean(0) + X.std(0) * 10
     model = from_sklearn(estimator, mapping(all={"missing": 0}))
-    np.testing.assert_allclose(scored(model, far), estimator.decision_function(at_ten[None]))
+    np.testing.assert_allclose(scored(model, of_rows(far)), estimator.decision_function(at_ten[None]))
     model = from_sklearn(estimator, mapping(all={"missing": 0, "high": 20.0}))
-    np.testing.assert_allclose(scored(model, far), estimator.decision_function(np.full((1, 3), 20.0)))
+    np.testing.assert_allclose(scored(model, of_rows(far)), estimator.decision_function(np.full((1, 3), 20.0)))
 
 
 def test_names_of_training_are_taken_and_the_class_that_is_the_event() -> None:
@@ -127,8 +96,12 @@ def test_names_of_training_are_taken_and_the_class_that_is_the_event() -> None:
     told = {"all": {"missing": 0, "low": -1e7, "high": 1e7}, "columns": []}
     good = estimator.decision_function(pandas.DataFrame(X, columns=NAMES))
     assert tuple(estimator.classes_) == ("bad", "good")
-    np.testing.assert_allclose(scored(from_sklearn(estimator, mapping(event="bad", **told)), X), -good, atol=1e-9)
-    np.testing.assert_allclose(scored(from_sklearn(estimator, mapping(event="good", **told)), X), good, atol=1e-9)
+    np.testing.assert_allclose(
+        scored(from_sklearn(estimator, mapping(event="bad", **told)), of_rows(X)), -good, atol=1e-9
+    )
+    np.testing.assert_allclose(
+        scored(from_sklearn(estimator, mapping(event="good", **told)), of_rows(X)), good, atol=1e-9
+    )
     with pytest.raises(ModelInvalid, match="event"):
         from_sklearn(estimator, mapping(**told))
 
