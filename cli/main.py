@@ -27,7 +27,7 @@ PARTS: Final[dict[str, tuple[str, ...]]] = {
     "query": ("use_commands",),
     "fetch": ("use_commands",),
     "model": ("model_commands", "registry_commands"),
-    "score": ("score_commands",),
+    "score": ("score_commands", "service_commands"),
     "psi": ("psi_commands",),
     "audit": ("audit_commands", "audit_model_command"),
     "demo": ("demo_commands",),
