@@ -19,22 +19,18 @@ import pandas as pd
 from xinqiao.v1 import agent_pb2
 
 from cli.demo.cohort import BANK, GOVERNMENT, GOVERNMENT_ITEM, PLATFORM, PLATFORM_ITEM
-from cli.demo.enterprises import DAY_MS, Enterprise, Registry, now_ms
+from cli.demo.enterprises import Enterprise, Registry
 from cli.demo.loans import OWNERS, Loans, product_toml, source_toml, split_loans
 from cli.demo.network import Network, command, wait_until
+from cli.demo.scores import OWN_COLUMNS, consent_to_scoring, linear_model
 from cli.secret import read_secret
-from consent.documents import ItemMode, ItemScope, Limits, Purpose
-from modeling.preparation.columns import Number
-from modeling.scorecard import Scale
-from modeling.scoring.inputs import OWN, Input
-from modeling.scoring.meaning import Bands, Meaning
-from modeling.scoring.model import Feature, LinearModel, canonical, score_plain
+from modeling.scoring.inputs import OWN
+from modeling.scoring.model import LinearModel, canonical, score_plain
 from nodes.credentials import load_hub
 from trust.keyfile import load_private_key
 
 ENTERPRISES = 60
 PROVIDERS = ((GOVERNMENT, "tax-1", GOVERNMENT_ITEM), (PLATFORM, "pay-1", PLATFORM_ITEM))
-OWN_COLUMNS = ("annual_inc", "funded_amnt")
 Tables = dict[str, dict[str, np.ndarray[Any, Any]]]
 
 
@@ -125,36 +121,8 @@ class Scoring:
         present = {name: np.ones(len(codes), np.bool_) for name in tables}
         return score_plain(model, tables, present)
 
-    def model(self, name: str, *members: str, scale: float = 0.3) -> LinearModel:
-        """Weights of one size over every column of these providers, and the own ones."""
-        features = [
-            Feature(input=self._input(OWN, "demo_application", column), weights=(0.2,)) for column in OWN_COLUMNS
-        ]
-        for place, (member, _, item) in enumerate(PROVIDERS):
-            if member in members:
-                features += [
-                    Feature(input=self._input(member, item, column), weights=(scale * (1 + 0.1 * place) * (-1) ** at,))
-                    for at, column in enumerate(OWNERS[item])
-                ]
-        meaning = Meaning(
-            scale=Scale(),
-            bands=Bands(by="points", names=("low", "middle", "high"), edges=(500.0, 560.0)),
-        )
-        return LinearModel(name=name, intercept=-1.5, features=tuple(features), meaning=meaning)
-
-    def _input(self, member: str, item: str, column: str) -> Input:
-        values = pd.read_csv(self.loans.files[item])[column].astype(float)
-        number = Number(
-            name=column if member == OWN else f"{item}.{column}",
-            low=None,
-            high=None,
-            fill=float(values.median()),
-            indicator=False,
-            centre=float(values.mean()),
-            spread=float(values.std()) or 1.0,
-            clip=5.0,
-        )
-        return Input(member=member, column=number)
+    def model(self, name: str, *members: str) -> LinearModel:
+        return linear_model(name, self.loans.files, members)
 
 
 @contextmanager
@@ -168,9 +136,7 @@ def scoring_network(home: Path, settings: str = "", enterprises: int = ENTERPRIS
         network.add_node(BANK, "bank-1", wait=False)
         for member, node, item in PROVIDERS:
             network.admit(member, "government" if member == GOVERNMENT else "platform", member)
-            network.add_node(
-                member, node, sources=source_toml(item, loans.files[item]), settings=settings, wait=False
-            )
+            network.add_node(member, node, sources=source_toml(item, loans.files[item]), settings=settings, wait=False)
         network.wait()
         for _, node, item in PROVIDERS:
             (network.node_home(node) / "products.toml").write_text(product_toml(item, item), encoding="utf-8")
@@ -185,7 +151,7 @@ def scoring_network(home: Path, settings: str = "", enterprises: int = ENTERPRIS
             load_private_key(network.operator_key, read_secret(network.hub_home, None)),
         )
         with ThreadPoolExecutor(8) as pool:
-            both = list(pool.map(lambda code: consenting(registry, code), loans.codes[:enterprises]))
+            both = list(pool.map(lambda code: _consenting(registry, code), loans.codes[:enterprises]))
         for _, node, _ in PROVIDERS:
             wait_until(f"{node} holds the consents", lambda node=node: held(network, node) == enterprises)  # type: ignore[misc]
         yield Scoring(network, registry, loans, home, [one for one, _ in both], [ids for _, ids in both])
@@ -194,22 +160,9 @@ def scoring_network(home: Path, settings: str = "", enterprises: int = ENTERPRIS
         network.stop()
 
 
-def consenting(registry: Registry, code: str) -> tuple[Enterprise, dict[str, str]]:
-    """An enterprise that lets both providers' items be scored with."""
-    at = now_ms()
-    limits = Limits(valid_from_ms=at - 60_000, valid_to_ms=at + 30 * DAY_MS, data_life_days=30)
+def _consenting(registry: Registry, code: str) -> tuple[Enterprise, dict[str, str]]:
     enterprise = registry.register(code, "scoring")
-    return enterprise, {
-        member: registry.consent(
-            enterprise,
-            member,
-            (BANK,),
-            (ItemScope(item_id=item, mode=ItemMode.J),),
-            purpose=Purpose.SCORING,
-            limits=limits,
-        )
-        for member, _, item in PROVIDERS
-    }
+    return enterprise, consent_to_scoring(registry, enterprise)
 
 
 def held(network: Network, node: str) -> int:
