@@ -35,7 +35,8 @@ def logistic_part(
 ) -> Words:
     """A provider's answer, uint64[n]. `coefficients`: float64[p] without intercept.
 
-    `hidden`: bool[n], rows that it refuses; `subjects`: who the rows are about, to which masks are bound. Raises DataUnusable, ProtocolViolation.
+    `hidden`: bool[n], rows that it refuses; `subjects`: who the rows are about, to which masks are bound.
+    Raises DataUnusable, ProtocolViolation.
     """
     predictor = _predictor(coefficients, features)
     whole = np.round(predictor * 2.0**FRACTION_BITS).astype(np.int64).astype(np.uint64)

@@ -129,7 +129,7 @@ class Provider:
     ) -> list[bytes]:
         """One ciphertext for each 8,192 rows. `features`: float64[n, p], within the bounds, finite.
 
-        `hidden`: bool[n], rows that it refuses. `subjects`: who the rows are about, in one form for all providers: masks are bound to it.
+        `hidden`: bool[n], rows that it refuses. `subjects`: who the rows are about, in one form everywhere: masks are bound to it.
         `names`: one for each column, a digest of its data, rows and preparation: encoded it is kept, and used again for whatever model
         over the same lanes reads it. Raises DataUnusable, ProtocolViolation (a request number used before), WorkersFailed.
         """
