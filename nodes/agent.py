@@ -89,9 +89,9 @@ class _Exchanges:
         if self.agent is not None:
             self.agent.provider.invited(request, ticket)
 
-    def models_changed(self) -> None:
+    def models_changed(self, newest: int) -> None:
         if self.agent is not None:
-            self.agent.registry.changed()
+            self.agent.registry.changed(newest)
 
     def exchange_updated(self, exchange_id: str, state: str, reason: str) -> None:
         agent = self.agent

@@ -57,8 +57,8 @@ class ExchangeHandler(Protocol):
         """An exchange of this node changed its state at the hub."""
         ...
 
-    def models_changed(self) -> None:
-        """The hub has documents of the registry about models of this member."""
+    def models_changed(self, newest: int) -> None:
+        """The hub has documents of the registry about models of this member, up to this number."""
         ...
 
 
@@ -201,7 +201,7 @@ class HubConnection:
             update = event.exchange
             self._handler.exchange_updated(update.exchange_id, update.state, update.reason)
         elif kind == "models":
-            self._handler.models_changed()
+            self._handler.models_changed(event.models)
         elif kind is None:
             _log.info("event_unknown")  # of a newer hub
         else:

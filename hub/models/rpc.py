@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Final
+
 from xinqiao.v1 import node_pb2, node_pb2_grpc
 
 from hub.auth import caller
@@ -9,6 +11,9 @@ from hub.interceptors import Context
 from hub.models import service
 from hub.state import Hub
 from trust.document import SignedDocument
+
+MOST_SEQ: Final = (1 << 63) - 1
+"""What the database can count to."""
 
 
 class ModelsServicer(node_pb2_grpc.ModelsServicer):
@@ -35,7 +40,7 @@ class ModelsServicer(node_pb2_grpc.ModelsServicer):
 
     async def ListModels(self, request: node_pb2.ListModelsRequest, context: Context) -> node_pb2.ListModelsReply:
         """Documents about the caller's models."""
-        member_id, after = caller().member_id, request.after
+        member_id, after = caller().member_id, min(request.after, MOST_SEQ)
         found, more = await self._hub.db.read(lambda read: service.listed(read, member_id, after))
         return node_pb2.ListModelsReply(
             documents=[

@@ -164,7 +164,8 @@ class Registry:
         Raises NodeError MODEL_INVALID, PRODUCT_UNAVAILABLE, ALREADY_EXISTS; UNAVAILABLE when the hub is away. ModelInvalid.
         """
         async with self._lock:
-            version, held = await asyncio.to_thread(linear_version, data, terms, self._owner())
+            owner = await asyncio.to_thread(self._owner)
+            version, held = await asyncio.to_thread(linear_version, data, terms, owner)
             await asyncio.to_thread(write_linear, self._node.home, version.model_id, held)
             return await self._registered(sign_version(version, self._node.identity))
 
@@ -178,7 +179,8 @@ class Registry:
                 )
             folder = self._node.home / "models" / job_id
             record, own = read_model(folder / MODEL_FILE), read_part(folder / PART_FILE)
-            version = joint_version(job, record, own.commitment, terms, self._owner())
+            owner = await asyncio.to_thread(self._owner)
+            version = joint_version(job, record, own.commitment, terms, owner)
             return await self._registered(sign_version(version, self._node.identity))
 
     async def _registered(self, document: SignedDocument) -> Model:
@@ -187,7 +189,7 @@ class Registry:
         return self.model(parse_version(document.payload).model_id)
 
     def _owner(self) -> Owner:
-        own = [(model, self._held(model)) for model in self._known.models.values() if self.is_owner(model)]
+        own = [(model, self._held(model)) for model in self.models() if self.is_owner(model)]
         return Owner(
             member_id=self._node.member_id,
             node_id=self._node.node_id,
@@ -270,8 +272,10 @@ class Registry:
 
     # -- with the hub ----------------------------------------------------------------------------------------
 
-    def changed(self) -> None:
-        """There is news at the hub."""
+    def changed(self, newest: int) -> None:
+        """There may be news at the hub: the number of its newest document. One that went back begins again."""
+        if newest < self._after:
+            self._after = 0
         self._due.set()
 
     async def run(self) -> None:

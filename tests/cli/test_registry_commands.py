@@ -7,48 +7,21 @@ from typing import Any
 
 import msgspec
 import pytest
-from xinqiao.v1 import admin_pb2, agent_pb2
+from xinqiao.v1 import admin_pb2
 
-from consent.documents import encode
 from consent.models import Step, model_commitment, sign_version
 from modeling.scoring.leverage import leverage
 from modeling.scoring.model import canonical, parse_model
 from nodes.credentials import HubFacts
 from nodes.models.opening import Opening, write_opening
 from nodes.models.parts import HeldPart
-from tests.cli import agent_simulator
+from tests.cli.agent_simulator import MODEL, MODEL_SM3
 from tests.cli.conftest import AdminWorld, AgentWorld
 from tests.cli.running import failing, run, run_json
 from tests.consent.builders import key
-from tests.consent.model_builders import OWNER, OWNER_NODE, PROVIDER, approval, part, version
+from tests.consent.model_builders import OWNER, OWNER_NODE, PROVIDER, part, version
 from tests.nodes.models.world import linear
 from trust.suite import sm3
-
-MODEL = version()
-SM3 = sm3(encode(MODEL)).hex()
-
-
-@pytest.fixture(autouse=True)
-def replies(monkeypatch: pytest.MonkeyPatch) -> None:
-    reply = agent_pb2.ModelVersionReply(
-        version_json=encode(MODEL),
-        sm3=SM3,
-        role="owner",
-        state="draft",
-        reason=f"{PROVIDER} declined: too few features",
-        words_json=msgspec.json.encode({PROVIDER: "declined"}),
-        approvals_json=msgspec.json.encode([approval(MODEL, SM3, "declined", reason="too few features")]),
-        sent=False,
-    )
-    told = {
-        "RegisterOwnModel": reply,
-        "StepModel": reply,
-        "ListModelVersions": agent_pb2.ListModelVersionsReply(models=[reply]),
-        "OpenModel": agent_pb2.OpenModelReply(parts=2),
-    }
-    for name, each in told.items():
-        monkeypatch.setitem(agent_simulator.AGENT_REPLIES, name, each)
-        monkeypatch.setattr(agent_simulator.AgentSimulator, name, agent_simulator._answering(name))
 
 
 def test_a_model_in_a_file_is_read_here_and_registered_as_one_canonical_document(
@@ -61,7 +34,7 @@ def test_a_model_in_a_file_is_read_here_and_registered_as_one_canonical_document
     assert (asked.linear, asked.job, asked.name) == (linear(), "", "sme-default")
     assert msgspec.json.decode(asked.products_json) == {PROVIDER: "tax-models"}
     assert msgspec.json.decode(asked.metrics_json) == {"auc": 0.78}
-    assert (told["model_id"], told["state"], told["sm3"]) == (MODEL.model_id, "draft", SM3)
+    assert (told["model_id"], told["state"], told["sm3"]) == (MODEL.model_id, "draft", MODEL_SM3)
     assert f"waits for {PROVIDER}" in run(*arguments).out
 
 

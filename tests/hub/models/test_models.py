@@ -204,3 +204,4 @@ async def test_long_lists_come_in_pages_and_words_are_limited_but_for_those_that
     assert ([one.seq for one in page.documents], page.more) == ([1, 2], True)
     page = await live.bank.models.ListModels(node_pb2.ListModelsRequest(after=2))
     assert ([one.seq for one in page.documents], page.more) == ([3, 4], False)
+    assert await documents(live.bank, after=(1 << 64) - 1) == []

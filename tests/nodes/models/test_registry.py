@@ -240,12 +240,25 @@ async def test_news_is_fetched_when_the_hub_tells_of_it_and_again_after_it_was_a
             world.hub.away = False
             model = await world.owner.register_linear(linear(), TERMS)
             while not world.provider.models():
-                world.provider.changed()
+                world.provider.changed(1)
                 await asyncio.sleep(0.001)
     finally:
         running.cancel()
     assert world.provider.model(model.version.model_id).sm3 == model.sm3
     assert world.other.models() == ()
+
+
+async def test_a_hub_that_went_back_is_read_from_its_beginning(world: World) -> None:
+    for _ in range(3):
+        await world.owner.register_linear(linear(), TERMS)
+    await world.sync()
+    del world.hub.documents[1:]
+    model = await world.owner.register_linear(linear(), TERMS)
+    await world.provider.sync()
+    assert len(world.provider.models()) == 3
+    world.provider.changed(2)
+    await world.provider.sync()
+    assert world.provider.model(model.version.model_id).sm3 == model.sm3
 
 
 async def test_a_model_that_just_went_into_service_is_looked_up(world: World) -> None:
