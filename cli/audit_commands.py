@@ -94,9 +94,10 @@ def _row(uscc: str, use: VerifiedUse) -> tuple[object, ...]:
 
 
 def _model(use: VerifiedUse) -> str:
-    """The commitment to the model that this use went into, hex; nothing for any other use."""
+    """The commitment to the model that this use trained, or was scored with, hex; nothing for any other use."""
     told = use.receipt
-    return told.digest if told.mode is ExchangeMode.JOINT and told.request_no == 1 else ""
+    trained = told.mode is ExchangeMode.JOINT and told.request_no == 1
+    return told.digest if trained or told.mode is ExchangeMode.SCORE else ""
 
 
 def _use(uscc: str, use: VerifiedUse) -> dict[str, object]:

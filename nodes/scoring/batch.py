@@ -42,6 +42,7 @@ IN_FLIGHT: Final = 3
 """Blocks under way at once: one at the providers, one on the way, one being opened."""
 _SLICE: Final = 256
 _AGAIN: Final = frozenset({"PEER_OFFLINE", "PEER_FAILED", "UNAVAILABLE", "EXCHANGE_ENDED", "CONSENT_STALE"})
+_ENDED: Final = frozenset({"EXCHANGE_ENDED", "NOT_FOUND"})
 _ATTEMPTS: Final = 8
 _LONGEST_WAIT_S: Final = 15.0
 
@@ -82,20 +83,21 @@ class _Job:
 
 
 class ScoreBatches:
-    """All batches of this node."""
+    """All batches of this node; `panels`: of those that run, by batch."""
 
     def __init__(
         self, context: ExchangeContext, requester: RequesterExchanges, registry: Registry, computer: Computer
     ) -> None:
-        self._context, self._requester, self._registry, self._computer = context, requester, registry, computer
-        self._kept = BatchStore(context.store)
+        self.context, self.requester, self.computer = context, requester, computer
+        self._registry = registry
+        self.kept = BatchStore(context.store)
+        self.panels: dict[str, Panel] = {}
         self._runs: dict[Path, BatchRun] = {}
-        self._panels: dict[str, Panel] = {}
 
     @property
     def open_count(self) -> int:
         """Exchanges under way."""
-        return sum(len(each.exchanges) for each in self._panels.values())
+        return sum(len(each.exchanges) for each in self.panels.values())
 
     async def begin(self, request: BatchRequest) -> BatchRun:
         """Begin one, or go on with the one that its directory holds. Raises NodeError for what can be known before."""
@@ -103,8 +105,8 @@ class ScoreBatches:
         if running is not None and running.task is not None and not running.task.done():
             return running
         model = await self._registry.looked_up(request.model_id)
-        require_own(self._context, model)
-        recipe = recipe_of(model, self._registry, self._computer)
+        require_own(self.context, model)
+        recipe = recipe_of(model, self._registry, self.computer)
         subjects, own, digest = await asyncio.to_thread(read_batch, request, recipe)
         asked = Asked(
             model_id=request.model_id,
@@ -122,7 +124,7 @@ class ScoreBatches:
             recipe=recipe,
             subjects=subjects,
             own=own,
-            folder=self._context.settings.home / "scores" / stored.batch_id,
+            folder=self.context.settings.home / "scores" / stored.batch_id,
         )
         run = self._runs[request.directory] = BatchRun(job.batch_id, request.directory, total=len(subjects))
         run.task = asyncio.get_running_loop().create_task(self._run(job, run, stored))
@@ -149,11 +151,11 @@ class ScoreBatches:
         await asyncio.gather(*tasks, return_exceptions=True)
 
     def _session_of(self, exchange_id: str) -> Session | None:
-        found = (panel.session_of(exchange_id) for panel in self._panels.values())
+        found = (panel.session_of(exchange_id) for panel in self.panels.values())
         return next((session for session in found if session is not None), None)
 
     async def _stored(self, request: BatchRequest, asked: Asked) -> StoredBatch:
-        stored = await self._kept.running(str(request.directory))
+        stored = await self.kept.running(str(request.directory))
         if stored is not None:
             if (stored.asked.model_id, stored.asked.source_sm3) != (asked.model_id, asked.source_sm3):
                 raise NodeError(
@@ -163,8 +165,8 @@ class ScoreBatches:
             return stored
         if request.directory.exists() and any(request.directory.iterdir()):
             raise NodeError(f"{request.directory} is not empty. Choose a new folder.", code="ALREADY_EXISTS")
-        batch_id = self._context.new_id()
-        await self._kept.add(batch_id, str(request.directory), asked, self._context.clock())
+        batch_id = self.context.new_id()
+        await self.kept.add(batch_id, str(request.directory), asked, self.context.clock())
         return StoredBatch(batch_id=batch_id, asked=asked, exchanges={})
 
     # -- running one
@@ -174,9 +176,8 @@ class ScoreBatches:
         todo = [block for block in range(job.blocks) if not block_file(job.folder, block).exists()]
         kept = job.blocks - len(todo)
         run.tell("resumed" if kept else "score", _rows(job, kept), len(job.subjects))
-        scoring = _Scoring(self._context, self._requester, self._computer, job, self._kept, self._panels)
+        scoring = _Scoring(self, job, stored.exchanges)
         try:
-            await scoring.open(stored.exchanges)
             slots = asyncio.Semaphore(IN_FLIGHT)
 
             async def work(block: int) -> None:
@@ -208,7 +209,7 @@ class ScoreBatches:
         finally:
             await scoring.suspend()
         await scoring.close()
-        await self._kept.finish(job.batch_id, self._context.clock())
+        await self.kept.finish(job.batch_id, self.context.clock())
         shutil.rmtree(job.folder, ignore_errors=True)
         return report
 
@@ -216,45 +217,28 @@ class ScoreBatches:
         """What may pass stays, to be gone on with; a refusal is the end."""
         code = getattr(error, "code", "INTERNAL")
         if code in {"MODEL_RETIRED", "MODEL_INVALID", "MODEL_PRECISION"}:
-            await self._kept.fail(job.batch_id, f"{code}: {error}", self._context.clock())
+            await self.kept.fail(job.batch_id, f"{code}: {error}", self.context.clock())
             shutil.rmtree(job.folder, ignore_errors=True)
 
 
 class _Scoring:
     """The panel of one batch, opened again when it broke."""
 
-    def __init__(
-        self,
-        context: ExchangeContext,
-        requester: RequesterExchanges,
-        computer: Computer,
-        job: _Job,
-        kept: BatchStore,
-        panels: dict[str, Panel],
-    ) -> None:
-        self._context, self._requester, self._computer = context, requester, computer
-        self._job, self._kept, self._panels = job, kept, panels
+    def __init__(self, batches: ScoreBatches, job: _Job, exchanges: Exchanges) -> None:
+        """`exchanges`: of before, to be gone on with."""
+        self._batches, self._job, self._exchanges = batches, job, exchanges
         self._panel: Panel | None = None
-        self._opening = asyncio.Lock()
         self._stopped = False
+        self._opening = asyncio.Lock()
         self.error = 0.0
         self.bytes = 0
         """Sent and received, ciphertexts and rows."""
-
-    async def open(self, exchanges: Exchanges) -> None:
-        """Go on with these exchanges, or open new ones if there are none or they have ended. Raises NodeError."""
-        try:
-            await self._new(exchanges)
-        except NodeError as error:
-            if not exchanges or error.code not in {"EXCHANGE_ENDED", "NOT_FOUND"}:
-                raise
-            await self._new({})
 
     async def block(self, block: int) -> None:
         """Score a block and keep it. Raises NodeError, ModelingError when it will not go on."""
         job = self._job
         subjects = job.subjects[block * BLOCK : (block + 1) * BLOCK]
-        chosen = await choose_slowly(self._context, job.model, subjects)
+        chosen = await choose_slowly(self._batches.context, job.model, subjects)
         key = f"{job.batch_id}/{block}/{_mark(chosen)}"
         for attempt in range(1, _ATTEMPTS + 1):
             try:
@@ -262,12 +246,12 @@ class _Scoring:
                 told = {uscc: told_refusal(job.model, uscc, why, ()) for uscc, why in chosen.refused.items()}
                 if chosen.subjects:
                     own = rows_of_file(job.own, chosen.subjects)
-                    told |= await scored(self._context, panel, chosen, own, key, single=False)
+                    told |= await scored(self._batches.context, panel, chosen, own, key, single=False)
                     self.error = max(self.error, (await panel.ready()).error)
                 await asyncio.to_thread(write_block, job.folder, block, [told[uscc] for uscc in subjects])
                 return
             except NodeError as error:
-                if error.code not in _AGAIN or attempt == _ATTEMPTS:
+                if not {error.code, error.reason} & _AGAIN or attempt == _ATTEMPTS:
                     raise
                 log.warning("score_block_again", extra={"batch": job.batch_id, "block": block, "code": error.code})
                 await asyncio.sleep(min(0.5 * (1 << attempt), _LONGEST_WAIT_S))
@@ -278,7 +262,7 @@ class _Scoring:
             self._stopped = True
             self.bytes += self._panel.traffic
             await self._panel.suspend()
-            self._panels.pop(self._job.batch_id, None)
+            self._batches.panels.pop(self._job.batch_id, None)
 
     async def close(self) -> None:
         """End the exchanges."""
@@ -287,27 +271,29 @@ class _Scoring:
 
     async def _current(self) -> Panel:
         async with self._opening:
-            panel = self._panel
-            if panel is None or panel.failure is not None:
-                known: Exchanges = panel.exchanges if panel is not None else {}
+            if self._panel is None or self._panel.failure is not None:
                 await self.suspend()
-                await self.open(known)
-            if self._panel is None:
-                raise AssertionError
+                try:
+                    self._panel = await self._new(self._exchanges)
+                except NodeError as error:
+                    if not self._exchanges or error.code not in _ENDED:
+                        raise
+                    self._panel = await self._new({})
+                self._exchanges, self._stopped = self._panel.exchanges, False
             return self._panel
 
-    async def _new(self, exchanges: Exchanges) -> None:
-        job = self._job
+    async def _new(self, exchanges: Exchanges) -> Panel:
+        job, batches = self._job, self._batches
         asking = Asking(reason=job.request.reason, user=job.request.user, application_no=job.request.application_no)
-        panel = Panel(self._context, self._requester, self._computer, job.model, job.recipe, asking)
-        self._panels[job.batch_id] = panel
+        panel = Panel(batches.context, batches.requester, batches.computer, job.model, job.recipe, asking)
+        batches.panels[job.batch_id] = panel
         try:
             await panel.open(exchanges)
         except BaseException:
             await panel.suspend()
             raise
-        self._panel, self._stopped = panel, False
-        await self._kept.opened(job.batch_id, panel.exchanges)
+        await batches.kept.opened(job.batch_id, panel.exchanges)
+        return panel
 
 
 async def choose_slowly(context: ExchangeContext, model: Model, subjects: Sequence[str]) -> Chosen:

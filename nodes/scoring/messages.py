@@ -10,7 +10,7 @@ A → P  Leave     the session is over; P forgets its keys
 
 A message may bring blobs of bytes; they follow as data frames, and nothing comes between. A *session* is one opening: keys, weights and
 seeds live as long as it. A row whose permission is missing at any provider never opens: there its part is hidden by a mask that
-nobody takes away.
+nobody takes away. Nor does a row that names different enterprises to different providers: the masks of a pair depend on who it is.
 """
 
 from __future__ import annotations

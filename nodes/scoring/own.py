@@ -16,7 +16,7 @@ import pyarrow.parquet as pq
 from modeling.jobs.table import Flags, Prepared, Table
 from modeling.preparation.binning import CategoryBins
 from modeling.preparation.columns import OneHot, Ordinal, source
-from modeling.scoring.inputs import Binned, Preparation
+from modeling.scoring.inputs import Binned, Preparation, Reference
 from nodes.errors import NodeError
 from nodes.joint.own_table import in_order, values_of
 from nodes.scoring.scorer import Value
@@ -26,11 +26,15 @@ _SHOWN: Final = 300
 
 
 class OwnColumn(msgspec.Struct, frozen=True, kw_only=True):
-    """A column that the bank brings. A missing value is null, and is taken for what the model declares."""
+    """A column that the bank brings. A missing value is null, and is taken for what the model declares.
+
+    `reference`: how it was distributed where the model was made, where the model's document says so.
+    """
 
     name: str
     kind: Literal["number", "text"]
     nullable: bool = True
+    reference: Reference | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -54,6 +58,7 @@ def columns_of(preparation: Preparation) -> tuple[OwnColumn, ...]:
             if isinstance(each.column, OneHot | Ordinal)
             or (isinstance(each.column, Binned) and isinstance(each.column.bins, CategoryBins))
             else "number",
+            reference=each.reference,
         )
         for each in preparation.inputs
     )

@@ -228,6 +228,7 @@ class _Serving:
                     rows=ask.rows,
                     features=features,
                     hidden=verdict.hidden.tobytes(),
+                    subjects=tuple((each or "").encode() for each in verdict.subjects),
                 )
             )
             await self._say(

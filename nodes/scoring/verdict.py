@@ -24,7 +24,18 @@ import msgspec
 import numpy as np
 import numpy.typing as npt
 
-from consent.decision import ConsentView, Denial, Freshness, ItemUse, Permit, Reason, UseRequest, decide
+from consent.decision import (
+    REASONS,
+    ConsentView,
+    Denial,
+    Freshness,
+    ItemUse,
+    Permit,
+    Reason,
+    UseRequest,
+    decide,
+    refuse_by_freshness,
+)
 from consent.documents import encode
 from consent.usage import BatchCommitment, Receipt, SubjectTree, SubjectUse
 from nodes.errors import NodeError, UseRefused
@@ -114,7 +125,11 @@ def consent_ids(blob: bytes, rows: int) -> tuple[str, ...]:
 async def judge(
     node: ScoringNode, terms: ExchangeTerms, items: tuple[ItemUse, ...], model: spent.Model, ask: Ask, named: bytes
 ) -> Verdict:
-    """Rules 1 to 5. Raises NodeError; then nothing was spent."""
+    """Rules 1 to 5. Raises NodeError; then nothing was spent. A node that cannot know refuses the question, not its rows."""
+    freshness = node.replica.freshness(node.clock(), node.max_staleness_ms)
+    unknown = refuse_by_freshness(freshness, node.clock())
+    if unknown is not None:
+        raise UseRefused(REASONS[unknown], reason=unknown.value)
     book = node.replica.own_book
     ids = consent_ids(named, ask.rows)
     views = tuple(book.view(each) for each in ids)
@@ -126,7 +141,7 @@ async def judge(
         ids=ids,
         views=views,
         consents=tuple(() if view is None else book.consents_of(view.uscc) for view in views),
-        freshness=node.replica.freshness(node.clock(), node.max_staleness_ms),
+        freshness=freshness,
     )
     outcome, rows = await node.store.write(lambda connection: _decide_and_record(connection, node, asked))
     node.written()

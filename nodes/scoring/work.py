@@ -42,13 +42,17 @@ class LoadLogistic(_Task, frozen=True, kw_only=True, tag="load_logistic"):
 
 
 class Compute(_Task, frozen=True, kw_only=True, tag="compute"):
-    """Provider: this party's part of the scores. `features`: float64[rows, p]; `hidden`: bool[rows], rows that nobody may learn."""
+    """Provider: this party's part of the scores. `features`: float64[rows, p]; `hidden`: bool[rows], rows that nobody may learn.
+
+    `subjects`: who each row is, bound into the masks: providers that were asked about different enterprises open nothing.
+    """
 
     layout: Layout
     request_no: int
     rows: int
     features: bytes
     hidden: bytes
+    subjects: tuple[bytes, ...]
 
 
 class MakeKey(_Task, frozen=True, kw_only=True, tag="make_key"):

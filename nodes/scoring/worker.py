@@ -55,10 +55,17 @@ class _Linear:
         """Ciphertexts."""
         features, hidden = _features(task), np.frombuffer(task.hidden, np.bool_)
         if task.layout == "tiled":
-            return (self.provider.answer_tiled(features, self.masks, task.request_no, hidden=hidden),)
+            answer = self.provider.answer_tiled(
+                features, self.masks, task.request_no, hidden=hidden, subjects=task.subjects
+            )
+            return (answer,)
         # Encoded columns are kept by what is in them: another model over the same columns finds them.
         names = [hashlib.blake2b(column.tobytes(), digest_size=16).hexdigest() for column in features.T]
-        return tuple(self.provider.answer_columns(features, self.masks, task.request_no, hidden=hidden, names=names))
+        return tuple(
+            self.provider.answer_columns(
+                features, self.masks, task.request_no, hidden=hidden, names=names, subjects=task.subjects
+            )
+        )
 
 
 @dataclass
@@ -71,7 +78,9 @@ class _Logistic:
     def compute(self, task: Compute) -> tuple[bytes, ...]:
         """Masked numbers uint64[n]."""
         hidden = np.frombuffer(task.hidden, np.bool_)
-        part = logistic_part(self.coefficients, _features(task), self.masks, task.request_no, hidden=hidden)
+        part = logistic_part(
+            self.coefficients, _features(task), self.masks, task.request_no, hidden=hidden, subjects=task.subjects
+        )
         return (part.tobytes(),)
 
 

@@ -25,7 +25,7 @@ from cli.demo.network import Network, command, wait_until
 from cli.demo.scores import OWN_COLUMNS, consent_to_scoring, linear_model
 from cli.secret import read_secret
 from modeling.scoring.inputs import OWN
-from modeling.scoring.model import LinearModel, canonical, score_plain
+from modeling.scoring.model import Feature, LinearModel, canonical, score_plain
 from nodes.credentials import load_hub
 from trust.keyfile import load_private_key
 
@@ -59,6 +59,15 @@ class Scoring:
         if serve:
             self.step("bank-1", model_id, "in_service")
         return model_id
+
+    def commitment(self, model_id: str) -> str:
+        """What receipts name the model by."""
+        with self.network.agent("bank-1") as bank:
+            (found,) = bank.call("ListModelVersions", agent_pb2.ListModelVersionsRequest(model_id=model_id)).models
+        return str(json.loads(found.version_json)["commitment"])
+
+    def with_features(self, model: LinearModel, features: Sequence[Feature]) -> LinearModel:
+        return msgspec.structs.replace(model, features=tuple(features))
 
     def step(self, node: str, model_id: str, step: str) -> None:
         def known() -> bool:
