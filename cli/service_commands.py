@@ -23,6 +23,7 @@ from cli.options import NodeHome, UserOption, user_name
 from cli.output import Output, Result, Rows, moment
 from cli.score_commands import app
 from nodes.client import AgentClient
+from nodes.errors import HubUnavailable
 from nodes.service.keys import ALL_MODELS, DEFAULT_PER_MINUTE, RIGHTS, ApiKey, KeyStore
 from nodes.service.models import ServedModel, named
 from nodes.service.monitor.build import DEFAULT_DAYS, MOST_DAYS, monitor_report
@@ -61,7 +62,7 @@ def serve(
     from nodes.service.server import Address, Bound, ServiceSettings
     from nodes.service.server import serve as serve_scores
 
-    configure_logging(load_settings(home, os.environ).log_level)
+    level = load_settings(home, os.environ).log_level
     settings = ServiceSettings(
         home=home,
         http=Address.parse(listen),
@@ -69,6 +70,7 @@ def serve(
         certificate=tls_cert,
         private_key=tls_key,
     )
+    configure_logging(level)
     scheme = "http" if tls_cert is None else "https"
 
     def ready(bound: Bound) -> None:
@@ -260,7 +262,7 @@ def monitor(
     """Tell how the models in service do: stability of scores and own columns, defaults against predictions, volumes, latency."""
     try:
         models = _models(home)
-    except CliError:
+    except HubUnavailable:
         models = ()  # the agent is away: the models have no names then
     report = _run(
         home,
