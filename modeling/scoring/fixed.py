@@ -33,11 +33,12 @@ _ROUNDING: Final = 1 + 2.0**-20
 
 @dataclass(frozen=True, kw_only=True)
 class Scales:
-    """Of one model: fraction bits of its weights and features, and the proved bound of a score's absolute error."""
+    """Of one model: fraction bits of weights and features, the proved bound of a score's error, the largest sum of products."""
 
     weight_bits: int
     feature_bits: int
     error: float
+    largest: int
 
     @property
     def fraction_bits(self) -> int:
@@ -67,7 +68,7 @@ def scales_for(weights: Floats, bounds: Floats, reserve: float = 0.0) -> Scales:
             f"scores of this model could be off by {error:.2g}, more than {MAX_ERROR:g}, because a score can reach {largest:.3g} over "
             f"{len(weights)} features: standardise the features, narrow their bounds, or leave out features of little weight"
         )
-    return Scales(weight_bits=weight_bits, feature_bits=FEATURE_BITS, error=error)
+    return Scales(weight_bits=weight_bits, feature_bits=FEATURE_BITS, error=error, largest=total)
 
 
 def error_bound(weights: Floats, bounds: Floats, weight_bits: int) -> float:

@@ -88,7 +88,7 @@ class ModelKey:
                 raise ProtocolViolation(f"{rows} rows are {count} blocks; an answer has {len(answer)}")
             for place, block in enumerate(answer):
                 total[place * BLOCK : (place + 1) * BLOCK] += self._key.decrypt(block, range(BLOCK), check=not place)
-        return opened(total[:rows], scales.fraction_bits, kept)
+        return _opened(total[:rows], scales, kept)
 
     def open_tiled(
         self, answers: Sequence[tuple[int, bytes]], rows: int, scales: Scales, kept: Flags | None = None
@@ -97,14 +97,17 @@ class ModelKey:
         total = np.zeros(rows, np.uint64)
         for features, answer in answers:
             total += self._key.decrypt(answer, inner_places(rows, features))
-        return opened(total, scales.fraction_bits, kept)
+        return _opened(total, scales, kept)
 
 
 class Provider:
     """One provider's side of a session: key and encrypted weights loaded and kept warm."""
 
     def __init__(self, public: bytes, weights: EncryptedWeights, lanes: Lanes | None = None) -> None:
-        """`lanes`: worker processes for columns; without, everything runs in the caller's thread. Raises ProtocolViolation."""
+        """`lanes`: worker processes for columns, begun with the first of them; without, all runs in the caller's thread.
+
+        Raises ProtocolViolation.
+        """
         bounds = np.array(weights.bounds, np.float64)
         if len(weights.columns) != len(bounds) or not (np.isfinite(bounds) & (bounds > 0)).all():
             raise ProtocolViolation("a model's weights and bounds do not match, or a bound is not positive")
@@ -112,10 +115,9 @@ class Provider:
             raise ProtocolViolation(f"features have {FEATURE_BITS} fraction bits here, not {weights.feature_bits}")
         self._bounds = bounds
         self._session = Session(number=secrets.token_bytes(16), public=public, columns=weights.columns)
-        self._key, self._columns = loaded(self._session)
+        self._key, _ = loaded(self._session)
         self._tiled = ring.received(weights.tiled)
-        self._lanes = lanes or Lanes([Processes(0)])
-        self._lanes.each(load_session, msgspec.msgpack.encode(self._session))
+        self._lanes, self._lanes_know = lanes or Lanes([Processes(0)]), False
 
     def answer_columns(
         self,
@@ -156,6 +158,9 @@ class Provider:
             )
             return msgspec.msgpack.encode(task)
 
+        if not self._lanes_know:
+            self._lanes.each(load_session, msgspec.msgpack.encode(self._session))
+            self._lanes_know = True
         return self._lanes.map(answer_block, chunk, count)
 
     def answer_tiled(
@@ -185,10 +190,21 @@ class Provider:
         return self._key.prepare_one(at_most)
 
 
-def opened(total: Words, fraction_bits: int, kept: Flags | None = None) -> Floats:
-    """float64: sums modulo t as real numbers; NaN where not `kept`."""
+def opened(total: Words, fraction_bits: int) -> Floats:
+    """float64: sums modulo t as real numbers."""
     found: Floats = ring.centred(ring.residues(total)) / 2.0**fraction_bits
-    return found if kept is None else np.where(kept, found, np.nan)
+    return found
+
+
+def _opened(total: Words, scales: Scales, kept: Flags | None) -> Floats:
+    found = opened(total, scales.fraction_bits)
+    if kept is not None:
+        found = np.where(kept, found, np.nan)
+    if (np.abs(found) > scales.largest / 2.0**scales.fraction_bits).any():
+        raise ProtocolViolation(
+            "a score is beyond what the model can give: did all providers answer about the same rows?"
+        )
+    return found
 
 
 def _check_hidden(hidden: Flags | None, rows: int) -> None:

@@ -167,17 +167,19 @@ class Sum:
 
     def __init__(self) -> None:
         self._total: Any = None
+        self._product = seal.Ciphertext()
 
     def add(self, cipher: Any, multiplier: Any) -> None:  # noqa: ANN401
         """Add one product of a `received` ciphertext and a `plain`."""
         if multiplier is None:
             return
-        product = seal.Ciphertext()
-        _library().evaluator.multiply_plain(cipher, multiplier, product)
+        evaluator = _library().evaluator
         if self._total is None:
-            self._total = product
+            self._total = seal.Ciphertext()
+            evaluator.multiply_plain(cipher, multiplier, self._total)
         else:
-            _library().evaluator.add_inplace(self._total, product)
+            evaluator.multiply_plain(cipher, multiplier, self._product)
+            evaluator.add_inplace(self._total, self._product)
 
     def add_to(self, cipher: Any) -> None:  # noqa: ANN401
         """Add the sum to a ciphertext that is not in working form."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import multiprocessing
 from typing import Any
 
@@ -18,7 +19,7 @@ from modeling.scoring import columns, ring
 from modeling.scoring.lanes import Lanes
 from modeling.scoring.linear import BLOCK, EncryptedWeights, Provider, tiled_rows
 from modeling.scoring.masks import PairMasks
-from tests.modeling.scoring.parties import Parties
+from tests.modeling.scoring.parties import Parties, pair_masks
 
 LAYOUTS = pytest.mark.parametrize("layout", ["columns", "tiled"])
 
@@ -84,7 +85,9 @@ def test_a_row_opens_only_where_every_provider_lets_it(layout: str) -> None:
     parties = Parties((3, 2), rows=40)
     hidden = [np.arange(40) % 5 == 0, np.arange(40) % 7 == 0]
     kept = ~hidden[0] & ~hidden[1]
+    scales, parties.scales = parties.scales, dataclasses.replace(parties.scales, largest=1 << 62)
     blind = parties.opened(layout, hidden=hidden)
+    parties.scales = scales
     np.testing.assert_allclose(blind[kept], parties.plain()[kept], atol=parties.scales.error)
     assert (np.abs(blind - parties.plain())[~kept] < 1e-3).sum() <= 2  # each by accident once in 30,000 times
     shown = parties.opened(layout, kept, hidden)
@@ -210,9 +213,20 @@ def test_columns_are_kept_within_their_limit_and_make_room_for_others(monkeypatc
     assert held(["c", "d"]) == {("c", 0), ("d", 0), ("c", 1), ("d", 1)}
 
 
+@LAYOUTS
+def test_scores_that_the_model_cannot_give_are_not_taken_for_scores(layout: str) -> None:
+    """Masks that do not cancel leave uniform numbers; here at most half of them are within what the model can give."""
+    parties = Parties((3, 2), rows=200)
+    parties.masks = [*pair_masks(2)[:1], *pair_masks(2)[1:]]
+    parties.scales = dataclasses.replace(parties.scales, largest=1 << 48)
+    with pytest.raises(ProtocolViolation, match="same rows"):
+        parties.opened(layout)
+
+
 def test_a_worker_forgets_the_oldest_session_and_is_told_again(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(columns, "_kept", columns._Kept())
     monkeypatch.setattr(columns, "_SESSIONS", 1)
     parties = Parties((2, 2), rows=5)
+    for _ in range(2):
+        np.testing.assert_allclose(parties.opened("columns"), parties.plain(), atol=1e-4)
     assert len(columns._kept._sessions) == 1
-    np.testing.assert_allclose(parties.opened("columns"), parties.plain(), atol=1e-4)
