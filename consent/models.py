@@ -287,7 +287,7 @@ def state_of(
         state=state,
         words={provider: "" if word is None else word.decision for provider, word in said.items()},
         reason=reason,
-        ended_ms=max((each.time_ms for each in (*retired, *withdrawn)), default=None),
+        ended_ms=max([*(act.time_ms for act in retired), *(word.time_ms for word in withdrawn)], default=None),
     )
 
 
