@@ -38,10 +38,11 @@ OTHER: Final = ServedModel(
 
 @dataclass
 class SimulatedAgent(agent_pb2_grpc.AgentServicer):
-    """`refuse`: the code and words of the next calls of Score; `wait`: an event that Score waits for; `withheld`: subjects refused."""
+    """`refuse`, `refuse_of`: how Score fails, for all or one model; `wait`: what it waits for; `withheld`: why, by subject."""
 
     models: list[ServedModel] = field(default_factory=lambda: [MODEL, OTHER])
     refuse: tuple[str, str] | None = None
+    refuse_of: dict[str, tuple[str, str]] = field(default_factory=dict)
     wait: asyncio.Event | None = None
     withheld: dict[str, str] = field(default_factory=dict)
     asked: list[agent_pb2.ScoreRequest] = field(default_factory=list)
@@ -55,8 +56,9 @@ class SimulatedAgent(agent_pb2_grpc.AgentServicer):
         self.asked.append(request)
         if self.wait is not None:
             await self.wait.wait()
-        if self.refuse is not None:
-            code, message = self.refuse
+        refusal = self.refuse_of.get(request.model_id, self.refuse)
+        if refusal is not None:
+            code, message = refusal
             detail = errors_pb2.ErrorDetail(code=errors_pb2.ErrorCode.Value(code), message=message)
             await context.abort(
                 grpc.StatusCode.FAILED_PRECONDITION,
