@@ -5,6 +5,7 @@ from __future__ import annotations
 import hmac
 import sqlite3
 from collections.abc import Callable
+from dataclasses import dataclass
 from typing import Final
 
 from nodes.service.problems import CallFailed
@@ -14,49 +15,56 @@ KEPT_MS: Final = 24 * 3_600_000
 LONGEST_KEY: Final = 128
 
 
+@dataclass(frozen=True)
+class Question:
+    """A question under a caller's idempotency key. `key_id`: the API key; `digest`: of what is asked."""
+
+    key_id: str
+    idempotency_key: str
+    digest: bytes
+
+    def require_same(self, digest: bytes) -> None:
+        """Raises CallFailed ALREADY_EXISTS if the key served another question."""
+        if not hmac.compare_digest(self.digest, digest):
+            raise CallFailed(
+                "ALREADY_EXISTS",
+                f"Idempotency key {self.idempotency_key} was used with another body within 24 hours; choose a new key for a new "
+                "question.",
+            )
+
+
 def check_idempotency_key(text: str) -> None:
     """Raises CallFailed INVALID_ARGUMENT."""
     if len(text) > LONGEST_KEY or not text.isascii() or not text.isprintable():
         raise CallFailed("INVALID_ARGUMENT", f"An idempotency key has 1 to {LONGEST_KEY} printable ASCII characters.")
 
 
-def other_question(idempotency_key: str) -> CallFailed:
-    """What somebody is told who uses a key for another question."""
-    return CallFailed(
-        "ALREADY_EXISTS",
-        f"Idempotency key {idempotency_key} was used with another body within 24 hours; choose a new key for a new question.",
-    )
-
-
 class Answers:
-    """The kept answers. `key_id`: whose idempotency key it is."""
+    """The kept answers."""
 
     def __init__(self, store: Store, clock: Callable[[], int]) -> None:
         self._store = store
         self._clock = clock
 
-    async def find(self, key_id: str, idempotency_key: str, question_sm3: bytes) -> bytes | None:
-        """The answer to that question. Raises CallFailed ALREADY_EXISTS if the key served another one."""
+    async def find(self, question: Question) -> bytes | None:
+        """The answer that was given. Raises CallFailed ALREADY_EXISTS if it was to another question."""
         row = await self._store.read(
             lambda connection: connection.execute(
                 "SELECT question_sm3, answer, at_ms FROM answers WHERE key_id = ? AND idempotency_key = ?",
-                (key_id, idempotency_key),
+                (question.key_id, question.idempotency_key),
             ).fetchone()
         )
         if row is None or row[2] + KEPT_MS <= self._clock():
             return None
-        if not hmac.compare_digest(row[0], question_sm3):
-            raise other_question(idempotency_key)
+        question.require_same(row[0])
         answer: bytes = row[1]
         return answer
 
-    def keep(
-        self, connection: sqlite3.Connection, key_id: str, idempotency_key: str, question_sm3: bytes, answer: bytes
-    ) -> None:
+    def keep(self, connection: sqlite3.Connection, question: Question, answer: bytes) -> None:
         """Keep an answer within a transaction, and forget those whose time is over."""
         now_ms = self._clock()
         connection.execute("DELETE FROM answers WHERE at_ms <= ?", (now_ms - KEPT_MS,))
         connection.execute(
             "INSERT OR REPLACE INTO answers (key_id, idempotency_key, question_sm3, answer, at_ms) VALUES (?,?,?,?,?)",
-            (key_id, idempotency_key, question_sm3, answer, now_ms),
+            (question.key_id, question.idempotency_key, question.digest, answer, now_ms),
         )

@@ -21,10 +21,11 @@ import re
 import secrets
 import time
 from collections.abc import Awaitable, Callable, MutableMapping
-from typing import Any, Final, Protocol
+from typing import Any, Final
 
 from nodes.errors import NodeError
 from nodes.service.keys import ApiKey, KeyStore, RateLimit, unauthenticated
+from nodes.service.meter import CallMeter
 from nodes.service.problems import CallFailed, as_node_error, http_status, places, problem, problem_headers
 
 log = logging.getLogger(__name__)
@@ -46,14 +47,6 @@ _EVERYWHERE: Final = (
     (b"cross-origin-resource-policy", b"same-origin"),
 )
 _NOTHING_LOADS: Final = b"default-src 'none'; frame-ancestors 'none'; base-uri 'none'"
-
-
-class CallMeter(Protocol):
-    """Is told of calls, for Prometheus."""
-
-    def called(self, door: str, route: str, status: str, seconds: float) -> None:
-        """One call. `door`: http or grpc."""
-        ...
 
 
 class Gate:

@@ -16,6 +16,7 @@ from starlette.exceptions import HTTPException
 
 from nodes.service.answers import check_idempotency_key
 from nodes.service.assets import PAGE_POLICY, REFERENCE_POLICY, asset
+from nodes.service.calls import ScoreCall
 from nodes.service.health import Health
 from nodes.service.keys import ApiKey
 from nodes.service.models import ServedModel
@@ -33,7 +34,7 @@ from nodes.service.problems import (
 from nodes.service.prometheus import CONTENT_TYPE, ServiceMetrics
 from nodes.service.records import Outcome, Records
 from nodes.service.reference_page import reference_page
-from nodes.service.scoring import ScoreCall, ScoringService
+from nodes.service.scoring import ScoringService
 from nodes.service.watch import Watch
 from nodes.service.wire import HealthOut, ModelsOut, OutcomesIn, OutcomesOut, ProblemOut, ScoreIn, ScoreOut
 

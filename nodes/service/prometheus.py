@@ -57,9 +57,9 @@ class ServiceMetrics:
         """One subject."""
         self._subjects.labels(model.title, role, refused or "scored").inc()
 
-    def shadow_failed(self, model_id: str, code: str) -> None:
+    def shadow_failed(self, model: ServedModel, code: str) -> None:
         """A challenger did not score."""
-        self._shadows.labels(model_id, code).inc()
+        self._shadows.labels(model.title, code).inc()
 
     def show(self, report: MonitorReport) -> None:
         """Take the monitor's figures over; what it does not name any more goes."""

@@ -17,14 +17,16 @@ from xinqiao.v1 import errors_pb2, score_pb2, score_pb2_grpc
 from nodes.errors import ERROR_METADATA_KEY, NodeError
 from nodes.scoring.scorer import Value
 from nodes.service.answers import check_idempotency_key
-from nodes.service.gate import MOST_BODY_BYTES, CallMeter, presented_key
+from nodes.service.calls import ScoreAnswer, ScoreCall
+from nodes.service.gate import MOST_BODY_BYTES, presented_key
 from nodes.service.health import Health
 from nodes.service.http import DEFAULT_DEADLINE_MS, LONGEST_DEADLINE_MS
 from nodes.service.keys import ApiKey, KeyStore, RateLimit
+from nodes.service.meter import CallMeter
 from nodes.service.models import ServedModel
 from nodes.service.problems import CallFailed, Fault, as_node_error, grpc_status, places
 from nodes.service.records import Outcome, Records
-from nodes.service.scoring import ScoreAnswer, ScoreCall, ScoringService
+from nodes.service.scoring import ScoringService
 from nodes.service.wire import MOST_OUTCOMES
 
 log = logging.getLogger(__name__)

@@ -6,7 +6,7 @@
 4. The agent scores. What it begins is finished and recorded, even if the caller's deadline passes: who asks again with the same
    idempotency key gets the answer, and each enterprise's use counts once.
 5. Answer and records are written in one transaction, then the answer is given.
-6. The challenger scores its share in the shadow. Whether it can is nobody's concern but the monitor's.
+6. The challenger scores its share in the shadow.
 """
 
 from __future__ import annotations
@@ -14,72 +14,29 @@ from __future__ import annotations
 import asyncio
 import logging
 import secrets
-import sqlite3
 import time
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
-from typing import Final, Protocol
+from collections.abc import Sequence
+from dataclasses import dataclass
 
 import msgspec
 
 from consent.errors import UsccInvalid
 from consent.identifiers import Uscc
 from nodes.errors import NodeError
-from nodes.scoring.scorer import MOST_SUBJECTS, Scored, ScoreRequest, Value
+from nodes.scoring.scorer import MOST_SUBJECTS
 from nodes.service.agent import Agent
-from nodes.service.answers import Answers, other_question
+from nodes.service.answers import Answers, Question
+from nodes.service.calls import ScoreAnswer, ScoreCall, answer_of, request_of
 from nodes.service.keys import ApiKey
-from nodes.service.models import ServedModel, check_features, columns_of, named
-from nodes.service.problems import CallFailed, Fault, as_node_error, places
-from nodes.service.records import Records, ScoreRecord, SetPopulation
-from nodes.service.roles import Appointed, Roles, in_share
-from nodes.store import Store
+from nodes.service.ledger import Ledger
+from nodes.service.meter import ScoreMeter
+from nodes.service.models import IN_SERVICE, ServedModel, check_features, named
+from nodes.service.problems import CallFailed, Fault, places
+from nodes.service.roles import Appointed, Roles
+from nodes.service.shadow import Shadows, Trial
 from trust.suite import sm3
 
 log = logging.getLogger(__name__)
-
-MOST_SHADOWS: Final = 8
-"""Shadow scores under way at once; beyond it an enterprise is left out, so that a challenger never slows the champion down."""
-
-
-class ScoreCall(msgspec.Struct, frozen=True, kw_only=True):
-    """What is asked. `model`: an identifier or a name; "": the champion. `features`: one mapping for each subject, in order."""
-
-    model: str = ""
-    subjects: tuple[str, ...]
-    features: tuple[dict[str, Value], ...]
-    reason: str
-    user: str = ""
-    application_no: str = ""
-
-    def digest(self) -> bytes:
-        """Of the question, however it was spelt."""
-        return sm3(msgspec.json.encode(self, order="deterministic"))
-
-
-class SubjectAnswer(msgspec.Struct, frozen=True, kw_only=True):
-    """One subject's score, or why there is none. `score`: log odds; `score_id`: by which its outcome is reported."""
-
-    score_id: str
-    uscc: str
-    score: float | None
-    probability: float | None
-    points: float | None
-    band: str
-    reasons: tuple[str, ...]
-    refused: str
-    detail: str
-    receipt_ids: tuple[str, ...]
-    error_bound: float
-
-
-class ScoreAnswer(msgspec.Struct, frozen=True, kw_only=True):
-    """What is answered, in the order of the subjects."""
-
-    model_id: str
-    model_name: str
-    model_version: int
-    results: tuple[SubjectAnswer, ...]
 
 
 @dataclass(frozen=True)
@@ -90,231 +47,105 @@ class Given:
     replayed: bool
 
 
-class Meter(Protocol):
-    """Is told of scores, for Prometheus."""
-
-    def scored(self, model: ServedModel, role: str, refused: str) -> None:
-        """One subject. `refused`: empty, or why."""
-        ...
-
-    def shadow_failed(self, model_id: str, code: str) -> None:
-        """A challenger did not score."""
-        ...
-
-
-@dataclass
+@dataclass(frozen=True)
 class _Running:
-    question: bytes
+    question: Question
     task: asyncio.Task[Given]
-
-
-@dataclass
-class Parts:
-    """What the service is made of. `clock`: milliseconds since the epoch; `timer`: seconds, monotonic."""
-
-    store: Store
-    agent: Agent
-    roles: Roles
-    answers: Answers
-    records: Records
-    meter: Meter
-    clock: Callable[[], int]
-    timer: Callable[[], float] = field(default=time.perf_counter)
 
 
 class ScoringService:
     """See the module."""
 
-    def __init__(self, parts: Parts) -> None:
-        self._parts = parts
+    def __init__(self, agent: Agent, roles: Roles, answers: Answers, ledger: Ledger, meter: ScoreMeter) -> None:
+        self._agent = agent
+        self._roles = roles
+        self._answers = answers
+        self._ledger = ledger
+        self._meter = meter
+        self._shadows = Shadows(agent, ledger, meter)
         self._running: dict[tuple[str, str], _Running] = {}
         self._tasks: set[asyncio.Task[Given]] = set()
-        self._shadows: set[asyncio.Task[None]] = set()
-        self._populations: dict[str, tuple[float, SetPopulation | None]] = {}
 
     async def score(self, key: ApiKey, call: ScoreCall, *, idempotency_key: str, deadline_s: float) -> Given:
         """Answer a call. Raises NodeError; CallFailed with status 504 when the deadline passes."""
         key.require("score")
-        question = call.digest()
-        place = (key.key_id, idempotency_key)
-        running = self._running.get(place) if idempotency_key else None
-        if running is None:
-            task = asyncio.create_task(self._answer(key, call, question, idempotency_key))
-            self._tasks.add(task)
-            task.add_done_callback(self._done)
-            if idempotency_key:
-                self._running[place] = _Running(question, task)
-                task.add_done_callback(lambda _: self._running.pop(place, None))
-        elif running.question != question:
-            raise other_question(idempotency_key)
-        else:
-            task = running.task
+        question = Question(key.key_id, idempotency_key, call.digest())
+        running = self._running.get((key.key_id, idempotency_key)) if idempotency_key else None
+        if running is not None:
+            running.question.require_same(question.digest)
+        task = running.task if running is not None else self._begin(key, call, question)
         try:
             return await asyncio.wait_for(asyncio.shield(task), deadline_s)
         except TimeoutError:
-            raise CallFailed(
-                "UNAVAILABLE",
-                f"There was no answer within {deadline_s * 1000:.0f} ms. It is still worked on: ask again with the same idempotency "
-                "key; each enterprise counts once."
-                if idempotency_key
-                else f"There was no answer within {deadline_s * 1000:.0f} ms. Send an idempotency key to be able to ask again for it.",
-                status=504,
-            ) from None
+            raise _late(deadline_s, idempotency_key) from None
 
     async def models(self, key: ApiKey) -> tuple[tuple[ServedModel, str], ...]:
-        """The models that a key covers, and the role of each."""
-        appointed = await self._parts.roles.now()
+        """The models that a key covers, and the role of each. Raises NodeError."""
+        appointed = await self._roles.now()
         return tuple(
             (model, appointed.role_of(model.model_id))
-            for model in await self._parts.agent.models()
+            for model in await self._agent.models()
             if key.covers(model.model_id, model.name)
         )
 
     async def close(self) -> None:
         """Finish what was begun."""
-        while pending := [*self._tasks, *self._shadows]:
-            await asyncio.gather(*pending, return_exceptions=True)
+        while self._tasks:
+            await asyncio.gather(*self._tasks, return_exceptions=True)
+        await self._shadows.close()
 
-    def _done(self, task: asyncio.Task[Given]) -> None:
-        self._tasks.discard(task)
-        if not task.cancelled() and (error := task.exception()) is not None and not isinstance(error, NodeError):
-            log.error("score_failed", extra=places(error))
+    def _begin(self, key: ApiKey, call: ScoreCall, question: Question) -> asyncio.Task[Given]:
+        """The work in a task of its own, which no caller's patience ends."""
+        task = asyncio.create_task(self._answer(key, call, question))
+        self._tasks.add(task)
+        place = (key.key_id, question.idempotency_key)
+        if question.idempotency_key:
+            self._running[place] = _Running(question, task)
 
-    async def _answer(self, key: ApiKey, call: ScoreCall, question: bytes, idempotency_key: str) -> Given:
-        parts = self._parts
-        if idempotency_key:
-            kept = await parts.answers.find(key.key_id, idempotency_key, question)
+        def done(ended: asyncio.Task[Given]) -> None:
+            self._tasks.discard(ended)
+            self._running.pop(place, None)
+            if not ended.cancelled() and (error := ended.exception()) and not isinstance(error, NodeError):
+                log.error("score_failed", extra=places(error))
+
+        task.add_done_callback(done)
+        return task
+
+    async def _answer(self, key: ApiKey, call: ScoreCall, question: Question) -> Given:
+        if question.idempotency_key:
+            kept = await self._answers.find(question)
             if kept is not None:
                 return Given(msgspec.json.decode(kept, type=ScoreAnswer), replayed=True)
-        began_s = parts.timer()
-        appointed = await parts.roles.now()
-        models = await parts.agent.models()
+        began_s = time.perf_counter()
+        appointed, models = await self._roles.now(), await self._agent.models()
         model = _chosen(models, appointed, call.model, key)
-        challenger = _challenger(models, appointed, model)
+        trial = _trial(models, appointed, model)
         _check_subjects(call.subjects)
-        check_features(model, () if challenger is None else challenger.own_columns, call.features)
+        check_features(model, trial.model.own_columns if trial is not None else (), call.features)
         given = dict(zip(call.subjects, call.features, strict=True))
-        request_key = _request_key(key.key_id, idempotency_key, model.model_id)
-        scored = await parts.agent.score(_request(model, call, key, given, request_key))
-        answer = _answer_of(model, scored)
-        role = appointed.role_of(model.model_id)
-        await self._keep(model, role, answer, given, began_s, key.key_id, idempotency_key, question)
+        request_key = _request_key(question, model.model_id)
+        scored = await self._agent.score(request_of(model, call, key, given, request_key))
+        answer, role = answer_of(model, scored), appointed.role_of(model.model_id)
+        latency_ms = (time.perf_counter() - began_s) * 1000
+        await self._ledger.keep(model, role, answer, given, latency_ms, question if question.idempotency_key else None)
         for each in answer.results:
-            parts.meter.scored(model, role, each.refused)
-        if challenger is not None and role == "champion":
-            self._begin_shadow(challenger, appointed, call, key, answer, request_key)
+            self._meter.scored(model, role, each.refused)
+        if trial is not None:
+            self._shadows.begin(trial, call, key, given, answer, request_key)
         return Given(answer, replayed=False)
 
-    async def _keep(
-        self,
-        model: ServedModel,
-        role: str,
-        answer: ScoreAnswer,
-        given: Mapping[str, Mapping[str, Value]],
-        began_s: float,
-        key_id: str = "",
-        idempotency_key: str = "",
-        question: bytes = b"",
-    ) -> None:
-        parts = self._parts
-        latency_ms, now_ms = (parts.timer() - began_s) * 1000, parts.clock()
-        records = [
-            ScoreRecord(
-                score_id=each.score_id,
-                model_id=model.model_id,
-                role=role,
-                at_ms=now_ms,
-                probability=each.probability,
-                band=each.band,
-                refused=each.refused,
-                latency_ms=latency_ms,
-            )
-            for each in answer.results
-        ]
-        population = await self._population(model)
-        counted = [given[each.uscc] for each in answer.results if not each.refused]
-        encoded = msgspec.json.encode(answer)
 
-        def work(connection: sqlite3.Connection) -> None:
-            parts.records.keep(connection, records)
-            if population is not None and counted:
-                parts.records.count_columns(connection, model.model_id, population, counted)
-            if idempotency_key:
-                parts.answers.keep(connection, key_id, idempotency_key, question, encoded)
-
-        await parts.store.write(work)
-
-    async def _population(self, model: ServedModel) -> SetPopulation | None:
-        """As `population_of`, looked up every ten seconds."""
-        now_s = self._parts.timer()
-        until_s, found = self._populations.get(model.model_id, (0.0, None))
-        if now_s >= until_s:
-            found = await population_of(self._parts.records, model)
-            self._populations[model.model_id] = (now_s + 10.0, found)
-        return found
-
-    def _begin_shadow(
-        self,
-        challenger: ServedModel,
-        appointed: Appointed,
-        call: ScoreCall,
-        key: ApiKey,
-        answer: ScoreAnswer,
-        request_key: str,
-    ) -> None:
-        assert appointed.challenger is not None  # noqa: S101 - the caller found the model by it
-        features = dict(zip(call.subjects, call.features, strict=True))
-        ids = {
-            each.uscc: each.score_id
-            for each in answer.results
-            if not each.refused and in_share(appointed.challenger, each.uscc)
-        }
-        if not ids:
-            return
-        own = {uscc: columns_of(challenger, features[uscc]) for uscc in ids}
-        usable = {uscc: columns for uscc, columns in own.items() if columns is not None}
-        if len(usable) < len(own):
-            self._parts.meter.shadow_failed(challenger.model_id, "FEATURES_MISSING")
-        if len(self._shadows) >= MOST_SHADOWS:
-            self._parts.meter.shadow_failed(challenger.model_id, "BUSY")
-        elif usable:
-            task = asyncio.create_task(self._shadow(challenger, call, key, usable, ids, f"{request_key}-s"))
-            self._shadows.add(task)
-            task.add_done_callback(self._shadows.discard)
-
-    async def _shadow(
-        self,
-        model: ServedModel,
-        call: ScoreCall,
-        key: ApiKey,
-        own: Mapping[str, Mapping[str, Value]],
-        ids: Mapping[str, str],
-        request_key: str,
-    ) -> None:
-        began_s = self._parts.timer()
-        part = msgspec.structs.replace(call, subjects=tuple(own), features=tuple(dict(each) for each in own.values()))
-        try:
-            scored = await self._parts.agent.score(_request(model, part, key, own, request_key))
-            answer = _answer_of(model, scored, ids)
-            await self._keep(model, "challenger", answer, own, began_s)
-            for each in answer.results:
-                self._parts.meter.scored(model, "challenger", each.refused)
-        except Exception as error:  # recorded; the champion's answer was given
-            code = as_node_error(error).code
-            self._parts.meter.shadow_failed(model.model_id, code)
-            log.warning("shadow_failed", extra={"model": model.model_id, "code": code})
-
-
-async def population_of(records: Records, model: ServedModel) -> SetPopulation | None:
-    """Whom a model was made on: as was said (`xinqiao score population`), else as its document says."""
-    found = await records.population(model.model_id)
-    if found is not None:
-        return found
-    own = model.own_population()
-    return None if own is None else SetPopulation(0, own)
+def _late(deadline_s: float, idempotency_key: str) -> CallFailed:
+    next_ = (
+        "It is still worked on: ask again with the same idempotency key; each enterprise counts once."
+        if idempotency_key
+        else "Send an idempotency key to be able to ask again for it."
+    )
+    return CallFailed("UNAVAILABLE", f"There was no answer within {deadline_s * 1000:.0f} ms. {next_}", status=504)
 
 
 def _chosen(models: Sequence[ServedModel], appointed: Appointed, text: str, key: ApiKey) -> ServedModel:
+    """The model of a call. Raises CallFailed."""
     if not text and appointed.champion is None:
         raise CallFailed(
             "NOT_FOUND", "No champion is appointed: name a model, or have one appointed (`xinqiao score champion`)."
@@ -326,15 +157,17 @@ def _chosen(models: Sequence[ServedModel], appointed: Appointed, text: str, key:
     return model
 
 
-def _challenger(models: Sequence[ServedModel], appointed: Appointed, champion: ServedModel) -> ServedModel | None:
-    """The challenger, if it can score beside this model."""
-    if appointed.challenger is None or appointed.role_of(champion.model_id) != "champion":
+def _trial(models: Sequence[ServedModel], appointed: Appointed, model: ServedModel) -> Trial | None:
+    """The challenger, if this model is the champion and the challenger is in service."""
+    challenger = appointed.challenger
+    if challenger is None or appointed.role_of(model.model_id) != "champion":
         return None
-    found = [each for each in models if each.model_id == appointed.challenger.model_id]
-    return found[0] if found and found[0].state == "in_service" else None
+    found = (each for each in models if each.model_id == challenger.model_id and each.state == IN_SERVICE)
+    return next((Trial(each, challenger) for each in found), None)
 
 
 def _check_subjects(subjects: Sequence[str]) -> None:
+    """Raises CallFailed."""
     faults = []
     if not 1 <= len(subjects) <= MOST_SUBJECTS:
         faults.append(Fault("subjects", f"1 to {MOST_SUBJECTS:,} enterprises; more are a batch (`xinqiao score run`)"))
@@ -353,46 +186,8 @@ def _check_subjects(subjects: Sequence[str]) -> None:
         )
 
 
-def _request_key(key_id: str, idempotency_key: str, model_id: str) -> str:
+def _request_key(question: Question, model_id: str) -> str:
     """The agent's: the same for the same caller, idempotency key and model; a new one if there is no idempotency key."""
-    if not idempotency_key:
+    if not question.idempotency_key:
         return secrets.token_hex(16)
-    return sm3(f"{key_id}\x00{idempotency_key}\x00{model_id}".encode())[:16].hex()
-
-
-def _request(
-    model: ServedModel, call: ScoreCall, key: ApiKey, given: Mapping[str, Mapping[str, Value]], request_key: str
-) -> ScoreRequest:
-    return ScoreRequest(
-        model_id=model.model_id,
-        subjects=call.subjects,
-        own={uscc: columns_of(model, features) or {} for uscc, features in given.items()},
-        reason=call.reason,
-        user=call.user or f"api key {key.name}",
-        application_no=call.application_no or None,
-        request_key=request_key,
-    )
-
-
-def _answer_of(model: ServedModel, scored: Sequence[Scored], ids: Mapping[str, str] | None = None) -> ScoreAnswer:
-    return ScoreAnswer(
-        model_id=model.model_id,
-        model_name=model.name,
-        model_version=model.version,
-        results=tuple(
-            SubjectAnswer(
-                score_id=secrets.token_hex(8) if ids is None else ids[each.uscc],
-                uscc=each.uscc,
-                score=each.score,
-                probability=each.probability,
-                points=each.points,
-                band=each.band,
-                reasons=each.reasons,
-                refused=each.refused,
-                detail=each.detail,
-                receipt_ids=each.receipt_ids,
-                error_bound=each.error_bound,
-            )
-            for each in scored
-        ),
-    )
+    return sm3(f"{question.key_id}\x00{question.idempotency_key}\x00{model_id}".encode())[:16].hex()

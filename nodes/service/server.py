@@ -29,12 +29,13 @@ from nodes.service.gate import App, Gate
 from nodes.service.health import Health
 from nodes.service.http import application
 from nodes.service.keys import KeyStore, RateLimit
+from nodes.service.ledger import Ledger
 from nodes.service.prometheus import ServiceMetrics
 from nodes.service.records import Records
 from nodes.service.roles import Roles
 from nodes.service.rpc import OPTIONS, ScoringRpc
 from nodes.service.schema import open_store
-from nodes.service.scoring import Parts, ScoringService
+from nodes.service.scoring import ScoringService
 from nodes.service.watch import Watch
 from nodes.store import Store
 
@@ -123,17 +124,8 @@ def assemble(store: Store, agent: Agent, clock: Callable[[], int]) -> Assembly:
     metrics, health = ServiceMetrics(), Health(agent)
     keys, limit = KeyStore(store, clock), RateLimit()
     records, roles = Records(store, clock), Roles(store, clock)
-    service = ScoringService(
-        Parts(
-            store=store,
-            agent=agent,
-            roles=roles,
-            answers=Answers(store, clock),
-            records=records,
-            meter=metrics,
-            clock=clock,
-        )
-    )
+    answers = Answers(store, clock)
+    service = ScoringService(agent, roles, answers, Ledger(store, answers, records, clock), metrics)
     watch = Watch(records, roles, agent, clock)
     app = application(service, records, watch, metrics, health, version("xinqiao"))
     return Assembly(

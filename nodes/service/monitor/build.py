@@ -23,11 +23,11 @@ from modeling.monitoring import (
     realised,
     score_drift,
 )
+from nodes.service.ledger import population_of
 from nodes.service.models import ServedModel
 from nodes.service.monitor.document import LEVELS, Alarm, Day, ModelWatch, MonitorReport
 from nodes.service.records import DAY_MS, Records, ScoreRows
 from nodes.service.roles import Appointed, Roles
-from nodes.service.scoring import population_of
 
 DEFAULT_DAYS: Final = 90
 MOST_DAYS: Final = 1095

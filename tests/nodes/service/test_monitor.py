@@ -177,7 +177,7 @@ async def test_a_challenger_that_fails_or_has_no_share_changes_nothing_for_the_c
     assert (await world.score()).status_code == 200
     await world.made.service.close()
     metrics = (await world.get("/metrics")).text
-    assert 'xinqiao_score_shadows_failed_total{code="SCORE_LIMIT_REACHED",model="m-2"} 1.0' in metrics
+    assert 'xinqiao_score_shadows_failed_total{code="SCORE_LIMIT_REACHED",model="loans 2"} 1.0' in metrics
 
 
 async def test_a_challengers_columns_may_be_given_and_without_them_it_is_left_out(world: World) -> None:
