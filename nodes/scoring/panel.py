@@ -26,6 +26,7 @@ from nodes.exchanges.terms import ExchangeTerms
 from nodes.scoring.computer import Computer, SessionLost
 from nodes.scoring.link import ScoreLink
 from nodes.scoring.messages import Answer, Ask, Declined, Layout, Leave, Open, Opened, Said, Sealed
+from nodes.scoring.own import OwnRows
 from nodes.scoring.recipe import Answers, Begun, Recipe
 from nodes.scoring.work import Drop
 
@@ -44,6 +45,21 @@ class Asking:
     reason: str
     user: str
     application_no: str | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Question:
+    """Some rows. `consents`: by provider, 16 bytes a row; `own`: the bank's own columns; `single`: one enterprise by itself."""
+
+    consents: Mapping[str, bytes]
+    own: OwnRows
+    request_key: str
+    single: bool
+
+    @property
+    def rows(self) -> int:
+        """How many."""
+        return len(self.own.present)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -182,21 +198,13 @@ class Panel:
                 await asyncio.sleep(_BETWEEN_S * attempt)
         raise AssertionError
 
-    async def ask(
-        self,
-        consents: Mapping[str, bytes],
-        rows: int,
-        layout: Layout,
-        request_key: str,
-        *,
-        single: bool = False,
-    ) -> Replies:
-        """Ask every provider about the same rows. `consents`: by provider, 16 bytes a row. Raises NodeError."""
+    async def ask(self, question: Question) -> Replies:
+        """Ask every provider about the same rows. Raises NodeError, ModelingError."""
         for attempt in itertools.count(1):
             sitting = None
             try:
                 sitting = await self._sit()
-                return await self._ask(sitting, consents, rows, layout, request_key, single=single)
+                return await self._ask(sitting, question)
             except (SessionLost, PeerRestarted) as error:
                 self._leave(sitting)
                 if attempt == MAX_ATTEMPTS:
@@ -267,16 +275,11 @@ class Panel:
             self._sitting = None
         sitting.fail(SessionLost())
 
-    async def _ask(
-        self,
-        sitting: _Sitting,
-        consents: Mapping[str, bytes],
-        rows: int,
-        layout: Layout,
-        request_key: str,
-        *,
-        single: bool,
-    ) -> Replies:
+    async def _ask(self, sitting: _Sitting, question: Question) -> Replies:
+        if sitting.begun is None:
+            raise AssertionError
+        layout = self.recipe.layout(question.rows, sitting.begun.few)
+        brings = await self.recipe.question(sitting.session, question.own)
         loop = asyncio.get_running_loop()
         async with self._order:  # at every provider the numbers ascend
             number = next(self._numbers)
@@ -287,11 +290,11 @@ class Panel:
                     session=sitting.session,
                     layout=layout,
                     request_no=number,
-                    request_key=request_key,
-                    rows=rows,
-                    single=single,
+                    request_key=question.request_key,
+                    rows=question.rows,
+                    single=question.single,
                 )
-                await partner.link.say(said, (consents[partner.member],))
+                await partner.link.say(said, (question.consents[partner.member], *brings))
         try:
             found = await asyncio.gather(*waiting.values())
         finally:
@@ -300,7 +303,7 @@ class Panel:
             session=sitting.session,
             layout=layout,
             request_no=number,
-            rows=rows,
+            rows=question.rows,
             of=dict(zip(waiting, found, strict=True)),
         )
 

@@ -15,26 +15,25 @@ from typing import Final
 
 from consent.models import Model, ModelPart
 from modeling.errors import ModelingError
-from modeling.scoring.fixed import Floats
-from modeling.scoring.inputs import Preparation
-from modeling.scoring.model import parse_preparation
 from nodes.errors import ExchangeFailed, NodeError
 from nodes.exchanges.session import PeerRestarted, Session
 from nodes.exchanges.terms import ExchangeTerms
 from nodes.scoring import spent
-from nodes.scoring.columns import Columns, WantedItem, read_columns
+from nodes.scoring.columns import read_columns
 from nodes.scoring.computer import Computer, SessionLost
-from nodes.scoring.limits import PartFacts, ScoreLimitReached, check_part
+from nodes.scoring.kit import Kit, kit_of
+from nodes.scoring.limits import ScoreLimitReached, check_part
 from nodes.scoring.link import ScoreLink
 from nodes.scoring.messages import Answer, Ask, Declined, Leave, Open, Opened, Said, Sealed
 from nodes.scoring.node import ScoringNode
 from nodes.scoring.pairs import Pairs
 from nodes.scoring.verdict import Verdict, judge
-from nodes.scoring.work import Compute, Drop, Load
-from trust.suite import sm3
+from nodes.scoring.work import Compute, Drop
 
 log = logging.getLogger(__name__)
 
+ENOUGH_ROWS: Final = 200
+"""Rows over which it can be seen how a column is spread."""
 MAX_CONCURRENT: Final = 64
 """Questions that are worked on at once in one exchange; more wait in the channel."""
 
@@ -46,7 +45,7 @@ class _Session:
     opened: Open
     model: Model
     part: ModelPart
-    preparation: Preparation
+    kit: Kit
     counted: spent.Model
     last_no: int = 0
     turn: asyncio.Event = field(default_factory=asyncio.Event)
@@ -135,14 +134,13 @@ class _Serving:
         """Until this node has said hello to the other providers: what they say comes after this."""
         await self.forget()
         try:
-            await self._node.registry.looked_up(said.model_id, said.model_sm3)
-            session = self._checked(said, blobs)
+            session = await self._checked(said, blobs)
             self._pairs = Pairs(said, self._node, self._terms, self._link)
             await self._pairs.start()
         except (NodeError, ModelingError) as error:
             await self._decline(said.session, 0, error)
             return
-        tasks.create_task(self._open(said, blobs, session, self._pairs))
+        tasks.create_task(self._open(said, session, self._pairs))
 
     async def _between(self, said: Sealed, blobs: Sequence[bytes]) -> None:
         pairs = self._pairs
@@ -154,22 +152,20 @@ class _Serving:
             self._pairs = None
             await self._decline(said.session, 0, error)
 
-    async def _open(self, said: Open, blobs: Sequence[bytes], session: _Session, pairs: Pairs) -> None:
+    async def _open(self, said: Open, session: _Session, pairs: Pairs) -> None:
         try:
             await self._refuse_probing(session)
             seeds = await pairs.agree()
-            await self._computer.do(
-                Load(session=said.session, place=said.place, seeds=seeds, public=blobs[1], weights=blobs[2])
-            )
+            await self._computer.do(session.kit.load(said.session, said.place, seeds))
             self._session = session
             await self._say(Opened(session=said.session))
         except (NodeError, ModelingError) as error:
             await self._decline(said.session, 0, error)
 
-    def _checked(self, said: Open, blobs: Sequence[bytes]) -> _Session:
+    async def _checked(self, said: Open, blobs: Sequence[bytes]) -> _Session:
         """What is asked is what was approved. Raises NodeError, ModelInvalid."""
         asked, member = self._terms.request, self._node.member_id
-        model = self._node.registry.usable(said.model_id, said.model_sm3)
+        model = await self._node.registry.looked_up(said.model_id, said.model_sm3)
         version = model.version
         part = version.part_of(member)
         if version.owner != asked.requester or part is None:
@@ -182,24 +178,15 @@ class _Serving:
             raise NodeError("The exchange is for another purpose or product than the model.", code="MODEL_INVALID")
         if any(not set(use.fields) <= opened.get(use.item_id, set()) for use in part.items):
             raise NodeError("The model reads fields that its exchange was not opened for.", code="MODEL_INVALID")
-        if len(blobs) != 3 or sm3(blobs[0]).hex() != part.preparation_sm3:
-            raise NodeError("The columns are prepared otherwise than the model's document says.", code="MODEL_INVALID")
-        preparation = parse_preparation(blobs[0])
-        if preparation.member != member or preparation.items != {use.item_id: use.fields for use in part.items}:
-            raise NodeError(
-                "The preparation is of other columns than the model's document names.", code="MODEL_INVALID"
-            )
-        if part.nonzero is None or part.leverage is None:
-            raise NodeError("A joint model is opened without weights.", code="MODEL_INVALID")
-        facts = PartFacts(features=part.features, nonzero=part.nonzero, leverage=part.leverage)
-        check_part(self._node.limits, facts)
+        kit = await kit_of(self._node, model, part, blobs)
+        check_part(self._node.limits, kit.facts)
         counted = spent.Model(
             requester=asked.requester,
             model=version.commitment,
             fields=frozenset(part.fields),
             created_ms=version.created_ms,
         )
-        return _Session(opened=said, model=model, part=part, preparation=preparation, counted=counted)
+        return _Session(opened=said, model=model, part=part, kit=kit, counted=counted)
 
     async def _refuse_probing(self, session: _Session) -> None:
         now_ms, requester = self._node.clock(), self._terms.request.requester
@@ -229,6 +216,7 @@ class _Serving:
                     features=features,
                     hidden=verdict.hidden.tobytes(),
                     subjects=tuple((each or "").encode() for each in verdict.subjects),
+                    asked=tuple(blobs[1:]),
                 )
             )
             await self._say(
@@ -253,21 +241,25 @@ class _Serving:
         """What is decided, and the features float64[rows, p] of those that may be computed for; zeros for the others."""
         opened = session.opened
         self._node.registry.usable(opened.model_id, opened.model_sm3)
-        if len(blobs) != 1:
+        if not blobs:
             raise NodeError("The request does not name its rows.", code="PROTOCOL_VIOLATION")
         verdict = await judge(self._node, self._terms, session.part.items, session.counted, ask, blobs[0])
-        preparation = session.preparation
-        items = [
-            WantedItem(item_id=item, fields=fields, aggregate=preparation.aggregates[item])
-            for item, fields in preparation.items.items()
-        ]
         holder = f"{self._terms.exchange_id}/{ask.request_no}"
 
-        def read() -> bytes:
-            columns = read_columns(self._node, items, verdict.subjects, verdict.bounds, holder)
-            return _features(preparation, columns, verdict).tobytes()
+        def read() -> tuple[bytes, tuple[str, ...]]:
+            columns = read_columns(self._node, session.kit.items, verdict.subjects, verdict.bounds, holder)
+            features = session.kit.features(columns)
+            features[verdict.hidden] = 0.0
+            told = () if len(verdict.subjects) < ENOUGH_ROWS else session.kit.strange(columns)
+            return features.tobytes(), told
 
-        return verdict, await asyncio.to_thread(read)
+        features, strange = await asyncio.to_thread(read)
+        if strange:
+            log.warning("spread_misdeclared", extra={"model": session.counted.model, "columns": ", ".join(strange)})
+            if self._node.limits.refuse_probing:
+                told = f"Columns are spread otherwise than the model declares: {', '.join(strange)[:300]}."
+                raise ScoreLimitReached("refuse_probing", told)
+        return verdict, features
 
     async def _decline(self, session: str, request_no: int, error: NodeError | ModelingError) -> None:
         log.info("score_declined", extra={"exchange": self._terms.exchange_id, "code": error.code})
@@ -286,9 +278,3 @@ class _Serving:
         # After a restart the requester opens another session and asks again; how an exchange ended is heard by `run`.
         with suppress(PeerRestarted, NodeError):
             await self._link.say(said, blobs)
-
-
-def _features(preparation: Preparation, columns: Columns, verdict: Verdict) -> Floats:
-    found = preparation.apply(columns.table, columns.present)
-    found[verdict.hidden] = 0.0
-    return found

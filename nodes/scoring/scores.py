@@ -20,7 +20,7 @@ from nodes.exchanges.requester import APPROVAL_PATIENCE_S, RequesterExchanges
 from nodes.models.registry import Registry
 from nodes.scoring.computer import Computer, SessionLost
 from nodes.scoring.own import OwnRows, rows_of_request
-from nodes.scoring.panel import Asking, Panel
+from nodes.scoring.panel import Asking, Panel, Question
 from nodes.scoring.recipe import Recipe, recipe_of
 from nodes.scoring.rows import Chosen, Flags, Refused, check, choose, record
 from nodes.scoring.scorer import MOST_SUBJECTS, Scored, ScoreRequest
@@ -191,12 +191,11 @@ async def scored(
     context: ExchangeContext, panel: Panel, chosen: Chosen, own: OwnRows, request_key: str, *, single: bool
 ) -> dict[str, Scored]:
     """The outcome of each chosen enterprise; `own`: of the chosen, in their order. Raises NodeError, ModelingError."""
-    rows = len(chosen.subjects)
+    question = Question(consents=chosen.consents, own=own, request_key=request_key, single=single)
     begun = await panel.ready()
     receipts: tuple[Receipt, ...] = ()
     for attempt in range(1, _ATTEMPTS + 1):
-        layout = panel.recipe.layout(rows, begun.few)
-        replies = await panel.ask(chosen.consents, rows, layout, request_key, single=single)
+        replies = await panel.ask(question)
         checked = check(context, panel, chosen.subjects, replies, single=single)
         if not receipts:  # a question that is asked again is the same use
             receipts = checked.receipts

@@ -41,6 +41,20 @@ class LoadLogistic(_Task, frozen=True, kw_only=True, tag="load_logistic"):
     coefficients: bytes
 
 
+class LoadBoosting(_Task, frozen=True, kw_only=True, tag="load_boosting"):
+    """Provider: this party's part (JSON) of a boosted model, the owner's key, and which splits share a path."""
+
+    part: bytes
+    public: bytes
+    opening: bytes
+
+
+class LoadSides(_Task, frozen=True, kw_only=True, tag="load_sides"):
+    """Provider: this party's part (JSON) of a boosted model with several providers."""
+
+    part: bytes
+
+
 class Compute(_Task, frozen=True, kw_only=True, tag="compute"):
     """Provider: this party's part of the scores. `features`: float64[rows, p]; `hidden`: bool[rows], rows that nobody may learn.
 
@@ -53,6 +67,8 @@ class Compute(_Task, frozen=True, kw_only=True, tag="compute"):
     features: bytes
     hidden: bytes
     subjects: tuple[bytes, ...]
+    asked: tuple[bytes, ...]
+    """What the question brought."""
 
 
 class MakeKey(_Task, frozen=True, kw_only=True, tag="make_key"):
@@ -71,11 +87,45 @@ class OpenScores(_Task, frozen=True, kw_only=True, tag="open_scores"):
     kept: bytes
 
 
+class MakeBoosting(_Task, frozen=True, kw_only=True, tag="make_boosting"):
+    """Owner: a key for the session, and its part (JSON) of a boosted model with one provider."""
+
+    part: bytes
+
+
+class AskBoosting(_Task, frozen=True, kw_only=True, tag="ask_boosting"):
+    """Owner: what a question brings. `features`: float64[rows, p], its own."""
+
+    rows: int
+    features: bytes
+
+
+class OpenBoosting(_Task, frozen=True, kw_only=True, tag="open_boosting"):
+    """Owner: the margins. `answers`: the provider's ciphertexts; `kept`: bool[rows]."""
+
+    rows: int
+    features: bytes
+    answers: tuple[bytes, ...]
+    kept: bytes
+
+
 class Drop(_Task, frozen=True, kw_only=True, tag="drop"):
     """Forget a session."""
 
 
-Task = Load | LoadLogistic | Compute | MakeKey | OpenScores | Drop
+Task = (
+    Load
+    | LoadLogistic
+    | LoadBoosting
+    | LoadSides
+    | Compute
+    | MakeKey
+    | OpenScores
+    | MakeBoosting
+    | AskBoosting
+    | OpenBoosting
+    | Drop
+)
 
 
 class Call(msgspec.Struct, frozen=True, kw_only=True):
@@ -88,7 +138,8 @@ class Call(msgspec.Struct, frozen=True, kw_only=True):
 class Done(msgspec.Struct, frozen=True, kw_only=True):
     """How a task ended. `failed`: an error's code; `unknown`: this process has no such session.
 
-    `parts`: ciphertexts, masked numbers, scores float64[rows], or of a key: the public key, then each provider's encrypted weights.
+    `parts`: ciphertexts, masked numbers, scores float64[rows], or of a key: the public key, then each provider's encrypted weights (of
+    boosting: which splits share a path).
     """
 
     number: int

@@ -13,13 +13,17 @@ import traceback
 from collections.abc import Callable
 from contextlib import ExitStack
 from dataclasses import dataclass, field
+from functools import cache
 from typing import Final, TypeVar
 
 import msgspec
 import numpy as np
 
-from modeling.errors import ModelingError
-from modeling.scoring import ring
+from modeling import bfv
+from modeling.errors import DataUnusable, ModelingError
+from modeling.gbdt.trees import ActivePart, PassivePart
+from modeling.gbdt.wire import pack_flags
+from modeling.scoring import boosting, ring
 from modeling.scoring.fixed import Floats, Scales, scales_for
 from modeling.scoring.joint import logistic_part
 from modeling.scoring.lanes import Lanes
@@ -27,13 +31,18 @@ from modeling.scoring.linear import EncryptedWeights, ModelKey, Provider, tiled_
 from modeling.scoring.masks import PairMasks
 from nodes.scoring.work import (
     HEAD,
+    AskBoosting,
     Call,
     Compute,
     Done,
     Drop,
     Load,
+    LoadBoosting,
     LoadLogistic,
+    LoadSides,
+    MakeBoosting,
     MakeKey,
+    OpenBoosting,
     OpenScores,
     Task,
     framed,
@@ -85,6 +94,32 @@ class _Logistic:
 
 
 @dataclass
+class _Boosting:
+    """The provider's side of a boosted model."""
+
+    provider: boosting.Provider
+
+    def compute(self, task: Compute) -> tuple[bytes, ...]:
+        """Ciphertexts."""
+        return tuple(self.provider.answer(_features(task), task.asked, hidden=np.frombuffer(task.hidden, np.bool_)))
+
+
+@dataclass
+class _Sides:
+    """One of several providers of a boosted model."""
+
+    part: PassivePart
+
+    def compute(self, task: Compute) -> tuple[bytes, ...]:
+        """Packed bool[splits, rows]: which rows go left; none of a hidden row."""
+        features, shown = _features(task), ~np.frombuffer(task.hidden, np.bool_)
+        if features.shape[1] != self.part.features:
+            raise DataUnusable(f"the model has {self.part.features} columns here; {features.shape} came")
+        lefts = [each.split.left(features) & shown for each in self.part.splits]
+        return (pack_flags(np.concatenate([np.zeros(0, np.bool_), *lefts])).tobytes(),)
+
+
+@dataclass
 class _Key:
     """The owner's side of a session."""
 
@@ -108,8 +143,9 @@ class _SessionUnknownError(Exception):
 @dataclass
 class _Worker:
     lanes: Lanes
-    providers: dict[str, _Linear | _Logistic] = field(default_factory=dict)
+    providers: dict[str, _Linear | _Logistic | _Boosting | _Sides] = field(default_factory=dict)
     keys: dict[str, _Key] = field(default_factory=dict)
+    owners: dict[str, boosting.Owner] = field(default_factory=dict)
 
     def do(self, task: Task) -> Done:
         """Raises ModelingError, _SessionUnknownError."""
@@ -123,15 +159,34 @@ class _Worker:
                 coefficients = np.frombuffer(task.coefficients, np.float64)
                 self.providers[task.session] = _Logistic(coefficients, PairMasks(task.place, task.seeds))
                 return Done(number=0)
+            case LoadBoosting():
+                _test_bfv()
+                part = msgspec.json.decode(task.part, type=PassivePart)
+                self.providers[task.session] = _Boosting(boosting.Provider(part, task.public, task.opening))
+                return Done(number=0)
+            case LoadSides():
+                self.providers[task.session] = _Sides(msgspec.json.decode(task.part, type=PassivePart))
+                return Done(number=0)
             case Compute():
                 return Done(number=0, parts=_of(self.providers, task.session).compute(task))
             case MakeKey():
                 return self._make_key(task)
             case OpenScores():
                 return Done(number=0, parts=(_of(self.keys, task.session).open(task).tobytes(),))
+            case MakeBoosting():
+                _test_bfv()
+                owner = boosting.Owner(msgspec.json.decode(task.part, type=ActivePart))
+                self.owners[task.session] = owner
+                return Done(number=0, parts=(owner.public, owner.opening), error=owner.error)
+            case AskBoosting():
+                return Done(number=0, parts=_of(self.owners, task.session).ask(_features(task)))
+            case OpenBoosting():
+                kept = np.frombuffer(task.kept, np.bool_)
+                margins = _of(self.owners, task.session).open(task.answers, _features(task), kept)
+                return Done(number=0, parts=(margins.tobytes(),))
             case Drop():
-                self.providers.pop(task.session, None)
-                self.keys.pop(task.session, None)
+                for held in (self.providers, self.keys, self.owners):
+                    held.pop(task.session, None)
                 return Done(number=0)
 
     def _make_key(self, task: MakeKey) -> Done:
@@ -159,7 +214,13 @@ def _of(held: dict[str, T], session: str) -> T:
     return held[session]
 
 
-def _features(task: Compute) -> Floats:
+@cache
+def _test_bfv() -> None:
+    """Once, where it is used."""
+    bfv.self_test()
+
+
+def _features(task: Compute | AskBoosting | OpenBoosting) -> Floats:
     return np.frombuffer(task.features, np.float64).reshape(task.rows, -1)
 
 
