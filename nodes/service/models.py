@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Mapping, Sequence
-from typing import Final, Literal
+from typing import Final
 
 import msgspec
 
 from modeling.monitoring import Counted, Population
-from modeling.scoring.inputs import Reference
+from nodes.scoring.own import OwnColumn
 from nodes.scoring.scorer import Value
 from nodes.service.problems import CallFailed, Fault
 
@@ -19,17 +19,11 @@ _SHARES_AS_ROWS: Final = 10_000
 """A reference has shares only: as many rows as if it were counted over these."""
 
 
-class OwnColumn(msgspec.Struct, frozen=True, kw_only=True):
-    """A column of the bank's own that a model reads. `reference`: how it was distributed where the model was made, if known."""
-
-    name: str
-    kind: Literal["number", "text"]
-    nullable: bool = True
-    reference: Reference | None = None
-
-
 class ServedModel(msgspec.Struct, frozen=True, kw_only=True):
-    """A model of this node. `state`: draft, approved, in_service, retired; `why`: of a state that refuses."""
+    """A model of this node, as the agent tells it (`nodes.scoring.servable`). `state`: draft, approved, in_service, retired.
+
+    `why`: of a state that refuses.
+    """
 
     model_id: str
     name: str

@@ -15,7 +15,8 @@ import pyarrow.parquet
 
 from modeling.monitoring import Population, population
 from nodes.errors import NodeError
-from nodes.service.models import OwnColumn, ServedModel
+from nodes.scoring.own import OwnColumn
+from nodes.service.models import ServedModel
 from nodes.service.records import Outcome
 
 

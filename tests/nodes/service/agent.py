@@ -14,7 +14,8 @@ import grpc
 import msgspec
 from xinqiao.v1 import agent_pb2, agent_pb2_grpc, errors_pb2
 
-from nodes.service.models import OwnColumn, ServedModel
+from nodes.scoring.own import OwnColumn
+from nodes.service.models import ServedModel
 
 MODEL: Final = ServedModel(
     model_id="m-1",

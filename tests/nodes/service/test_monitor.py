@@ -13,7 +13,8 @@ import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
 from modeling.monitoring import Population, population
-from nodes.service.models import OwnColumn, ServedModel
+from nodes.scoring.own import OwnColumn
+from nodes.service.models import ServedModel
 from nodes.service.monitor.build import FIRST_SCORES, monitor_report
 from nodes.service.monitor.document import MonitorReport, to_json
 from nodes.service.monitor.page import monitor_page
