@@ -113,6 +113,12 @@ def test_a_single_column_is_given_away() -> None:
     assert leverages([part({"aa": 0.001, "bb": 0.0})]).keys() == {"item.aa"}
 
 
+def test_a_model_of_tiny_weights_counts_as_any_other() -> None:
+    great, tiny = dict.fromkeys(NAMES, 1e6), dict.fromkeys(NAMES[:2], 1e-9)
+    assert leverages([part(great), part(tiny)])["item.aa"] > 0.4
+    assert leverages([part(great), part({"aa": 1e-9})])["item.aa"] == pytest.approx(1.0)
+
+
 def test_as_many_models_as_columns_give_every_column_away() -> None:
     weights = np.random.default_rng(2).normal(size=(6, 6))
     assert min(leverages(parts_of(weights)).values()) == pytest.approx(1.0)

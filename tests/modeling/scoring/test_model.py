@@ -95,6 +95,15 @@ def test_the_bytes_of_a_document_are_one_and_read_back() -> None:
         assert canonical(parse(shuffled)) == written
 
 
+def test_the_bytes_that_are_committed_to_are_these() -> None:
+    small = part({"aa": 0.1 + 0.2})
+    assert canonical(small) == (
+        b'{"preparation":{"inputs":[{"aggregate":"latest","column":{"centre":0.0,"clip":10.0,"fill":0.0,"high":null,"indicator":false,'
+        b'"low":null,"name":"item.aa","spread":1.0,"type":"number"},"member":"tax","reference":null}],"member":"tax","version":1},'
+        b'"version":1,"weights":[0.30000000000000004]}'
+    )
+
+
 def test_a_whole_number_in_place_of_a_float_is_the_same_document() -> None:
     one = LinearModel(name="m", intercept=1, features=(Feature(input=number("x"), weights=(2,)),))
     other = LinearModel(name="m", intercept=1.0, features=(Feature(input=number("x"), weights=(2.0,)),))

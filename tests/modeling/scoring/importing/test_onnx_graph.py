@@ -76,6 +76,12 @@ GRAPHS: dict[str, tuple[ModelProto, dict[str, Any]]] = {
                             classlabels_ints=[0, 1], post_transform="LOGISTIC")),
         {"all": {"clip": 500.0}},
     ),
+    "scaled before it is filled by an imputer": (
+        graph(node(f"{ML}:Scaler", "x", "flat", offset=[1.0, 2.0, 3.0], scale=[0.5, 0.25, 2.0]),
+              node(f"{ML}:Imputer", "flat", "full", imputed_value_floats=[1.5], replaced_value_float=float("nan")),
+              node("MatMul", "full w", "z"), node("Sigmoid", "z", "y"), w=W),
+        {"all": {"clip": 500.0}},
+    ),
     "a classifier of two rows and its probabilities": (
         graph(classifier(), node(f"{ML}:Normalizer", "y", "p", norm="L1"), outputs="label p"), SAID,
     ),

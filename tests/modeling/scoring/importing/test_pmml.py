@@ -245,6 +245,18 @@ def test_reason_codes_are_those_of_points_below_the_baseline_the_most_first() ->
     assert found.reasons == (("MUCH", "INCOME"), ("SOME", "SECTOR"), ("INCOME", "SECTOR"), ("SECTOR",))
 
 
+def test_outliers_of_a_characteristic_count_as_the_limit() -> None:
+    schema = SCHEMA.replace('name="arrears"', 'name="arrears" outliers="asExtremeValues" lowValue="50" highValue="90"')
+    whole = read(
+        pmml(SCORECARD.format(schema=schema), fields=SECTOR),
+        scale=SCALE,
+        arrears={"missing": 50.0},
+        age={"missing": "build"},
+    )
+    columns = {"income": np.full(3, 9000.0), "arrears": np.array([-5.0, 60.0, 1e9]), "age": texts(*["fish"] * 3)}
+    assert np.rint(OFFSET - FACTOR * scored(whole, columns)).tolist() == [350, 350, 350]
+
+
 def test_a_baseline_of_the_whole_card_serves_characteristics_without_one() -> None:
     document = SCORECARD.replace(' baselineScore="30"', "").replace(
         'initialScore="300"', 'initialScore="300" baselineScore="7"'
@@ -318,6 +330,7 @@ REFUSED: dict[str, tuple[bytes, str]] = {
         changed("<True/>", '<CompoundPredicate booleanOperator="and">' * 5000 + "<True/>" + "</CompoundPredicate>" * 5000),
         "CompoundPredicate",
     ),
+    "a document type, though harmless": (pmml(regression(BAD, GOOD)).replace(b"<PMML", b"<!DOCTYPE PMML><PMML"), "no PMML document"),
     "nothing": (b"", "no PMML document"),
     "far too much": (b" " * (9 << 20), "8 MB"),
 }  # fmt: skip
