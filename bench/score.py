@@ -6,7 +6,8 @@ score.batch_cached  of the provider, with another model over the same columns, w
                     products of ciphertext and encoded plaintext, in as many workers, same run: those of `modeling.bfv`, by which the
                     target was set. `of_own_bare`: of the products of these parameters, which take half the time. `core_ratio` by
                     seconds of the processor: on a machine with other work it says more.
-score.error         the largest absolute error of a score; the limit is 1e-4. `bound` is what was proved beforehand.
+score.error         the largest absolute error of a score; the limit is 1e-4. `bound` is what was proved beforehand;
+                    `largest_swap`: how far apart plain scores are that change places.
 score.ckks          the peer: subjects a second of products and sums of columns under CKKS (N = 8192, 60+40+60), encoding included,
                     nothing hidden, nothing sent, in as many workers.
 
@@ -112,6 +113,7 @@ def run() -> Iterator[dict[str, object]]:
         "reference_of": "limit",
         "ratio": float(f"{error / MAX_ERROR:.2g}"),
         "bound": float(f"{max(fresh.scales.error, cached.scales.error):.2g}"),
+        "largest_swap": float(f"{-np.diff(plain[np.argsort(scores)]).min(initial=0.0):.2g}"),
         "auc_difference": float(f"{abs(auc(label, scores) - auc(label, plain)):.1g}"),
     }
     yield {
