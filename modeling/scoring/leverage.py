@@ -34,7 +34,8 @@ MAX_DRIFT: Final = 0.25
 """Stability index between declared and actual shares from which they are of another population (Siddiqi, 2006)."""
 SPREAD_LIMITS: Final = (0.5, 2.0)
 """Of the actual standard deviation of a number, in units of the declared one."""
-_NORMAL_POINTS: Final = 31
+_NORMAL: Final = np.array([NormalDist().inv_cdf((place + 0.5) / 31) for place in range(31)])
+"""Values of equal share of a standard normal number."""
 _MISSING_SHARE: Final = 0.1
 """Where a column of its own says what is missing, and no reference how often."""
 _CORNER_SHARE: Final = 1e-6
@@ -136,10 +137,9 @@ def _reference(given: Input) -> tuple[_Values, Numbers]:
         return values, _equal(len(values))
     if isinstance(column, Ordinal):
         return np.array([*column.order, None], dtype=object)[:-1], _equal(len(column.order))
-    normal = NormalDist(column.centre, column.spread)
-    points = [normal.inv_cdf((place + 0.5) / _NORMAL_POINTS) for place in range(_NORMAL_POINTS)]
     share = _MISSING_SHARE if column.indicator else 0.0
-    return np.array([np.nan, *points]), np.concatenate([[share], (1 - share) * _equal(_NORMAL_POINTS)])
+    shares = np.append(share, (1 - share) * _equal(len(_NORMAL)))
+    return np.append(np.nan, column.centre + column.spread * _NORMAL), shares
 
 
 def _corners(given: Input) -> _Values:

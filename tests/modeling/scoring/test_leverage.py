@@ -6,7 +6,7 @@ from itertools import pairwise
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from modeling.errors import ModelInvalid
@@ -37,6 +37,7 @@ def binned(
     return LinearModel(name="m", intercept=0.0, features=features).part_for("tax")
 
 
+@settings(max_examples=20)
 @given(st.integers(1, 5), st.integers(0, 2**32 - 1))
 def test_for_numbers_it_is_the_diagonal_of_the_projection_on_the_models(models: int, seed: int) -> None:
     weights = np.random.default_rng(seed).normal(size=(models, len(NAMES)))
@@ -56,6 +57,7 @@ def test_it_is_the_share_of_a_column_that_the_best_linear_estimate_from_scores_e
         assert left == pytest.approx(np.sqrt(1 - found[f"item.{name}"]), abs=0.02)
 
 
+@settings(max_examples=20)
 @given(st.integers(0, 2**32 - 1), st.floats(1e-6, 1.0))
 def test_two_models_that_differ_in_one_column_give_it_away_however_little_they_differ(seed: int, change: float) -> None:
     first = np.random.default_rng(seed).normal(size=6)
@@ -100,6 +102,7 @@ def test_the_same_model_twice_and_the_same_one_in_other_units_say_nothing_new() 
     assert leverage(once) == pytest.approx(9 / (9 + 1 + 4 + 1 + 0.25 + 2.25))
 
 
+@settings(max_examples=20)
 @given(st.integers(0, 2**32 - 1))
 def test_a_further_model_never_tells_less(seed: int) -> None:
     parts = parts_of(np.random.default_rng(seed).normal(size=(4, 6)))
