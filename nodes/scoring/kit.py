@@ -175,5 +175,5 @@ def _facts(own: PassiveResult) -> PartFacts:
     """What this party knows of its own part; nobody who knows the weights sees the features, so there is no leverage."""
     if own.boosting is not None:
         used = {each.split.feature for each in own.boosting.splits}
-        return PartFacts(features=own.boosting.features, nonzero=len(used), leverage=0.0)
+        return PartFacts(features=own.boosting.features, nonzero=len(used), leverage=0.0, trained=True)
     return PartFacts(features=len(own.coefficients), nonzero=sum(each != 0 for each in own.coefficients), leverage=0.0)

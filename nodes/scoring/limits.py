@@ -5,7 +5,7 @@ feature. So a provider's node bounds, for each requester:
 
 | limit                      | counted over                                            | stops                                    |
 |----------------------------|---------------------------------------------------------|------------------------------------------|
-| minimum_nonzero            | the weights of its part that are not zero, attested     | a model that reads one feature           |
+| minimum_nonzero            | the features of its part that count, attested           | a model that reads one feature           |
 | maximum_leverage           | attested, with the owner's earlier models               | differencing of nearly the same models   |
 | models_per_subject         | distinct models that touched the subject in a year      | a system of equations about one subject  |
 | scores_per_subject_per_day | scores of a subject on one calendar day                 | watching a feature change                |
@@ -41,11 +41,15 @@ PROBING: Final = "refuse_probing"
 
 @dataclass(frozen=True, kw_only=True)
 class PartFacts:
-    """What a model's document attests of its part at this provider."""
+    """What a model is like at this provider: attested by its document, or known here of a joint model.
+
+    `trained`: the weights came of joint training: the owner neither chose nor knows them.
+    """
 
     features: int
     nonzero: int
     leverage: float
+    trained: bool = False
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -87,7 +91,7 @@ class ScoreLimitReached(NodeError):
 
 def check_part(rules: ScoringRules, part: PartFacts) -> None:
     """What a model must be like at all. Raises ScoreLimitReached."""
-    least = max(2, min(rules.minimum_nonzero, part.features))
+    least = 2 if part.trained else max(2, min(rules.minimum_nonzero, part.features))
     if part.nonzero < least:
         raise ScoreLimitReached(
             "minimum_nonzero",

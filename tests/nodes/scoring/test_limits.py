@@ -63,6 +63,12 @@ def test_a_part_of_few_features_has_to_weigh_all_of_them() -> None:
     check_part(RULES, part(features=3, nonzero=3))
 
 
+def test_a_jointly_trained_part_counts_at_least_two_features() -> None:
+    check_part(RULES, part(nonzero=2, trained=True))
+    with pytest.raises(ScoreLimitReached):
+        check_part(RULES, part(nonzero=1, trained=True))
+
+
 def test_a_fourth_model_is_refused_and_a_known_one_is_not() -> None:
     spent = SubjectSpent(models=frozenset({"m1", "m2", "m3"}))
     assert refusals(RULES, "m4", [spent], 0)[0] == ["models_per_subject"]

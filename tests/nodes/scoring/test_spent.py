@@ -34,7 +34,8 @@ def test_a_score_counts_for_the_subject_the_day_and_the_model(database: sqlite3.
     spend(database, model("a"), [A, B], NOW)
     spend(database, model("b"), [A], NOW)
     spent = spent_on(database, "bank", A, NOW)
-    assert (spent.models, spent.today) == ({"a" * 64, "b" * 64}, 2)
+    assert spent.models == {"a" * 64, "b" * 64}
+    assert spent.today == 2
     assert spent_on(database, "bank", B, NOW).today == 1
     assert spent_today(database, "bank", NOW) == 3
     (account,) = spending(database, NOW)
