@@ -37,4 +37,4 @@ def require_offer(
 def _offers(item: ProductItem, use: ItemUse, compares_sets: bool) -> bool:
     if compares_sets:
         return use.mode is ItemMode.X and not use.fields
-    return use.mode in item.modes and (not item.fields or set(use.fields) <= set(item.fields))
+    return item.offers(use.item_id, use.mode, use.fields)

@@ -165,13 +165,7 @@ def find_product(directory: Directory, provider: str, items: Iterable[ItemUse]) 
         for product in directory.products()
         if product.published.provider == provider
         and all(
-            any(
-                offered.item_id == use.item_id
-                and use.mode in offered.modes
-                and (not offered.fields or set(use.fields) <= set(offered.fields))
-                for offered in product.published.items
-            )
-            for use in wanted
+            any(item.offers(use.item_id, use.mode, use.fields) for item in product.published.items) for use in wanted
         )
     ]
     if len(found) != 1:
