@@ -83,7 +83,7 @@ def misdeclared(preparation: Preparation, table: Table, present: Flags) -> tuple
 
 
 def _effects(parts: Sequence[Part]) -> dict[tuple[str, bool], Numbers]:
-    """float64[parts, points] for each raw column: what it adds to each score, centred, times the root of a point's probability.
+    """float64[parts, k] for each raw column, whose inner products are the covariances of what it adds to each score.
 
     The points are the references of all inputs over the column, mixed, and the values where their rules change: so models that prepare
     it differently are compared by what they do to the same value, also to a rare one. A column that one model takes for texts and
@@ -106,7 +106,9 @@ def _effects(parts: Sequence[Part]) -> dict[tuple[str, bool], Numbers]:
             effect = each.apply(_known(each, values)) @ weights
             block[at] = effect - effect @ shares
             block[at][np.abs(block[at]) <= RANK_TOLERANCE * np.abs(effect).max()] = 0.0  # what is left of a constant
-        found[key] = block * np.sqrt(shares)
+        weighted = block * np.sqrt(shares)
+        # only inner products count: the triangular factor has them all, in no more columns than there are parts
+        found[key] = np.linalg.qr(weighted.T).R.T
     return found
 
 
