@@ -17,7 +17,7 @@ from modeling.preparation.columns import Number
 from modeling.scoring.importing.mapping import InputMapping, ModelMapping
 from modeling.scoring.inputs import Binned, Input, Reference, Transform
 from modeling.scoring.meaning import Meaning
-from modeling.scoring.model import Feature, LinearModel
+from modeling.scoring.model import Feature, LinearModel, canonical, parse_model
 
 DEFAULT_CLIP: Final = 10.0
 """Spreads from the centre: where a standardised number is cut off, if nothing else is said."""
@@ -83,7 +83,8 @@ def assemble(found: Found, mapping: ModelMapping) -> LinearModel:
             features.append(feature)
     try:
         meaning = Meaning(link=found.link, scale=mapping.scale, bands=mapping.bands)
-        return LinearModel(name=mapping.name, meaning=meaning, intercept=intercept, features=tuple(features))
+        made = LinearModel(name=mapping.name, meaning=meaning, intercept=intercept, features=tuple(features))
+        return parse_model(canonical(made))  # a document that is read has all of its limits checked
     except ValueError as error:
         raise ModelInvalid(f"the model cannot be used: {error}") from None
 

@@ -355,6 +355,8 @@ def test_a_scorecard_without_a_scale_means_nothing() -> None:
     ("said", "words"),
     [
         ({"arrears": {}}, "'arrears': the model does not say"),
+        ({"arrears": {"missing": 0.0, "member": "Tax Bureau"}}, "member"),
+        ({"arrears": {"missing": 0.0, "field": "Amount"}}, "not named as item.field"),
         ({"income": {"missing": 0.0}}, "'income': the model says itself"),
         ({"age": {"missing": "mine"}}, "none of the model's categories"),
         ({"arrears": {"missing": "none"}}, "is a text"),
