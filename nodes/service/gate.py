@@ -15,13 +15,14 @@ from __future__ import annotations
 import asyncio
 import base64
 import binascii
-import json
 import logging
 import re
 import secrets
 import time
 from collections.abc import Awaitable, Callable, MutableMapping
 from typing import Any, Final
+
+import msgspec
 
 from nodes.errors import NodeError
 from nodes.service.keys import ApiKey, KeyStore, RateLimit, unauthenticated
@@ -128,13 +129,14 @@ class _Call:
 
     async def tell(self, error: NodeError) -> None:
         """Answer with a problem. What was not read of a body is not waited for."""
-        body = json.dumps(problem(error, self.request_id), ensure_ascii=False).encode()
-        headers = {"content-type": "application/problem+json", "content-length": str(len(body))} | problem_headers(
-            error
-        )
-        if http_status(error) in {401, 408, 413, 429}:
-            headers["connection"] = "close"
-        encoded = [(name.lower().encode(), value.encode()) for name, value in headers.items()]
+        body = msgspec.json.encode(problem(error, self.request_id))
+        headers = [
+            ("Content-Type", "application/problem+json"),
+            ("Content-Length", str(len(body))),
+            *problem_headers(error),
+            *([("Connection", "close")] if http_status(error) in {401, 408, 413, 429} else []),
+        ]
+        encoded = [(name.lower().encode(), value.encode()) for name, value in headers]
         await self.send({"type": "http.response.start", "status": http_status(error), "headers": encoded})
         await self.send({"type": "http.response.body", "body": body})
 

@@ -281,7 +281,7 @@ def _place(loc: Sequence[str | int]) -> str:
 def _problem(request: Request, error: Any) -> Response:  # noqa: ANN401 - a NodeError
     return _json(
         msgspec.json.encode(problem(error, request.state.request_id)),
-        problem_headers(error),
+        dict(problem_headers(error)),
         status=http_status(error),
         media_type="application/problem+json",
     )

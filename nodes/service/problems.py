@@ -143,15 +143,15 @@ def problem(error: NodeError, request_id: str) -> dict[str, Any]:
     return found
 
 
-def problem_headers(error: NodeError) -> dict[str, str]:
-    """Headers that go with a problem."""
+def problem_headers(error: NodeError) -> list[tuple[str, str]]:
+    """Headers that go with a problem. Each challenge has a line of its own: browsers do not read two in one."""
     status = http_status(error)
-    headers = {"Cache-Control": "no-store"}
+    headers = [("Cache-Control", "no-store")]
     if status == 401:
-        headers["WWW-Authenticate"] = 'Bearer realm="xinqiao", Basic realm="xinqiao", charset="UTF-8"'
+        headers += [("WWW-Authenticate", f'{scheme} realm="xinqiao"') for scheme in ("Basic", "Bearer")]
     wait_ms = error.retry_after_ms or (RETRY_AFTER_MS if status == 503 else 0)
     if wait_ms:
-        headers["Retry-After"] = str(max(1, -(-wait_ms // 1000)))
+        headers.append(("Retry-After", str(max(1, -(-wait_ms // 1000)))))
     return headers
 
 

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import jinja2
+from markupsafe import Markup, escape
 
 from nodes.service.problems import codes, title
 
@@ -57,12 +58,21 @@ def reference_page(document: Schema) -> str:
         trim_blocks=True,
         lstrip_blocks=True,
     )
+    environment.filters["code"] = _code
     return environment.get_template("reference.html").render(
         info=document["info"],
         operations=list(_operations(document)),
         shapes=list(_shapes(document)),
         codes=[(code, status, title(status)) for code, status in sorted(codes().items(), key=lambda each: each[1])],
     )
+
+
+def _code(text: str) -> Markup:
+    """What stands between backticks, as code."""
+    parts = (
+        Markup("<code>{}</code>").format(part) if at % 2 else escape(part) for at, part in enumerate(text.split("`"))
+    )
+    return Markup("").join(parts)
 
 
 def _operations(document: Schema) -> Iterator[_Operation]:
