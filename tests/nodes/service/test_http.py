@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 from typing import Any
 
 import httpx
@@ -174,6 +175,16 @@ async def test_a_body_that_is_no_json_is_told_so(world: World, body: bytes) -> N
     answer = await world.post("/v1/score", body)
     assert answer.status_code in {400, 422}
     assert answer.json()["code"] == "INVALID_ARGUMENT"
+
+
+async def test_a_form_of_another_site_is_not_taken_for_a_question(world: World) -> None:
+    headers = {
+        "Authorization": f"Bearer {await world.key()}",
+        "Content-Type": "text/plain",
+    }  # needs no leave of the browser
+    answer = await world.client.post("/v1/score", content=json.dumps(question()), headers=headers)
+    told(answer, 422, "INVALID_ARGUMENT")
+    assert not world.agent.asked
 
 
 async def test_the_same_idempotency_key_gets_the_same_answer_for_a_day_and_counts_once(world: World) -> None:
