@@ -34,6 +34,15 @@ _SAME: Final = 0.01
 
 
 @dataclass(frozen=True, kw_only=True)
+class TrainedJob:
+    """A job that was run: its model's figures, and the enterprises that it was tested on."""
+
+    job_id: str
+    held_out: tuple[str, ...]
+    model: TrainedModel
+
+
+@dataclass(frozen=True, kw_only=True)
 class TrainedModel:
     """A joint model on its test rows, beside the model of all columns in the clear and the one of the bank's own columns."""
 
@@ -81,7 +90,7 @@ providers: {providers}
 
 def train_joint(
     network: Network, folder: Path, loans: Loans, consents: Mapping[str, Mapping[str, str]], algorithm: str
-) -> TrainedModel:
+) -> TrainedJob:
     """Train through the running hub as a bank does, then over all columns in one place. Raises DemoFailed.
 
     `folder`: holds the bank's applications; `consents`: of the cohort, by provider, subject to consent id.
@@ -102,7 +111,7 @@ def train_joint(
     if abs(own - auc_own) > _SAME:
         raise DemoFailed(f"The bank's own columns reach {own:.4f} here and {auc_own:.4f} in the report.")
     test = report["test"]
-    return TrainedModel(
+    model = TrainedModel(
         algorithm=algorithm,
         auc=round(test["auc"]["value"], 4),
         ks=round(test["ks"]["value"], 4),
@@ -110,6 +119,8 @@ def train_joint(
         auc_own=round(auc_own, 4),
         seconds=round(seconds, 1),
     )
+    held_out = order[training_rows(parse_job(text), len(order)) :]
+    return TrainedJob(job_id=told["job_id"], held_out=held_out, model=model)
 
 
 def _every_column() -> tuple[str, ...]:
@@ -128,7 +139,7 @@ def _auc(text: str, loans: Loans, order: Sequence[str], columns: Sequence[str]) 
         columns=dict.fromkeys(columns),
         **settings,
     )
-    table, present = _table(loans, order, columns), np.full(rows, True)
+    table, present = columns_of(loans, order, columns), np.full(rows, True)
     prepared = fit_columns(job.algorithm, table, plan.columns, np.arange(rows) < size)
     classes = dict(zip(loans.codes, loans.labels, strict=True))
     label = np.array([classes[code] == "bad" for code in order], np.float64)
@@ -136,7 +147,7 @@ def _auc(text: str, loans: Loans, order: Sequence[str], columns: Sequence[str]) 
     return evaluate(label[size:], probability, np.random.default_rng(0)).auc.value
 
 
-def _table(loans: Loans, order: Sequence[str], columns: Sequence[str]) -> dict[str, Any]:
+def columns_of(loans: Loans, order: Sequence[str], columns: Sequence[str]) -> dict[str, Any]:
     """The columns of all owners, in the order of the rows: numbers where every value is one."""
     records: dict[str, dict[str, str]] = {code: {} for code in order}
     for file in loans.files.values():
