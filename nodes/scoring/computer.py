@@ -11,6 +11,7 @@ import itertools
 import logging
 import socket
 from contextlib import suppress
+from typing import Final
 
 import msgspec
 
@@ -18,6 +19,8 @@ from nodes.errors import NodeError
 from nodes.scoring.work import HEAD, WORKER, Call, Done, Task, framed
 
 log = logging.getLogger(__name__)
+
+_LAST_S: Final = 3.0
 
 
 class SessionLost(NodeError):
@@ -66,14 +69,18 @@ class Computer:
         return done
 
     async def close(self) -> None:
-        """End the process."""
+        """End the process: it ends by itself when it is left alone, and is killed where it does not."""
         child, self._child = self._child, None
-        if child is not None:
-            with suppress(ProcessLookupError):
-                child.kill()
-            await child.wait()
         if self._writer is not None:
             self._writer.close()
+        if child is not None:
+            try:
+                async with asyncio.timeout(_LAST_S):
+                    await child.wait()
+            except TimeoutError:
+                with suppress(ProcessLookupError):
+                    child.kill()
+                await child.wait()
         if self._reading is not None:
             self._reading.cancel()
             await asyncio.gather(self._reading, return_exceptions=True)

@@ -70,6 +70,8 @@ class ScoringProvider:
         serving = _Serving(self._node, self._computer, ScoreLink(session), terms)
         try:
             return await serving.run()
+        except BaseExceptionGroup as group:  # of the tasks, or of the exchange itself: what was first ended it
+            raise group.exceptions[0] from None
         finally:
             await serving.forget()
 

@@ -11,7 +11,7 @@ import socket
 import sys
 import traceback
 from collections.abc import Callable
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from dataclasses import dataclass, field
 from functools import cache
 from typing import Final, TypeVar
@@ -253,7 +253,8 @@ def main(number: int) -> None:
                 return
             (size,) = HEAD.unpack(head)
             call = msgspec.msgpack.decode(connection.recv(size, socket.MSG_WAITALL), type=Call)
-            connection.sendall(framed(_answered(worker.do, call)))
+            with suppress(BrokenPipeError):  # the agent has ended meanwhile: the next reading sees it
+                connection.sendall(framed(_answered(worker.do, call)))
 
 
 if __name__ == "__main__":

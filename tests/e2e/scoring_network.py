@@ -160,7 +160,7 @@ def scoring_network(home: Path, settings: str = "", enterprises: int = ENTERPRIS
             load_private_key(network.operator_key, read_secret(network.hub_home, None)),
         )
         with ThreadPoolExecutor(8) as pool:
-            both = list(pool.map(lambda code: _consenting(registry, code), loans.codes[:enterprises]))
+            both = list(pool.map(lambda code: _consenting(registry, code), _balanced(loans, enterprises)))
         for _, node, _ in PROVIDERS:
             wait_until(f"{node} holds the consents", lambda node=node: held(network, node) == enterprises)  # type: ignore[misc]
         yield Scoring(network, registry, loans, home, [one for one, _ in both], [ids for _, ids in both])
@@ -172,6 +172,13 @@ def scoring_network(home: Path, settings: str = "", enterprises: int = ENTERPRIS
 def _consenting(registry: Registry, code: str) -> tuple[Enterprise, dict[str, str]]:
     enterprise = registry.register(code, "scoring")
     return enterprise, consent_to_scoring(registry, enterprise)
+
+
+def _balanced(loans: Loans, count: int) -> list[str]:
+    """As many bad loans as good ones."""
+    bad = [code for code, label in zip(loans.codes, loans.labels, strict=True) if label == "bad"]
+    good = [code for code, label in zip(loans.codes, loans.labels, strict=True) if label != "bad"]
+    return [*bad[: count // 2], *good[: count - count // 2]]
 
 
 def held(network: Network, node: str) -> int:
