@@ -302,6 +302,7 @@ class LocalApi(ModelCalls, ScoreCalls, agent_pb2_grpc.AgentServicer):  # each ba
             agent.monitor.last_error,
             agent.renewal.last_error,
             agent.registry.last_error,
+            agent.scoring.suspected,
         )
         return agent_pb2.AgentStatusReply(
             node_id=context.settings.node_id,

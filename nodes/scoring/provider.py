@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Final
@@ -60,6 +60,8 @@ class ScoringProvider:
     def __init__(self, node: ScoringNode) -> None:
         self._node = node
         self._computer = Computer()
+        self.suspected = ""
+        """What looked like probing last, with who did it."""
 
     async def close(self) -> None:
         """End the process that computes."""
@@ -67,7 +69,7 @@ class ScoringProvider:
 
     async def serve(self, session: Session, terms: ExchangeTerms) -> int:
         """Answer until the exchange ends; the number of questions that were answered. Raises what ended it."""
-        serving = _Serving(self._node, self._computer, ScoreLink(session), terms)
+        serving = _Serving(self._node, self._computer, ScoreLink(session), terms, self._suspect)
         try:
             return await serving.run()
         except BaseExceptionGroup as group:  # of the tasks, or of the exchange itself: what was first ended it
@@ -75,14 +77,25 @@ class ScoringProvider:
         finally:
             await serving.forget()
 
+    def _suspect(self, requester: str, sentence: str) -> None:
+        self.suspected = f"{requester} may be probing: {sentence} See `xinqiao score limits`."
+
 
 class _Serving:
-    """One exchange."""
+    """One exchange. `suspect`: told who does what looks like probing."""
 
-    def __init__(self, node: ScoringNode, computer: Computer, link: ScoreLink, terms: ExchangeTerms) -> None:
+    def __init__(
+        self,
+        node: ScoringNode,
+        computer: Computer,
+        link: ScoreLink,
+        terms: ExchangeTerms,
+        suspect: Callable[[str, str], None],
+    ) -> None:
         self._node, self._computer, self._link, self._terms = node, computer, link, terms
         self._session: _Session | None = None
         self._pairs: Pairs | None = None
+        self._suspect = suspect
         self._slots = asyncio.Semaphore(MAX_CONCURRENT)
         self._answered = 0
 
@@ -195,6 +208,7 @@ class _Serving:
         flags = await self._node.store.read(lambda connection: spent.flags_of(connection, requester, now_ms))
         for flag in flags:
             log.warning("probing_suspected", extra={"requester": requester, "what": flag.what, "detail": flag.sentence})
+            self._suspect(requester, flag.sentence)
         if flags and self._node.limits.refuse_probing:
             raise ScoreLimitReached("refuse_probing", flags[0].sentence)
 
@@ -258,8 +272,9 @@ class _Serving:
         features, strange = await asyncio.to_thread(read)
         if strange:
             log.warning("spread_misdeclared", extra={"model": session.counted.model, "columns": ", ".join(strange)})
+            told = f"Columns are distributed otherwise than the model declares: {', '.join(strange)[:300]}."
+            self._suspect(session.counted.requester, told)
             if self._node.limits.refuse_probing:
-                told = f"Columns are spread otherwise than the model declares: {', '.join(strange)[:300]}."
                 raise ScoreLimitReached("refuse_probing", told)
         return verdict, features
 

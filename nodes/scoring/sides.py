@@ -58,6 +58,11 @@ class ScoringSides:
         """Exchanges that this node asks in."""
         return self.scores.open_count + self.batches.open_count
 
+    @property
+    def suspected(self) -> str:
+        """What looked like probing last; empty if nothing did."""
+        return self.provider.suspected
+
     def updated(self, exchange_id: str, state: str) -> None:
         """The hub says where an exchange stands."""
         self.scores.updated(exchange_id, state)
