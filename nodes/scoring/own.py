@@ -82,9 +82,9 @@ def rows_of_request(
     for uscc in subjects:
         given = own.get(uscc, {}).keys()
         if missing := sorted(names - given):
-            raise _invalid(f"own columns are missing: {', '.join(missing)[:_SHOWN]}; send null where there is no value")
+            raise _invalid(f"Own columns are missing: {', '.join(missing)[:_SHOWN]}; send null where there is no value")
         if unknown := sorted(given - names):
-            raise _invalid(f"the model has no own columns {', '.join(unknown)[:_SHOWN]}")
+            raise _invalid(f"The model has no own columns {', '.join(unknown)[:_SHOWN]}")
     return OwnRows(
         table={each.name: _cells(each, [own[uscc][each.name] for uscc in subjects]) for each in columns},
         present=np.ones(len(subjects), np.bool_),
@@ -94,13 +94,13 @@ def rows_of_request(
 def _cells(column: OwnColumn, values: Sequence[Value]) -> Any:  # noqa: ANN401 - an array of either kind
     if column.kind == "text":
         if not all(each is None or isinstance(each, str) for each in values):
-            raise _invalid(f"own column {column.name} holds texts")
+            raise _invalid(f"Own column {column.name} holds texts")
         return np.array([*values, None], dtype=object)[:-1]
     if not all(each is None or (isinstance(each, int | float) and not isinstance(each, bool)) for each in values):
-        raise _invalid(f"own column {column.name} holds numbers")
+        raise _invalid(f"Own column {column.name} holds numbers")
     found = np.array([np.nan if each is None else each for each in values], np.float64)
     if np.isinf(found).any():
-        raise _invalid(f"own column {column.name} holds an infinite number")
+        raise _invalid(f"Own column {column.name} holds an infinite number")
     return found
 
 
@@ -109,7 +109,7 @@ def read_own_file(columns: Sequence[OwnColumn], file: Path | None) -> pa.Table:
     if file is None:
         if columns:
             raise _invalid(
-                f"the model reads own columns ({', '.join(each.name for each in columns)[:_SHOWN]}); give a file with them"
+                f"The model reads own columns ({', '.join(each.name for each in columns)[:_SHOWN]}); give a file with them"
             )
         return pa.table({SUBJECT: pa.array([], pa.string())})
     types = {SUBJECT: pa.string(), **{each.name: pa.string() for each in columns if each.kind == "text"}}
@@ -121,14 +121,14 @@ def read_own_file(columns: Sequence[OwnColumn], file: Path | None) -> pa.Table:
             table = pyarrow.csv.read_csv(file, convert_options=options)
         wanted = [SUBJECT, *(each.name for each in columns)]
         if missing := [name for name in wanted if name not in table.column_names]:
-            raise _invalid(f"{file.name} has no column {', '.join(missing)[:_SHOWN]}")
+            raise _invalid(f"The file {file.name} has no column {', '.join(missing)[:_SHOWN]}")
         table = table.select(wanted)
         codes = table.column(SUBJECT)
         if codes.null_count or len(codes.unique()) != len(codes):
-            raise _invalid(f"{file.name} has an enterprise twice, or a row without {SUBJECT}")
+            raise _invalid(f"The file {file.name} has an enterprise twice, or a row without {SUBJECT}")
         return table
     except (pa.ArrowException, OSError, UnicodeDecodeError) as error:
-        raise _invalid(f"{file.name} cannot be read: {' '.join(str(error).split())[:_SHOWN]}") from None
+        raise _invalid(f"The file {file.name} cannot be read: {' '.join(str(error).split())[:_SHOWN]}") from None
 
 
 def rows_of_file(table: pa.Table, subjects: Sequence[str]) -> OwnRows:
@@ -140,4 +140,4 @@ def rows_of_file(table: pa.Table, subjects: Sequence[str]) -> OwnRows:
 
 
 def _invalid(sentence: str) -> NodeError:
-    return NodeError(f"{sentence[:1].upper()}{sentence[1:]}.", code="MODEL_INVALID")
+    return NodeError(f"{sentence}.", code="MODEL_INVALID")
