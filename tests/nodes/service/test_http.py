@@ -223,6 +223,9 @@ async def test_a_failure_is_not_kept_as_the_answer(world: World) -> None:
     assert answer.headers["retry-after"] == "1"
     world.agent.refuse = None
     assert (await world.score(Idempotency_Key="a-1")).status_code == 200
+    await world.score()
+    first, second, other = (each.request_key for each in world.agent.asked)
+    assert first == second != other  # so that the agent, too, knows a question again
 
 
 async def test_two_at_once_with_one_idempotency_key_share_one_score(world: World) -> None:
@@ -244,6 +247,8 @@ async def test_a_deadline_that_passes_is_told_and_the_answer_is_kept_for_who_ask
     late = await world.score(Idempotency_Key="a-1", Deadline_Ms="30")
     assert "30 ms" in told(late, 504, "UNAVAILABLE")["detail"]
     world.agent.wait.set()
+    await world.made.service.close()
+    assert len((await world.made.records.scores("m-1", 0, world.now_ms[0] + 1)).score_ids) == 1
     again = await world.score(Idempotency_Key="a-1")
     assert again.status_code == 200
     assert world.agent.counted == 1
