@@ -272,6 +272,9 @@ async def test_names_from_outside_are_texts_on_the_page(world: World, language: 
     assert parser.links == ([] if whole else parser.links)
     assert not any("x.example" in each for each in parser.links)
     assert parser.scripts == 4
+    data = page.partition('id="plots">')[2].partition("</script>")[0]
+    assert "\\u003c" in data
+    assert "<" not in data
 
 
 async def test_every_text_of_the_page_stands_in_both_languages() -> None:
