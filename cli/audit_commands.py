@@ -94,9 +94,10 @@ def _row(uscc: str, use: VerifiedUse) -> tuple[object, ...]:
 
 
 def _model(use: VerifiedUse) -> str:
-    """The commitment to the model that this use went into, hex; nothing for any other use."""
+    """The commitment to the model that this use trained, or was scored with, hex; nothing for any other use."""
     told = use.receipt
-    return told.digest if told.mode is ExchangeMode.JOINT and told.request_no == 1 else ""
+    trained = told.mode is ExchangeMode.JOINT and told.request_no == 1
+    return told.digest if trained or told.mode is ExchangeMode.SCORE else ""
 
 
 def _use(uscc: str, use: VerifiedUse) -> dict[str, object]:
@@ -196,14 +197,16 @@ def verify(
         if opened.origin == DIRECTORY:
             _, report = fold_directory(opened, key, heads)
         else:
-            directory = _directory(folder, key)
+            directory = directory_of(folder, key)
             step(0, None, f"Verifying {opened.origin}")
             report = verify_export(opened, key, directory, heads)
     return _report(folder, report, key, pinned=hub_file is not None)
 
 
-def _directory(folder: Path, key: PublicKey) -> Directory:
-    return fold_directory(read_export(folder / DIRECTORY_FOLDER), key)[0]
+def directory_of(folder: Path, key: PublicKey) -> Directory:
+    """The directory of an exported log, which may be the directory itself. Raises AuditFailed."""
+    inner = folder / DIRECTORY_FOLDER
+    return fold_directory(read_export(inner if inner.is_dir() else folder), key)[0]
 
 
 def _head(path: Path, key: PublicKey) -> Checkpoint:

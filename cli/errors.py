@@ -21,6 +21,7 @@ from typing import Final
 from consent.errors import ConsentError
 from hub.errors import HubError
 from hub.settings import SettingsInvalid
+from modeling.errors import ModelingError
 from nodes.errors import NodeError
 from trust.errors import TrustError
 
@@ -59,6 +60,8 @@ _CODES_OF: Final[dict[int, tuple[str, ...]]] = {
         "JOB_INVALID",
         "DATA_UNUSABLE",
         "RANGE_EXCEEDED",
+        "MODEL_INVALID",
+        "MODEL_PRECISION",
     ),
     REFUSED: (
         "USE_REFUSED",
@@ -74,6 +77,8 @@ _CODES_OF: Final[dict[int, tuple[str, ...]]] = {
         "BUDGET_EXCEEDED",
         "PSI_NOT_PERMITTED",
         "PSI_LIMIT_REACHED",
+        "MODEL_NOT_APPROVED",
+        "SCORE_LIMIT_REACHED",
     ),
     UNREACHABLE: ("UNAVAILABLE", "PEER_OFFLINE", "PEER_FAILED", "RATE_LIMITED", "DISK_FULL", "WORKERS_FAILED"),
     STATE: (
@@ -89,6 +94,7 @@ _CODES_OF: Final[dict[int, tuple[str, ...]]] = {
         "PROOF_OUT_OF_RANGE",
         "OUTSIDE_LOG",
         "ITEM_NOT_LOADED",
+        "MODEL_RETIRED",
     ),
     UNVERIFIED: ("SIGNATURE_INVALID", "LOG_INCONSISTENT", "AUDIT_FAILED", "CHECKPOINT_STALE", "PROTOCOL_VIOLATION"),
     CONFIGURATION: (
@@ -141,11 +147,13 @@ class CliError(Exception):
         return {"error": error | ({"incident": self.incident} if self.incident else {})}
 
 
-KNOWN: Final = (CliError, NodeError, HubError, SettingsInvalid, TrustError, ConsentError)
+KNOWN: Final = (CliError, NodeError, HubError, SettingsInvalid, TrustError, ConsentError, ModelingError)
 """The errors that our packages raise on purpose."""
 
 
-def to_cli_error(error: CliError | NodeError | HubError | SettingsInvalid | TrustError | ConsentError) -> CliError:
+def to_cli_error(
+    error: CliError | NodeError | HubError | SettingsInvalid | TrustError | ConsentError | ModelingError,
+) -> CliError:
     """Translate an error of one of our packages; its code and words stay."""
     if isinstance(error, CliError):
         return error

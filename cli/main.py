@@ -20,15 +20,16 @@ failed, 7 configuration. Every command has --json.
 """
 
 PARTS: Final[dict[str, tuple[str, ...]]] = {
-    "hub": ("hub_commands", "operator_commands", "review_commands"),
+    "hub": ("hub_commands", "operator_commands", "review_commands", "hub_models_command"),
     "node": ("node_commands", "doctor_command", "node_work_commands"),
     "enterprise": ("enterprise_commands", "rotation_command"),
     "consent": ("consent_commands",),
     "query": ("use_commands",),
     "fetch": ("use_commands",),
-    "model": ("model_commands",),
+    "model": ("model_commands", "registry_commands"),
+    "score": ("score_commands", "service_commands"),
     "psi": ("psi_commands",),
-    "audit": ("audit_commands",),
+    "audit": ("audit_commands", "audit_model_command"),
     "demo": ("demo_commands",),
     "bench": ("bench_commands",),
 }

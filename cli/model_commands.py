@@ -13,7 +13,7 @@ from cli.options import NodeHome, UserOption
 from cli.output import Output, Result, Rows, moment
 from nodes.client import Node
 
-app = group("Train joint models: plan a job, train it, list the jobs of this node, stop one.")
+app = group("Train joint models from a job file; register scoring models, have them approved, take them into service.")
 
 JobFileArgument = Annotated[
     Path, typer.Argument(help="The job file (YAML): label, own features, providers, algorithm. See docs/modelling.md.")

@@ -7,6 +7,7 @@ Who may make which one, and what it has to fit, stands in `consent.directory`. P
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Annotated, Final, Literal
 
@@ -118,6 +119,10 @@ class ProductItem(Document, frozen=True, kw_only=True, forbid_unknown_fields=Tru
     item_id: ItemId
     modes: Annotated[tuple[ItemMode, ...], msgspec.Meta(min_length=1, max_length=6)]
     fields: tuple[FieldName, ...] = ()
+
+    def offers(self, item_id: str, mode: ItemMode, fields: Iterable[str]) -> bool:
+        """Whether it lets this item be used in this mode, with these fields."""
+        return item_id == self.item_id and mode in self.modes and (not self.fields or set(fields) <= set(self.fields))
 
 
 class ProductPublished(Document, frozen=True, kw_only=True, forbid_unknown_fields=True):

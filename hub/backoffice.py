@@ -1,8 +1,10 @@
-"""What the operator's service asks of products, exchanges and receipts (`hub.admin.rpc.Backoffice`)."""
+"""What the operator's service asks of products, models, exchanges and receipts (`hub.admin.rpc.Backoffice`)."""
 
 from __future__ import annotations
 
+from consent.models import Model
 from hub.exchanges import service as exchanges
+from hub.models import service as models
 from hub.products import service as products
 from hub.state import Hub
 from hub.usage import service as usage
@@ -27,6 +29,10 @@ class HubBackoffice:
     async def pending_products(self) -> list[bytes]:
         """The products that wait for review."""
         return await self._hub.db.read(products.pending)
+
+    async def models(self) -> list[Model]:
+        """Every model of the registry."""
+        return await self._hub.db.read(models.everything)
 
     async def unmatched_receipts(self, older_than_ms: int) -> list[bytes]:
         """Receipts older than that many milliseconds whose twin has not come."""

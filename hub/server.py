@@ -50,6 +50,7 @@ from hub.members.rpc import EnrolmentServicer
 from hub.members.service import cut_off
 from hub.members.setup import open_parts, system_clock
 from hub.metrics import Metrics
+from hub.models.rpc import ModelsServicer
 from hub.products.rpc import ProductCalls, ProductsServicer
 from hub.push import rpc as push_rpc
 from hub.push.sessions import PushSessions
@@ -196,6 +197,7 @@ def _servers(
     node_pb2_grpc.add_ControlServicer_to_server(push_rpc.ControlServicer(hub, sessions, wakeups), node)
     node_pb2_grpc.add_LogsServicer_to_server(LogsServicer(hub), node)
     node_pb2_grpc.add_ProductsServicer_to_server(ProductsServicer(hub), node)
+    node_pb2_grpc.add_ModelsServicer_to_server(ModelsServicer(hub), node)
     node_pb2_grpc.add_ConsentsServicer_to_server(ConsentsServicer(hub), node)
     node_pb2_grpc.add_ExchangesServicer_to_server(ExchangesServicer(hub, sessions.is_connected), node)
     node_pb2_grpc.add_UsageServicer_to_server(UsageServicer(hub), node)

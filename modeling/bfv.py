@@ -18,9 +18,7 @@ Vectors are int64[8192] with entries in [0, t). Sources: Brakerski 2012, Fan and
 
 from __future__ import annotations
 
-import os
 import secrets
-import threading
 from collections.abc import Iterable, Sequence
 from functools import cache
 from typing import Any, Final
@@ -30,6 +28,7 @@ import numpy.typing as npt
 import tenseal.sealapi as seal
 
 from modeling.errors import ParametersUnsafe, ProtocolViolation
+from modeling.seal_bytes import load_into, loaded_cipher, saved
 
 SLOTS: Final = 8192
 PLAIN_MODULUS: Final = 72013613572816897
@@ -100,7 +99,7 @@ class SecretKey:
         self._encryptor = seal.Encryptor(library.context, public)
         self._encryptor.set_secret_key(secret)
         self._decryptor = seal.Decryptor(library.context, secret)
-        self.public = _saved(public)
+        self.public = saved(public)
 
     def __reduce__(self) -> str:
         """Refuse to be copied or pickled."""
@@ -110,7 +109,7 @@ class SecretKey:
         """A fresh ciphertext of a vector, in its short form."""
         plain = seal.Plaintext()
         _library().encoder.encode(vector.tolist(), plain)
-        return _saved(self._encryptor.encrypt_symmetric(plain))
+        return saved(self._encryptor.encrypt_symmetric(plain))
 
     def decrypt(self, ciphertexts: Sequence[bytes]) -> list[Vector]:
         """The vectors in ciphertexts that `masked` made. Raises ProtocolViolation if one is none.
@@ -135,7 +134,7 @@ class PublicKey:
     def __init__(self, data: bytes) -> None:
         """Raises ProtocolViolation."""
         key = seal.PublicKey()
-        _load_into(key, data)
+        load_into(_library().context, key, data)
         self._encryptor = seal.Encryptor(_library().context, key)
         self._ready: list[tuple[Vector, Any]] = []
 
@@ -148,21 +147,32 @@ class PublicKey:
 
     def masked(self, products: Sum) -> tuple[bytes, Vector]:
         """The ciphertext of sum + mask in its smallest form, and the mask (rule 3)."""
-        library = _library()
         mask, total = self._ready.pop() if self._ready else self._fresh()
-        summed = products.finished()
-        if summed is not None:
-            library.evaluator.add_inplace(total, summed)
-        library.evaluator.mod_switch_to_next_inplace(total)
-        library.evaluator.mod_switch_to_next_inplace(total)
-        return _saved(total), mask
+        return self._added(total, products), mask
+
+    def masked_by(self, mask: Vector, products: Sum) -> bytes:
+        """As `masked`, with a mask whose entries are uniform but for what the caller wants to open, as the sum of some of them."""
+        return self._added(self._encrypted(mask), products)
 
     def _fresh(self) -> tuple[Vector, Any]:
         mask = uniform(SLOTS)
+        return mask, self._encrypted(mask)
+
+    def _encrypted(self, mask: Vector) -> Any:  # noqa: ANN401
         plain, cipher = seal.Plaintext(), seal.Ciphertext()
         _library().encoder.encode(mask.tolist(), plain)
         self._encryptor.encrypt(plain, cipher)
-        return mask, cipher
+        return cipher
+
+    @staticmethod
+    def _added(total: Any, products: Sum) -> bytes:  # noqa: ANN401
+        evaluator = _library().evaluator
+        summed = products.finished()
+        if summed is not None:
+            evaluator.add_inplace(total, summed)
+        evaluator.mod_switch_to_next_inplace(total)
+        evaluator.mod_switch_to_next_inplace(total)
+        return saved(total)
 
 
 class Sum:
@@ -186,7 +196,7 @@ class Sum:
 
     def saved(self) -> bytes:
         """The sum so far, for another process of this party; empty if no term was not zero."""
-        return b"" if self._total is None else _saved(self._total)
+        return b"" if self._total is None else saved(self._total)
 
     def add_saved(self, data: bytes) -> None:
         """Add what another process of this party has `saved`."""
@@ -253,46 +263,5 @@ def products_of(ciphers: Iterable[Any], plains: Sequence[Any]) -> Sum:
     return found
 
 
-def _saved(thing: Any) -> bytes:  # noqa: ANN401
-    """The library writes to a path only: an anonymous file in memory is one."""
-    file = _memory_file()
-    thing.save(f"/proc/self/fd/{file}")
-    return os.pread(file, os.fstat(file).st_size, 0)
-
-
 def _loaded(data: bytes) -> Any:  # noqa: ANN401
-    cipher = seal.Ciphertext()
-    _load_into(cipher, data)
-    if cipher.size() != 2 or cipher.is_transparent():
-        raise ProtocolViolation("a ciphertext came that encrypts nothing, or has another size than was agreed")
-    return cipher
-
-
-def _load_into(thing: Any, data: bytes) -> None:  # noqa: ANN401
-    file = _memory_file()
-    os.pwrite(file, data, 0)
-    try:
-        thing.load(_library().context, f"/proc/self/fd/{file}")
-    except (RuntimeError, ValueError) as error:
-        raise ProtocolViolation(f"what should be a BFV object of the agreed parameters is none: {error}") from None
-
-
-_files = threading.local()
-
-
-def _memory_file() -> int:
-    """An anonymous file of the calling thread, emptied; closed with the thread."""
-    held = getattr(_files, "held", None)
-    if held is None or held.owner != os.getpid():
-        held = _files.held = _MemoryFile()
-    os.ftruncate(held.number, 0)
-    return held.number
-
-
-class _MemoryFile:
-    def __init__(self) -> None:
-        self.number = os.memfd_create("xinqiao-bfv")
-        self.owner = os.getpid()
-
-    def __del__(self) -> None:
-        os.close(self.number)
+    return loaded_cipher(_library().context, data)

@@ -61,3 +61,9 @@ class WorkersFailed(ModelingError):
     """Workers died twice over the same piece of work, most often because memory ran out; or a cluster cannot be reached."""
 
     code = "WORKERS_FAILED"
+
+
+class ModelInvalid(ModelingError):
+    """A scoring model cannot be used or imported: malformed, inconsistent, or of a form that is not supported."""
+
+    code = "MODEL_INVALID"

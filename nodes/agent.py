@@ -35,6 +35,9 @@ from nodes.hub_services import HubUsage, HubUsageLog
 from nodes.joint.jobs import JointJobs
 from nodes.joint.provider import JointProvider
 from nodes.joint.provider_plan import JointNode
+from nodes.models.hub import HubModels
+from nodes.models.node import RegistryNode
+from nodes.models.registry import Registry
 from nodes.monitor import Monitor
 from nodes.outbox import Outbox
 from nodes.policy import REPEAT_MS, PolicyEnforcementPoint
@@ -43,6 +46,7 @@ from nodes.psi.runs import PsiRuns
 from nodes.purge import Purge
 from nodes.renewal import Renewal
 from nodes.replica_store import ReplicaKeeper
+from nodes.scoring.sides import ScoringSides
 from nodes.settings import Settings
 from nodes.sources.snapshot_set import SnapshotSet
 from nodes.sources.worker import load_in_child
@@ -66,6 +70,8 @@ class Agent:
     jobs: JointJobs
     joint: JointProvider
     psi: PsiRuns
+    registry: Registry
+    scoring: ScoringSides
     outbox: Outbox
     monitor: Monitor
     renewal: Renewal
@@ -73,7 +79,7 @@ class Agent:
 
 
 class _Exchanges:
-    """Passes the hub's events to the two sides; `connection.ExchangeHandler`."""
+    """Passes the hub's events to the two sides and the registry; `connection.ExchangeHandler`."""
 
     def __init__(self) -> None:
         self.agent: Agent | None = None
@@ -82,6 +88,10 @@ class _Exchanges:
     def invited(self, request: bytes, ticket: bytes) -> None:
         if self.agent is not None:
             self.agent.provider.invited(request, ticket)
+
+    def models_changed(self, newest: int) -> None:
+        if self.agent is not None:
+            self.agent.registry.changed(newest)
 
     def exchange_updated(self, exchange_id: str, state: str, reason: str) -> None:
         agent = self.agent
@@ -96,12 +106,12 @@ class _Exchanges:
                     message or "The exchange was ended by the other side.", code=code or "EXCHANGE_ENDED"
                 )
             )
-            for side in (agent.provider, agent.requester, agent.jobs, agent.psi, agent.joint):
+            for side in (agent.provider, agent.requester, agent.jobs, agent.psi, agent.joint, agent.scoring):
                 task = asyncio.get_running_loop().create_task(side.ended(exchange_id, failure))
                 self._tasks.add(task)
                 task.add_done_callback(self._tasks.discard)
         else:
-            for asking in (agent.requester, agent.jobs, agent.psi):
+            for asking in (agent.requester, agent.jobs, agent.psi, agent.scoring):
                 asking.updated(exchange_id, state)
 
 
@@ -149,8 +159,10 @@ async def build(
     )
     joint = _joint(context, snapshots)
     approvals = Approvals(store, settings.approval, clock)
-    provider = ProviderExchanges(context, approvals, _servers(context, snapshots, joint))
     requester = RequesterExchanges(context)
+    registry = await Registry.load(_registry(context))
+    scoring = ScoringSides(context, requester, registry, snapshots)
+    provider = ProviderExchanges(context, approvals, _servers(context, snapshots, joint, scoring))
     jobs, psi = JointJobs(context, requester), PsiRuns(context, requester)
     await psi.break_off()
     handler.agent = agent = Agent(
@@ -163,6 +175,8 @@ async def build(
         jobs=jobs,
         joint=joint,
         psi=psi,
+        registry=registry,
+        scoring=scoring,
         outbox=outbox,
         monitor=Monitor(
             store=store,
@@ -192,6 +206,22 @@ async def build(
         ),
     )
     return agent
+
+
+def _registry(context: ExchangeContext) -> RegistryNode:
+    settings = context.settings
+    return RegistryNode(
+        home=settings.home,
+        store=context.store,
+        hub=HubModels(context.connection),
+        directory=lambda: context.replica.directory,
+        identity=context.identity,
+        member_id=settings.member_id,
+        node_id=settings.node_id,
+        rules=settings.model_approval,
+        clock=context.clock,
+        backoff=Backoff(secrets.SystemRandom()),
+    )
 
 
 def _joint(context: ExchangeContext, snapshots: SnapshotSet) -> JointProvider:
@@ -236,7 +266,7 @@ def _psi(context: ExchangeContext, snapshots: SnapshotSet) -> PsiProvider:
 
 
 def _servers(
-    context: ExchangeContext, snapshots: SnapshotSet, joint: JointProvider
+    context: ExchangeContext, snapshots: SnapshotSet, joint: JointProvider, scoring: ScoringSides
 ) -> dict[ExchangeMode, Callable[..., Awaitable[int]]]:
     settings = context.settings
     policy = PolicyEnforcementPoint(
@@ -286,6 +316,7 @@ def _servers(
         ExchangeMode.JOINT: joint.serve,
         ExchangeMode.PSI_SIZE: psi.serve,
         ExchangeMode.PSI_ROWS: psi.serve,
+        ExchangeMode.SCORE: scoring.provider.serve,
     }
 
 
@@ -310,6 +341,7 @@ async def serve(settings: Settings, secret: bytes, *, ready: Callable[[], None] 
         await agent.requester.close()
         await agent.jobs.close()
         await agent.psi.close()
+        await agent.scoring.close()
         await agent.provider.close()
         for task in (waiting, *background):
             task.cancel()
@@ -325,6 +357,7 @@ def background_work(agent: Agent) -> tuple[Coroutine[Any, Any, None], ...]:
         agent.outbox.run(),
         agent.monitor.run(),
         agent.renewal.run(),
+        agent.registry.run(),
         _housekeep(agent),
     )
 
@@ -342,6 +375,7 @@ async def _housekeep(agent: Agent) -> None:
     while True:
         try:
             await agent.requester.close_idle()
+            await agent.scoring.tidy()
             if loop.time() - purged_at >= context.settings.purge_interval_s:
                 purged_at = loop.time()
                 await agent.purge.run_once()

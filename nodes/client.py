@@ -1,4 +1,4 @@
-"""Clients of the agent on the same machine: `AgentClient` has every call of agent.proto, `Node` joint models as a notebook wants them.
+"""Clients of the agent on the same machine: `AgentClient` has every call of agent.proto, `Node` models as a notebook wants them.
 
     with Node("bank") as node:
         plan = node.plan("job.yaml")
@@ -15,7 +15,7 @@ from __future__ import annotations
 
 import getpass
 import itertools
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
@@ -31,10 +31,12 @@ from nodes.joint.job_store import JobRecord
 from nodes.settings import agent_socket_path
 
 if TYPE_CHECKING:  # a command that only asks the agent does not wait for the libraries of models
+    from consent.models import ModelVersion
     from modeling.jobs.estimate import Estimate
     from modeling.jobs.leaks import Leak
     from modeling.jobs.plan import Algorithm
     from modeling.report.document import Report
+    from modeling.scoring.model import LinearModel
 
 T = TypeVar("T")
 DEFAULT_TIMEOUT_S = 60.0
@@ -96,6 +98,14 @@ class AgentClient:
         self._require_agent()
         try:
             yield from self.stub.CompareSets(request)
+        except grpc.RpcError as error:
+            raise _agent_error(error) from error
+
+    def score_batch(self, request: agent_pb2.ScoreBatchRequest) -> Iterator[agent_pb2.ScoreProgress]:
+        """Begin or go on with a batch of scores; yields progress, last with the report. Raises NodeError."""
+        self._require_agent()
+        try:
+            yield from self.stub.ScoreBatch(request)
         except grpc.RpcError as error:
             raise _agent_error(error) from error
 
@@ -195,6 +205,32 @@ class Node:
             )
             for each in reply.jobs
         )
+
+    def register(
+        self,
+        model: LinearModel,
+        name: str,
+        *,
+        products: Mapping[str, str] | None = None,
+        metrics: Mapping[str, float] | None = None,
+        description: str = "",
+    ) -> ModelVersion:
+        """Register the next version of a scoring model; its providers are asked to approve it. Weights stay at this node.
+
+        `products`: of providers that offer several with these columns. `metrics`: auc, ks, gini, brier. Raises NodeError.
+        """
+        from consent.models import ModelVersion
+        from modeling.scoring.model import canonical
+
+        request = agent_pb2.RegisterOwnModelRequest(
+            linear=canonical(model),
+            name=name,
+            description=description,
+            products_json=msgspec.json.encode(products or {}),
+            metrics_json=msgspec.json.encode(metrics or {}),
+        )
+        reply: agent_pb2.ModelVersionReply = self._agent.call("RegisterOwnModel", request)
+        return msgspec.json.decode(reply.version_json, type=ModelVersion)
 
     def stop(self, job_id: str, reason: str = "") -> None:
         """End a job for good, or this node's part in another member's; the other parties are told why."""

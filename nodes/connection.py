@@ -47,7 +47,7 @@ _log = logging.getLogger(__name__)
 
 
 class ExchangeHandler(Protocol):
-    """Who is told about exchanges. Must return quickly (start a task) and must not raise."""
+    """Who is told about exchanges and models. Must return quickly (start a task) and must not raise."""
 
     def invited(self, request: bytes, ticket: bytes) -> None:
         """A requester asks this node to join: both signed documents as they travelled, not verified yet."""
@@ -55,6 +55,10 @@ class ExchangeHandler(Protocol):
 
     def exchange_updated(self, exchange_id: str, state: str, reason: str) -> None:
         """An exchange of this node changed its state at the hub."""
+        ...
+
+    def models_changed(self, newest: int) -> None:
+        """The hub has documents of the registry about models of this member, up to this number."""
         ...
 
 
@@ -196,6 +200,8 @@ class HubConnection:
         elif kind == "exchange":
             update = event.exchange
             self._handler.exchange_updated(update.exchange_id, update.state, update.reason)
+        elif kind == "models":
+            self._handler.models_changed(event.models)
         elif kind is None:
             _log.info("event_unknown")  # of a newer hub
         else:

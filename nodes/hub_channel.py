@@ -26,6 +26,7 @@ if TYPE_CHECKING:  # these classes exist for the type checker only
         ControlAsyncStub,
         ExchangesAsyncStub,
         LogsAsyncStub,
+        ModelsAsyncStub,
         ProductsAsyncStub,
         RelayAsyncStub,
         UsageAsyncStub,
@@ -60,6 +61,7 @@ class HubStubs:
     control: ControlAsyncStub
     logs: LogsAsyncStub
     products: ProductsAsyncStub
+    models: ModelsAsyncStub
     consents: ConsentsAsyncStub
     exchanges: ExchangesAsyncStub
     relay: RelayAsyncStub
@@ -81,6 +83,7 @@ def stubs_of(channel: grpc.aio.Channel) -> HubStubs:
         control=node_pb2_grpc.ControlStub(channel),
         logs=node_pb2_grpc.LogsStub(channel),
         products=node_pb2_grpc.ProductsStub(channel),
+        models=node_pb2_grpc.ModelsStub(channel),
         consents=node_pb2_grpc.ConsentsStub(channel),
         exchanges=node_pb2_grpc.ExchangesStub(channel),
         relay=node_pb2_grpc.RelayStub(channel),

@@ -7,18 +7,17 @@ method decodes, calls, and encodes; failures become the error detail that the hu
 from __future__ import annotations
 
 import asyncio
-import logging
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final, TypeVar
+from typing import TYPE_CHECKING, Any
 
 import grpc
 import msgspec
-from xinqiao.v1 import agent_pb2, agent_pb2_grpc, errors_pb2
+from xinqiao.v1 import agent_pb2, agent_pb2_grpc
 
-from consent.errors import ConsentError
 from nodes.agent import Agent
-from nodes.errors import ERROR_METADATA_KEY, NodeError, UseRefused
+from nodes.errors import NodeError
+from nodes.local_answer import FORESEEN, abort, answer
 from nodes.local_messages import (
     comparison_of,
     comparison_progress_of,
@@ -32,27 +31,14 @@ from nodes.local_messages import (
     wanted_of,
 )
 from nodes.local_work import ask_consent, publish_products, stop_job
-from trust.errors import TrustError
-
-log = logging.getLogger(__name__)
+from nodes.models.rpc import ModelCalls
+from nodes.scoring.rpc import ScoreCalls
 
 if TYPE_CHECKING:
     Context = grpc.aio.ServicerContext[Any, Any]
 
-T = TypeVar("T")
-DAY_MS: Final = 86_400_000
-STATUS_OF: Final = {
-    "NOT_FOUND": grpc.StatusCode.NOT_FOUND,
-    "USE_REFUSED": grpc.StatusCode.PERMISSION_DENIED,
-    "PERMISSION_DENIED": grpc.StatusCode.PERMISSION_DENIED,
-    "PEER_OFFLINE": grpc.StatusCode.UNAVAILABLE,
-    "UNAVAILABLE": grpc.StatusCode.UNAVAILABLE,
-    "DISK_FULL": grpc.StatusCode.RESOURCE_EXHAUSTED,
-    "JOB_INVALID": grpc.StatusCode.INVALID_ARGUMENT,
-}
 
-
-class LocalApi(agent_pb2_grpc.AgentServicer):
+class LocalApi(ModelCalls, ScoreCalls, agent_pb2_grpc.AgentServicer):  # each base adds the calls of its own subject
     """The Agent service."""
 
     def __init__(self, agent: Agent) -> None:
@@ -82,14 +68,14 @@ class LocalApi(agent_pb2_grpc.AgentServicer):
     async def GetAgentStatus(
         self, request: agent_pb2.AgentStatusRequest, context: Context
     ) -> agent_pb2.AgentStatusReply:
-        return await _answer(context, self._status)
+        return await answer(context, self._status)
 
     async def OpenQuery(self, request: agent_pb2.OpenQueryRequest, context: Context) -> agent_pb2.OpenQueryReply:
         async def work() -> agent_pb2.OpenQueryReply:
             exchange_id = await self._agent.requester.open_query(wanted_of(request))
             return agent_pb2.OpenQueryReply(exchange_id=exchange_id)
 
-        return await _answer(context, work)
+        return await answer(context, work)
 
     async def Query(self, request: agent_pb2.QueryRequest, context: Context) -> agent_pb2.QueryReply:
         async def work() -> agent_pb2.QueryReply:
@@ -105,7 +91,7 @@ class LocalApi(agent_pb2_grpc.AgentServicer):
                 receipt_id=result.receipt_id,
             )
 
-        return await _answer(context, work)
+        return await answer(context, work)
 
     async def CloseExchange(
         self, request: agent_pb2.CloseExchangeRequest, context: Context
@@ -113,14 +99,14 @@ class LocalApi(agent_pb2_grpc.AgentServicer):
         async def work() -> agent_pb2.CloseExchangeReply:
             return agent_pb2.CloseExchangeReply(queries=await self._agent.requester.close_query(request.exchange_id))
 
-        return await _answer(context, work)
+        return await answer(context, work)
 
     async def Fetch(self, request: agent_pb2.FetchRequest, context: Context) -> AsyncIterator[agent_pb2.FetchProgress]:
         try:
             async for message in self._fetch(request):
                 yield message
-        except (NodeError, TrustError, ConsentError) as error:
-            await _abort(context, error)
+        except FORESEEN as error:
+            await abort(context, error)
 
     async def _fetch(self, request: agent_pb2.FetchRequest) -> AsyncIterator[agent_pb2.FetchProgress]:
         job = await self._agent.requester.fetch(wanted_of(request), Path(request.directory))
@@ -154,13 +140,13 @@ class LocalApi(agent_pb2_grpc.AgentServicer):
                 ]
             )
 
-        return await _answer(context, work)
+        return await answer(context, work)
 
     async def Purge(self, request: agent_pb2.PurgeRequest, context: Context) -> agent_pb2.PurgeReply:
         async def work() -> agent_pb2.PurgeReply:
             return agent_pb2.PurgeReply(deleted_exchanges=await self._agent.purge.run_once(request.at_ms or None))
 
-        return await _answer(context, work)
+        return await answer(context, work)
 
     async def ListApprovals(
         self, request: agent_pb2.ListApprovalsRequest, context: Context
@@ -183,7 +169,7 @@ class LocalApi(agent_pb2_grpc.AgentServicer):
                 ]
             )
 
-        return await _answer(context, work)
+        return await answer(context, work)
 
     async def DecideApproval(
         self, request: agent_pb2.DecideApprovalRequest, context: Context
@@ -195,7 +181,7 @@ class LocalApi(agent_pb2_grpc.AgentServicer):
             await self._agent.provider.approved(decided)
             return agent_pb2.DecideApprovalReply()
 
-        return await _answer(context, work)
+        return await answer(context, work)
 
     async def LoadSources(self, request: agent_pb2.LoadSourcesRequest, context: Context) -> agent_pb2.LoadSourcesReply:
         async def work() -> agent_pb2.LoadSourcesReply:
@@ -203,12 +189,12 @@ class LocalApi(agent_pb2_grpc.AgentServicer):
             report = await asyncio.to_thread(self._agent.snapshots.load, context.settings.sources_file, context.clock())
             return agent_pb2.LoadSourcesReply(report_json=msgspec.json.encode(report))
 
-        return await _answer(context, work)
+        return await answer(context, work)
 
     async def PublishOwnProducts(
         self, request: agent_pb2.PublishOwnProductsRequest, context: Context
     ) -> agent_pb2.PublishOwnProductsReply:
-        return await _answer(context, lambda: publish_products(self._agent.context))
+        return await answer(context, lambda: publish_products(self._agent.context))
 
     async def ListAvailableProducts(
         self, request: agent_pb2.ListAvailableProductsRequest, context: Context
@@ -219,27 +205,27 @@ class LocalApi(agent_pb2_grpc.AgentServicer):
                 products=[product_of(each.published, "published") for each in products]
             )
 
-        return await _answer(context, work)
+        return await answer(context, work)
 
     async def AskConsent(self, request: agent_pb2.AskConsentRequest, context: Context) -> agent_pb2.AskConsentReply:
         async def work() -> agent_pb2.AskConsentReply:
             return agent_pb2.AskConsentReply(request_id=await ask_consent(self._agent.context, request))
 
-        return await _answer(context, work)
+        return await answer(context, work)
 
     async def PlanJob(self, request: agent_pb2.JobRequest, context: Context) -> agent_pb2.PlanJobReply:
         async def work() -> agent_pb2.PlanJobReply:
             plan = await self._agent.jobs.plan(request.job_yaml, Path(request.base))
             return agent_pb2.PlanJobReply(plan_json=msgspec.json.encode(plan))
 
-        return await _answer(context, work)
+        return await answer(context, work)
 
     async def TrainJob(self, request: agent_pb2.JobRequest, context: Context) -> AsyncIterator[agent_pb2.JobProgress]:
         try:
             async for message in self._train(request):
                 yield message
-        except (NodeError, TrustError, ConsentError) as error:
-            await _abort(context, error)
+        except FORESEEN as error:
+            await abort(context, error)
 
     async def _train(self, request: agent_pb2.JobRequest) -> AsyncIterator[agent_pb2.JobProgress]:
         job = await self._agent.jobs.train(request.job_yaml, Path(request.base), request.user, Path(request.directory))
@@ -258,14 +244,14 @@ class LocalApi(agent_pb2_grpc.AgentServicer):
         async def work() -> agent_pb2.ListJobsReply:
             return agent_pb2.ListJobsReply(jobs=[job_of(each) for each in await self._agent.jobs.records()])
 
-        return await _answer(context, work)
+        return await answer(context, work)
 
     async def StopJob(self, request: agent_pb2.StopJobRequest, context: Context) -> agent_pb2.StopJobReply:
         async def work() -> agent_pb2.StopJobReply:
             await stop_job(self._agent, request.job_id, request.reason or "no reason given")
             return agent_pb2.StopJobReply()
 
-        return await _answer(context, work)
+        return await answer(context, work)
 
     async def CompareSets(
         self, request: agent_pb2.CompareSetsRequest, context: Context
@@ -273,8 +259,8 @@ class LocalApi(agent_pb2_grpc.AgentServicer):
         try:
             async for message in self._compare(request):
                 yield message
-        except (NodeError, TrustError, ConsentError) as error:
-            await _abort(context, error)
+        except FORESEEN as error:
+            await abort(context, error)
 
     async def _compare(self, request: agent_pb2.CompareSetsRequest) -> AsyncIterator[agent_pb2.CompareSetsProgress]:
         run = await self._agent.psi.begin(comparison_of(request))
@@ -296,21 +282,28 @@ class LocalApi(agent_pb2_grpc.AgentServicer):
             records = await self._agent.psi.records()
             return agent_pb2.ListComparisonsReply(comparisons=[comparison_record_of(each) for each in records])
 
-        return await _answer(context, work)
+        return await answer(context, work)
 
     async def ClearAlarm(self, request: agent_pb2.ClearAlarmRequest, context: Context) -> agent_pb2.ClearAlarmReply:
         async def work() -> agent_pb2.ClearAlarmReply:
             await self._agent.context.connection.clear_alarm(request.reason or "no reason given")
             return agent_pb2.ClearAlarmReply()
 
-        return await _answer(context, work)
+        return await answer(context, work)
 
     async def _status(self) -> agent_pb2.AgentStatusReply:
         agent, context = self._agent, self._agent.context
         connection, outbox = context.connection.status(), await agent.outbox.status()
         replica = context.replica
         checkpoint = replica.checkpoint(replica.own_origin)
-        errors = (connection.last_error, outbox.last_error, agent.monitor.last_error, agent.renewal.last_error)
+        errors = (
+            connection.last_error,
+            outbox.last_error,
+            agent.monitor.last_error,
+            agent.renewal.last_error,
+            agent.registry.last_error,
+            agent.scoring.suspected,
+        )
         return agent_pb2.AgentStatusReply(
             node_id=context.settings.node_id,
             member_id=context.settings.member_id,
@@ -336,28 +329,7 @@ class LocalApi(agent_pb2_grpc.AgentServicer):
             open_exchanges=agent.provider.open_count
             + agent.requester.open_count
             + agent.jobs.open_count
-            + agent.psi.open_count,
+            + agent.psi.open_count
+            + agent.scoring.open_count,
             last_error=next((error for error in errors if error), ""),
         )
-
-
-async def _answer(context: Context, work: Callable[[], Awaitable[T]]) -> T:
-    try:
-        return await work()
-    except (NodeError, TrustError, ConsentError) as error:
-        await _abort(context, error)
-        raise
-    except Exception:
-        log.exception("local_call_failed")
-        await _abort(context, NodeError("The agent failed; its log says more.", code="INTERNAL"))
-        raise
-
-
-async def _abort(context: Context, error: NodeError | TrustError | ConsentError) -> None:
-    code = error.code if error.code in errors_pb2.ErrorCode.DESCRIPTOR.values_by_name else "INVALID_ARGUMENT"
-    reason = error.reason if isinstance(error, NodeError) else ""
-    if isinstance(error, UseRefused):
-        code = "USE_REFUSED"
-    detail = errors_pb2.ErrorDetail(code=errors_pb2.ErrorCode.Value(code), message=str(error), reason=reason)
-    status = STATUS_OF.get(code, grpc.StatusCode.FAILED_PRECONDITION)
-    await context.abort(status, str(error), ((ERROR_METADATA_KEY, detail.SerializeToString()),))

@@ -8,7 +8,8 @@ The rules of this module:
 
 Which table belongs to whom: logs, consents and alarms to `nodes.replica_store`; outbox tables to
 `nodes.outbox`; uses, queries and approvals to `nodes.policy` and `nodes.approvals`; transfers to
-`nodes.exchanges`; jobs of joint modelling to `nodes.joint`; comparisons of sets to `nodes.psi`.
+`nodes.exchanges`; jobs of joint modelling to `nodes.joint`; comparisons of sets to `nodes.psi`; scores to
+`nodes.scoring`.
 """
 
 from __future__ import annotations
@@ -139,10 +140,41 @@ _PSI: Final = (
     "CREATE INDEX psi_out_of_a_day ON psi_out (requester, product_id, mode, created_ms)",
 )
 
+_SCORING: Final = (
+    # What each requester has scored here (`nodes.scoring.spent`), by model, by subject and model, by calendar day. `used`: that day.
+    """CREATE TABLE score_models (
+        requester TEXT NOT NULL, model TEXT NOT NULL, fields BLOB NOT NULL, created_ms INTEGER NOT NULL, first_ms INTEGER NOT NULL,
+        subjects INTEGER NOT NULL, scores INTEGER NOT NULL, PRIMARY KEY (requester, model)) WITHOUT ROWID""",
+    """CREATE TABLE score_touched (
+        requester TEXT NOT NULL, uscc TEXT NOT NULL, model TEXT NOT NULL, last_ms INTEGER NOT NULL,
+        day_ms INTEGER NOT NULL, used INTEGER NOT NULL, PRIMARY KEY (requester, uscc, model)) WITHOUT ROWID""",
+    """CREATE TABLE score_days (
+        requester TEXT NOT NULL, day_ms INTEGER NOT NULL, used INTEGER NOT NULL,
+        PRIMARY KEY (requester, day_ms)) WITHOUT ROWID""",
+    # The first outcome of a request is its outcome: nothing is counted twice.
+    """CREATE TABLE score_log (
+        request_key TEXT PRIMARY KEY, digest BLOB NOT NULL, outcome BLOB NOT NULL, at_ms INTEGER NOT NULL) WITHOUT ROWID""",
+    "CREATE INDEX score_log_by_age ON score_log (at_ms)",
+    # Batches of this node's own. `asked`: JSON, what is scored; `exchanges`: JSON by provider, the exchange and its signed request.
+    """CREATE TABLE score_batches (
+        batch_id TEXT PRIMARY KEY, directory TEXT NOT NULL, state TEXT NOT NULL, asked BLOB NOT NULL, exchanges BLOB NOT NULL,
+        failure TEXT, created_ms INTEGER NOT NULL, ended_ms INTEGER) WITHOUT ROWID""",
+    "CREATE UNIQUE INDEX score_batches_directory ON score_batches (directory) WHERE state = 'running'",
+)
+
+_MODELS: Final = (
+    # Verified documents of the model registry, in the order in which they came. `sent`: whether the hub has it.
+    """CREATE TABLE model_documents (
+        seq INTEGER PRIMARY KEY AUTOINCREMENT, payload_sm3 TEXT NOT NULL UNIQUE, document BLOB NOT NULL, sent INTEGER NOT NULL,
+        kept_ms INTEGER NOT NULL)""",
+)
+
 MIGRATIONS: Final[tuple[tuple[str, ...], ...]] = (
     _LOGS + _CONSENTS + _USES + _TRANSFERS + _OUTBOX,
     _PARTS,
     _JOINT,
     _PSI,
+    _SCORING,
+    _MODELS,
 )
 """SQL statements by migration; the database's version is the number of migrations that were applied."""

@@ -29,6 +29,10 @@ _Name = Annotated[str, msgspec.Meta(pattern=r"^[a-z][a-z0-9-]{1,40}$")]
 _Pattern = Annotated[str, msgspec.Meta(min_length=1, max_length=200)]
 
 
+_TABLES: Final = frozenset({"approval", "psi", "model_approval", "scoring"})
+"""What only the file can say."""
+
+
 class ApprovalRule(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     """Exchanges that match all three shell-style patterns wait for an operator of this node."""
 
@@ -52,12 +56,39 @@ class PsiRule(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=T
     per_day: Annotated[int, msgspec.Meta(ge=1, le=1000)] = 1
 
 
+class ModelRule(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """Scoring models that match the shell-style patterns are approved without an operator; every other waits for one.
+
+    `kind`: linear, joint_logistic or joint_boosting. A linear model's attested leverage and number of features that count must keep the
+    bounds; a joint one attests none.
+    """
+
+    owner: _Name
+    product: _Pattern = "*"
+    kind: _Pattern = "*"
+    maximum_leverage: Annotated[float, msgspec.Meta(gt=0, le=1)] = 0.75
+    minimum_nonzero: Annotated[int, msgspec.Meta(ge=2, le=10_000)] = 5
+
+
+class ScoringRules(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """What this node, as a provider, lets each requester score: see `nodes.scoring.limits`, which explains the defaults."""
+
+    models_per_subject: Annotated[int, msgspec.Meta(ge=1, le=100)] = 3
+    scores_per_subject_per_day: Annotated[int, msgspec.Meta(ge=1, le=10_000)] = 10
+    scores_per_day: Annotated[int, msgspec.Meta(ge=1, le=1_000_000_000)] = 1_000_000
+    minimum_nonzero: Annotated[int, msgspec.Meta(ge=2, le=10_000)] = 5
+    maximum_leverage: Annotated[float, msgspec.Meta(gt=0, le=1)] = 0.75
+    refuse_probing: bool = False
+
+
 class _File(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     node_id: _Name
     member_id: _Name
     max_staleness_s: Annotated[int, msgspec.Meta(ge=1, le=3600)] = 60
     approval: tuple[ApprovalRule, ...] = ()
     psi: tuple[PsiRule, ...] = ()
+    model_approval: tuple[ModelRule, ...] = ()
+    scoring: ScoringRules = ScoringRules()
     receipt_retention_days: Annotated[int, msgspec.Meta(ge=1, le=36500)] = 1095
     purge_interval_s: Annotated[int, msgspec.Meta(ge=1, le=86400)] = 3600
     source_reload_s: Annotated[int, msgspec.Meta(ge=0, le=86400 * 31)] = 0
@@ -83,6 +114,8 @@ class Settings(_File, frozen=True, forbid_unknown_fields=True, kw_only=True):
     `joint_selection`: whether it takes part in jobs that choose columns (`selection` of the job).
     `joint_executor`: where a party's heavy maps run: in its process if empty, in a pool of processes, or on
     this member's own Ray cluster.
+    `model_approval`: scoring models that are approved by rule; none, unless a rule says so.
+    `scoring`: how much each requester may score with this node's data.
     `psi`: who may compare sets with this node; nobody, unless a rule says so.
     `window_bytes`: how much of a transfer may be on its way unacknowledged.
     """
@@ -168,7 +201,7 @@ def load_settings(home: Path, environment: Mapping[str, str]) -> Settings:
     names = {field.name: field for field in msgspec.structs.fields(_File)}
     for variable, text in environment.items():
         name = variable.removeprefix(ENVIRONMENT_PREFIX).lower()
-        if variable.startswith(ENVIRONMENT_PREFIX) and name in names and name not in {"approval", "psi"}:
+        if variable.startswith(ENVIRONMENT_PREFIX) and name in names and name not in _TABLES:
             found[name] = text
     try:
         # Text from the environment becomes numbers; the bounds are those of the file.

@@ -7,7 +7,8 @@ The rules of this module:
    and its caller gets the error; the others are not touched.
 3. If the commit fails, none of them happened and every caller is told.
 4. Functions run one after another on the writer thread, so that what they read and then write cannot race.
-5. One process per database: a lock file refuses the second.
+5. One process per database: a lock file refuses the second, unless it is opened as `shared`; then processes wait for one
+   another's transactions.
 
 The cost of an fsync is shared by all functions that arrive while the one before is under way; nobody waits
 for a timer.
@@ -21,7 +22,7 @@ import logging
 import queue
 import sqlite3
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
@@ -57,7 +58,7 @@ class Store:
     commit, roll back nor keep the connection.
     """
 
-    def __init__(self, path: Path, connection: sqlite3.Connection, lock: IO[str]) -> None:
+    def __init__(self, path: Path, connection: sqlite3.Connection, lock: IO[str] | None) -> None:
         self.path = path
         self._connection = connection
         self._lock = lock
@@ -70,25 +71,25 @@ class Store:
         self._writer.start()
 
     @classmethod
-    def open(cls, path: Path) -> Store:
-        """Open or create the database and bring its tables up to date.
+    def open(cls, path: Path, *, migrations: Sequence[Sequence[str]] = MIGRATIONS, shared: bool = False) -> Store:
+        """Open or create the database and bring its tables up to date. `shared`: other processes may have it open too.
 
         Raises StoreInUse if another process holds it, SchemaTooNew if a newer version wrote it, StoreFailed
         if it is damaged, DiskFull without space.
         """
-        lock = _lock(path.with_name(path.name + ".lock"))
+        lock = None if shared else _lock(path.with_name(path.name + ".lock"))
         try:
             connection = _connect(path)
             try:
-                _migrate(connection)
+                _migrate(connection, migrations)
             except BaseException:
                 connection.close()
                 raise
-        except sqlite3.Error as error:
-            lock.close()
-            raise store_error(error) from error
-        except BaseException:
-            lock.close()
+        except BaseException as error:
+            if lock is not None:
+                lock.close()
+            if isinstance(error, sqlite3.Error):
+                raise store_error(error) from error
             raise
         path.chmod(0o600)
         return cls(path, connection, lock)
@@ -123,7 +124,8 @@ class Store:
         for connection in self._reader_connections:
             connection.close()
         self._connection.close()
-        self._lock.close()
+        if self._lock is not None:
+            self._lock.close()
 
     # -- the writer thread
     # -------------------------------------------------------------------------------------------
@@ -248,19 +250,20 @@ def _connect(path: Path) -> sqlite3.Connection:
     return connection
 
 
-def _migrate(connection: sqlite3.Connection) -> None:
+def _migrate(connection: sqlite3.Connection, migrations: Sequence[Sequence[str]]) -> None:
     (version,) = connection.execute("PRAGMA user_version").fetchone()
-    if version > len(MIGRATIONS):
+    if version > len(migrations):
         raise SchemaTooNew(
-            f"the node's database has schema {version}, this software knows {len(MIGRATIONS)}; "
+            f"the node's database has schema {version}, this software knows {len(migrations)}; "
             "install the newer version"
         )
-    for number, statements in enumerate(MIGRATIONS[version:], start=version + 1):
+    for number, statements in enumerate(migrations[version:], start=version + 1):
         connection.execute("BEGIN IMMEDIATE")
         try:
-            for statement in statements:
-                connection.execute(statement)
-            connection.execute(f"PRAGMA user_version = {number}")
+            if connection.execute("PRAGMA user_version").fetchone() == (number - 1,):  # else another process was faster
+                for statement in statements:
+                    connection.execute(statement)
+                connection.execute(f"PRAGMA user_version = {number}")
             connection.execute("COMMIT")
         except BaseException:
             connection.execute("ROLLBACK")

@@ -13,7 +13,6 @@ import time
 from collections import Counter
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final
 
@@ -34,9 +33,11 @@ from cli.demo.cohort import (
 )
 from cli.demo.enterprises import Registry
 from cli.demo.loans import OWNERS, Loans, product_toml, source_toml, split_loans
-from cli.demo.models import PARAMETERS, PROVIDERS, TrainedModel, train_joint, write_applications
+from cli.demo.models import PARAMETERS, PROVIDERS, TrainedJob, train_joint, write_applications
 from cli.demo.network import DemoFailed, Network, command, wait_until
 from cli.demo.plaintext import CAPTURE, needles_of, search
+from cli.demo.scoring import DemoScoring
+from cli.demo.summary import Summary
 from cli.secret import read_secret
 from consent.decision import ItemUse
 from consent.documents import ItemMode
@@ -62,26 +63,6 @@ NODES: Final = (
 Say = Callable[[str], None]
 
 
-@dataclass
-class Summary:
-    """What happened; written to summary.json."""
-
-    enterprises: int = 0
-    consents: int = 0
-    sources: dict[str, int] = field(default_factory=dict)
-    query_ok: bool = False
-    query_p50_ms: float = 0.0
-    raw_rows: int = 0
-    refusals: dict[str, int] = field(default_factory=dict)
-    revocation_ms: int = 0
-    models: list[TrainedModel] = field(default_factory=list)
-    audit_verified: bool = False
-    audited_uses: int = 0
-    tamper_detected: bool = False
-    hub_saw_plaintext: bool = True
-    seconds: float = 0.0
-
-
 class Scenario:
     """One run in an empty home."""
 
@@ -94,6 +75,7 @@ class Scenario:
         self._answers: list[bytes] = []
         self._registry: Registry | None = None
         self._loans: Loans | None = None
+        self._jobs: list[TrainedJob] = []
 
     def run(self) -> Summary:
         """All steps in order. Raises DemoFailed, NodeError."""
@@ -107,6 +89,7 @@ class Scenario:
             self._revoke,
             self._fetch,
             self._models,
+            self._scores,
             self._audit,
             self._tamper,
             self._search_for_plaintext,
@@ -264,16 +247,28 @@ class Scenario:
             provider: {each.enterprise.uscc: each.consents[provider] for each in members} for provider, _ in PROVIDERS
         }
         write_applications(self._require(self._loans), self.home)
-        self.summary.models = [
+        self._jobs = [
             train_joint(self.network, self.home, self._require(self._loans), consents, algorithm)
             for algorithm in PARAMETERS
         ]
+        self.summary.models = [each.model for each in self._jobs]
         told = "; ".join(
             f"{each.algorithm} AUC {each.auc:.3f}, KS {each.ks:.3f} (all columns in the clear {each.auc_pooled:.3f}, "
             f"the bank's alone {each.auc_own:.3f})"
             for each in self.summary.models
         )
         return f"The bank and two providers trained joint models of {len(members)} enterprises: {told}"
+
+    def _scores(self) -> str:
+        job = next(each for each in self._jobs if each.model.algorithm == "logistic")
+        registered = {each.enterprise.uscc: each.enterprise for each in self._group("model")}
+        held_out = [registered[code] for code in job.held_out]
+        step = DemoScoring(self.network, self.home, self._require(self._registry), self._require(self._loans))
+        self.summary.scoring = found = step.run(job.job_id, held_out)
+        return (
+            f"The joint model and a scorecard of the bank's own scored {found.rows} held-out enterprises, {found.max_abs_error:.0e} "
+            "from plain scores at most; models made to read out a column were refused"
+        )
 
     def _audit(self) -> str:
         member = self._group("full")[0]

@@ -1,7 +1,7 @@
 """The Admin service of admin.proto, on the operator's socket.
 
 Documents come signed by the operator's key; the hub checks them against the directory like any other entry. What
-belongs to products, exchanges and receipts is asked of `Backoffice`, which the composition root provides.
+belongs to products, models, exchanges and receipts is asked of `Backoffice`, which the composition root provides.
 """
 
 from __future__ import annotations
@@ -13,6 +13,7 @@ from typing import Protocol
 from sqlalchemy import Connection
 from xinqiao.v1 import admin_pb2, admin_pb2_grpc
 
+from consent.models import Model
 from hub.errors import HubError
 from hub.interceptors import Context
 from hub.logs import checkpoints
@@ -36,6 +37,9 @@ class Backoffice(Protocol):
 
     async def pending_products(self) -> list[bytes]:
         """The products (SignedDocuments) that wait for review."""
+
+    async def models(self) -> list[Model]:
+        """Every model of the registry."""
 
     async def unmatched_receipts(self, older_than_ms: int) -> list[bytes]:
         """Receipts older than that many milliseconds whose twin has not come."""
@@ -164,6 +168,16 @@ class AdminServicer(admin_pb2_grpc.AdminServicer):
     ) -> admin_pb2.ListPendingProductsReply:
         """Products that wait for review."""
         return admin_pb2.ListPendingProductsReply(products=await self._backoffice.pending_products())
+
+    async def ListAllModels(
+        self, request: admin_pb2.ListAllModelsRequest, context: Context
+    ) -> admin_pb2.ListAllModelsReply:
+        """Every model and where it stands."""
+        reply = admin_pb2.ListAllModelsReply()
+        for model in await self._backoffice.models():
+            standing = model.standing
+            reply.models.add(document=model.document.encode(), state=standing.state, reason=standing.reason)
+        return reply
 
     async def ExportLog(
         self, request: admin_pb2.ExportLogRequest, context: Context

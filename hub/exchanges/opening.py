@@ -18,9 +18,9 @@ from dataclasses import dataclass
 
 from sqlalchemy import Connection, insert, select
 
-from consent.decision import REASONS, ItemUse, Reason
-from consent.directory import Directory, ProductItem
-from consent.documents import ExchangeMode, ItemMode
+from consent.decision import REASONS, Reason
+from consent.directory import Directory
+from consent.documents import ItemMode
 from consent.usage import EXCHANGE_REQUEST_TYPE, ExchangeRequest, parse_exchange_request
 from hub.auth import Caller
 from hub.consents.lists import any_in_force
@@ -30,6 +30,7 @@ from hub.exchanges.states import State
 from hub.exchanges.tables import exchanges
 from hub.exchanges.tickets import make_ticket
 from hub.members.service import check_clock
+from hub.products.offers import require_offer
 from hub.state import Hub
 from trust.document import SignedDocument, verify_document
 
@@ -59,7 +60,13 @@ def verify_request(hub: Hub, who: Caller, document: SignedDocument) -> ExchangeR
         raise HubError("INVALID_ARGUMENT", "the exchange would have ended already; correct expires_ms")
     if request.provider == request.requester:
         raise HubError("INVALID_ARGUMENT", "requester and provider are one member; an exchange needs two")
-    _check_product(directory, request)
+    require_offer(
+        directory,
+        request.provider,
+        request.product_id,
+        request.items,
+        compares_sets=request.mode.compares_sets,
+    )
     return request
 
 
@@ -116,30 +123,6 @@ def open_exchange(
     connection.execute(insert(exchanges), row)
     changes.announce(connection, request.exchange_id, request.requester_node, provider_node)
     return Opened(exchange_id=request.exchange_id, ticket=ticket)
-
-
-def _check_product(directory: Directory, request: ExchangeRequest) -> None:
-    product = directory.product(request.product_id)
-    if product is None or product.withdrawn_ms is not None or product.published.provider != request.provider:
-        raise HubError(
-            "PRODUCT_UNAVAILABLE",
-            f"{request.provider} publishes no product {request.product_id[:60]!r}; choose one from the catalogue",
-        )
-    offered = {item.item_id: item for item in product.published.items}
-    for use in request.items:
-        item = offered.get(use.item_id)
-        if item is None or not _offers(item, use, request.mode):
-            raise HubError(
-                "PRODUCT_UNAVAILABLE",
-                f"product {request.product_id} does not offer item {use.item_id} in mode {use.mode} with these fields; "
-                "choose what it lists",
-            )
-
-
-def _offers(item: ProductItem, use: ItemUse, mode: ExchangeMode) -> bool:
-    if mode.compares_sets:
-        return use.mode is ItemMode.X and not use.fields
-    return use.mode in item.modes and (not item.fields or set(use.fields) <= set(item.fields))
 
 
 def _check_consent(connection: Connection, request: ExchangeRequest, now_ms: int) -> None:

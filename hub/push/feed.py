@@ -2,7 +2,8 @@
 
 Rules:
 1. The directory comes first and complete: it holds the keys that everything after it is verified by. Then the member's own
-   consent log, then entries of others that name the member, then exchanges.
+   consent log, then entries of others that name the member, then exchanges, then the number of the newest document about a model
+   of the member, which it fetches itself.
 2. A checkpoint follows the entries that it covers and is sent only when the node has (or is being sent) all of them; none is
    sent twice.
 3. An inbox entry travels with the newest checkpoint of its log and its path in it, and waits for one that covers it.
@@ -24,6 +25,7 @@ from hub.exchanges import changes
 from hub.exchanges.changes import Invited, Updated
 from hub.logs import checkpoints
 from hub.logs import service as logs
+from hub.models import service as models
 
 LEAVES_AT_ONCE: Final = 1000
 INBOX_AT_ONCE: Final = 200
@@ -57,18 +59,29 @@ class Received:
     path: tuple[bytes, ...]
 
 
-Item = Entries | Checkpoint | Received | Invited | Updated
+@dataclass(frozen=True, slots=True)
+class ModelsChanged:
+    """There are documents of the registry about models of the member, up to this number."""
+
+    seq: int
+
+
+Item = Entries | Checkpoint | Received | Invited | Updated | ModelsChanged
 
 
 @dataclass(frozen=True, kw_only=True)
 class Cursor:
-    """What a node has: sizes and newest checkpoint (size, time) of its logs, last inbox number, last exchange change."""
+    """What a node has: sizes and newest checkpoint (size, time) of its logs, last inbox number, last exchange change.
+
+    `models`: the number of the last document about a model that it was told of.
+    """
 
     who: Caller
     sizes: Mapping[str, int]
     heads: Mapping[str, tuple[int, int]] = field(default_factory=dict)
     grantee_seq: int
     change: int | None = None
+    models: int = 0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -100,6 +113,7 @@ def topics(who: Caller) -> frozenset[str]:
             *map(checkpoints.checkpoint_topic, pushed),
             inbox.topic(who.member_id),
             changes.node_topic(who.node_id),
+            models.topic(who.member_id),
         }
     )
 
@@ -117,7 +131,10 @@ def due(connection: Connection, cursor: Cursor, now_ms: int) -> Due:
         return Due(items=(*items, *received), cursor=cursor, more=True)
     exchanges, change = changes.for_node(connection, cursor.who.node_id, cursor.change, now_ms)
     more = change < changes.last_number(connection)
-    return Due(items=(*items, *received, *exchanges), cursor=replace(cursor, change=change), more=more)
+    newest = models.newest_for(connection, cursor.who.member_id)
+    changed = (ModelsChanged(newest),) if newest != cursor.models else ()
+    cursor = replace(cursor, change=change, models=newest)
+    return Due(items=(*items, *received, *exchanges, *changed), cursor=cursor, more=more)
 
 
 def _log(connection: Connection, cursor: Cursor, origin: str) -> tuple[list[Item], Cursor]:

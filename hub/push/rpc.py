@@ -117,6 +117,8 @@ def encode(item: feed.Item) -> Iterator[node_pb2.Event]:
         case Updated():
             update = node_pb2.ExchangeUpdate(exchange_id=item.exchange_id, state=item.state, reason=item.reason)
             yield node_pb2.Event(exchange=update)
+        case feed.ModelsChanged():
+            yield node_pb2.Event(models=item.seq)
 
 
 def _entries(item: feed.Entries) -> Iterator[node_pb2.Event]:

@@ -35,6 +35,8 @@ from modeling.preparation.columns import (
 Table = Mapping[str, npt.NDArray[Any]]
 """Columns by name, all of the cohort's rows: float64 with NaN, or object of texts with None, where a value is missing."""
 Flags = npt.NDArray[np.bool_]
+Aggregate = Literal["latest", "mean", "sum", "min", "max"]
+"""How several records of a subject become one row: the latest by the item's period, or a function of each number."""
 
 _RAW: Rule = NumberRule(scale=False, clip=None)
 

@@ -101,6 +101,17 @@ def stability(bins: Bins, expected: Any, actual: Any) -> float:  # noqa: ANN401 
     return stability_index(histogram(bins, expected), histogram(bins, actual))
 
 
+def bin_labels(bins: Bins) -> Sequence[str]:
+    """What a person reads for each bin; "missing" is the first, "other" the last of categories."""
+    if isinstance(bins, CategoryBins):
+        return ["missing", *bins.categories, "other"]
+    edges = [f"{edge:g}" for edge in bins.edges]
+    if not edges:
+        return ["missing", "all"]
+    between = (f"{low} < x ≤ {high}" for low, high in pairwise(edges))
+    return ["missing", f"≤ {edges[0]}", *between, f"> {edges[-1]}"]
+
+
 def monotone_bins(bins: NumberBins, positives: Counts, negatives: Counts, minimum_share: float = 0.05) -> NumberBins:
     """Merge neighbouring bins until the rate of positives only rises or only falls and each bin has its share of the rows.
 

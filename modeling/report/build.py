@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from importlib.metadata import PackageNotFoundError, version
-from itertools import pairwise
 from typing import Any
 
 import msgspec
@@ -19,7 +17,7 @@ from modeling.jobs.active import ActiveResult
 from modeling.jobs.leaks import Leak
 from modeling.jobs.table import Flags, Table
 from modeling.metrics import auc, ks
-from modeling.preparation.binning import Bins, CategoryBins, assign, category_bins, quantile_bins, stability
+from modeling.preparation.binning import Bins, assign, bin_labels, category_bins, quantile_bins, stability
 from modeling.preparation.woe import count_labels, evidence
 from modeling.report.document import (
     Baseline,
@@ -206,20 +204,10 @@ def _table(name: str, values: npt.NDArray[Any], label: npt.NDArray[Any], trainin
             rate=bad / (bad + good),
             woe=float(woe),
         )
-        for text, bad, good, woe in zip(_labels(bins), positives.tolist(), negatives.tolist(), told.woe, strict=True)
+        for text, bad, good, woe in zip(bin_labels(bins), positives.tolist(), negatives.tolist(), told.woe, strict=True)
         if bad + good
     )
     return BinTable(name=name, value=told.value, stability=stability(bins, values[training], values[test]), bins=lines)
-
-
-def _labels(bins: Bins) -> Sequence[str]:
-    if isinstance(bins, CategoryBins):
-        return ["missing", *bins.categories, "other"]
-    edges = [f"{edge:g}" for edge in bins.edges]
-    if not edges:
-        return ["missing", "all"]
-    between = (f"{low} < x ≤ {high}" for low, high in pairwise(edges))
-    return ["missing", f"≤ {edges[0]}", *between, f"> {edges[-1]}"]
 
 
 def _floats(data: bytes) -> npt.NDArray[np.float64]:

@@ -28,7 +28,8 @@ def page(report: Report, language: str = "en") -> str:
     """HTML, about 5 MB: plotly's script is in it. Raises DataUnusable for a language that there is not."""
     from plotly.offline import get_plotlyjs  # a node that makes no report does not load it
 
-    from modeling.report.plots import evidence_figures, figures, rounded
+    from modeling.report.charts import rounded
+    from modeling.report.plots import evidence_figures, figures
 
     words = words_of(language)
     plots = [

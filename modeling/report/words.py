@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Final
 
@@ -207,17 +208,18 @@ LANGUAGES: Final = ("en", "zh")
 
 @dataclass(frozen=True)
 class Words:
-    """The texts in one language."""
+    """The texts in one language. `texts`: of which page; English and Chinese by name."""
 
     language: str
+    texts: Mapping[str, tuple[str, str]]
 
     def __call__(self, name: str, /, **values: str) -> str:
         """A text of the page with the values put in. A text that is not listed is a mistake of ours."""
-        return _TEXTS[name][LANGUAGES.index(self.language)].format_map(values)
+        return self.texts[name][LANGUAGES.index(self.language)].format_map(values)
 
     def named(self, name: str) -> str:
         """The text for a word that came with the report, or the word itself."""
-        return self(name) if name in _TEXTS else name
+        return self(name) if name in self.texts else name
 
     def phase(self, name: str) -> str:
         """The name of a phase of the job."""
@@ -228,8 +230,8 @@ class Words:
         return in_chinese(paragraph) if self.language == "zh" else paragraph
 
 
-def words_of(language: str) -> Words:
+def words_of(language: str, texts: Mapping[str, tuple[str, str]] = _TEXTS) -> Words:
     """The texts in a language. Raises DataUnusable for one that there is not."""
     if language not in LANGUAGES:
         raise DataUnusable(f"reports are written in {' and '.join(LANGUAGES)}, not in {language!r}")
-    return Words(language)
+    return Words(language, texts)

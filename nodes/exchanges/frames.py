@@ -37,6 +37,8 @@ class FrameType(IntEnum):
     JOINT = 15
     JOINT_ROWS = 16
     JOINT_DATA = 17
+    SCORE = 18
+    SCORE_DATA = 19
     ACK = 20
     ERROR = 21
     CLOSE = 22

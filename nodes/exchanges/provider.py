@@ -31,6 +31,7 @@ _MODES_OF: dict[ExchangeMode, frozenset[ItemMode]] = {
     ExchangeMode.QUERY: frozenset({ItemMode.P, ItemMode.Q, ItemMode.V}),
     ExchangeMode.RAW: frozenset({ItemMode.P, ItemMode.R}),
     ExchangeMode.JOINT: frozenset({ItemMode.J}),
+    ExchangeMode.SCORE: frozenset({ItemMode.J}),
 }
 
 

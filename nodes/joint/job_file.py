@@ -33,12 +33,13 @@ from consent.decision import ItemUse
 from consent.documents import ItemMode, Purpose
 from modeling.gbdt.settings import Settings as BoostingSettings
 from modeling.jobs.plan import MAX_COLUMNS, Algorithm, SelectionRules
+from modeling.jobs.table import Aggregate
 from modeling.logistic.settings import Settings as LogisticSettings
 from modeling.preparation.columns import NumberRule, OneHotRule, Rule
 from modeling.scorecard import Scale
 from nodes.errors import NodeError
 from nodes.joint.cohort import MINIMUM, Rows
-from nodes.joint.messages import MAX_FIELDS, Aggregate, ItemColumns
+from nodes.joint.messages import MAX_FIELDS, ItemColumns
 from nodes.joint.plain_yaml import read_yaml
 
 MAX_FILE_BYTES = 1 << 20

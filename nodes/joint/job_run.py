@@ -65,13 +65,18 @@ class Partner:
     uses: list[SubjectUse] = field(default_factory=list)
     refused: dict[str, int] = field(default_factory=dict)
     part: str = ""
-    done: bool = False
-    """It keeps its part and has the model on record: it has left the exchange, and nothing is asked of it any more."""
+    batch_root: str = ""
+    """Over the enterprises of the model, once both have it on record."""
 
     @property
     def party(self) -> str:
         """What its party is called in the protocols."""
         return f"p{self.place}"
+
+    @property
+    def done(self) -> bool:
+        """Whether it has left the exchange: nothing is asked of it any more."""
+        return bool(self.batch_root)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -329,13 +334,15 @@ class JobRun:
 
     async def _record_all(self, made: _Made, attempts: int, rows: BankRows, partners: tuple[Partner, ...]) -> Made:
         for partner in (each for each in partners if not each.done):
-            await self._record_model(partner, made.result, made.model.commitment)
+            partner.batch_root = await self._record_model(partner, made.result, made.model.commitment)
+        model = msgspec.structs.replace(made.model, batch_roots=tuple(partner.batch_root for partner in partners))
         kept = self._context.settings.home / "models" / self._job_id
         write_document(kept / PART_FILE, made.own)
-        write_document(kept / MODEL_FILE, made.model)
-        return Made(model=made.model, result=made.result, rows=rows, partners=partners, attempts=attempts)
+        write_document(kept / MODEL_FILE, model)
+        return Made(model=model, result=made.result, rows=rows, partners=partners, attempts=attempts)
 
-    async def _record_model(self, partner: Partner, result: ActiveResult, commitment: str) -> None:
+    async def _record_model(self, partner: Partner, result: ActiveResult, commitment: str) -> str:
+        """Tell the provider, and record; the root over the enterprises that stayed."""
         if partner.permitted is None:
             raise AssertionError
         uses = await asyncio.to_thread(stayed, partner.uses, partner.permitted, result.withdrawn)
@@ -347,7 +354,7 @@ class JobRun:
         if not isinstance(said, Done):
             raise _out_of_turn(said)
         await self._record(partner, 1, batch, commitment)
-        partner.done = True
+        return batch.root
 
 
 class _Made(msgspec.Struct, frozen=True, kw_only=True):

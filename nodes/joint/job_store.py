@@ -5,6 +5,7 @@ from __future__ import annotations
 import sqlite3
 from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Final
 
 import msgspec
 
@@ -44,6 +45,9 @@ class StoredJob(msgspec.Struct, frozen=True, kw_only=True):
     directory: str
 
 
+_STORED: Final = "SELECT job_id, name, job, base, user, directory FROM joint_jobs"
+
+
 class JobStore:
     """Jobs in the node's database. What has ended is never changed."""
 
@@ -67,16 +71,18 @@ class JobStore:
     async def running(self) -> list[StoredJob]:
         """Jobs that have not ended."""
         rows = await self._store.read(
-            lambda connection: connection.execute(
-                "SELECT job_id, name, job, base, user, directory FROM joint_jobs WHERE state = 'running'"
-            ).fetchall()
+            lambda connection: connection.execute(f"{_STORED} WHERE state = 'running'").fetchall()
         )
-        return [
-            StoredJob(
-                job_id=job_id, name=name, job_text=bytes(text).decode(), base=base, user=user, directory=directory
-            )
-            for job_id, name, text, base, user, directory in rows
-        ]
+        return [_stored(row) for row in rows]
+
+    async def finished(self, job_id: str) -> StoredJob | None:
+        """A job that made a model, or None."""
+        row = await self._store.read(
+            lambda connection: connection.execute(
+                f"{_STORED} WHERE job_id = ? AND state = 'finished'", (job_id,)
+            ).fetchone()
+        )
+        return _stored(row) if row is not None else None
 
     async def running_in(self, directory: str) -> StoredJob | None:
         """The job that has not ended and writes its report there."""
@@ -151,6 +157,11 @@ class JobStore:
     async def _update(self, job_id: str, what: str, *values: object) -> None:
         statement = f"UPDATE joint_jobs SET {what} WHERE job_id = ? AND state = 'running'"  # noqa: S608 - our own constants
         await self._store.write(lambda connection: connection.execute(statement, (*values, job_id)) and None)
+
+
+def _stored(row: tuple[str, str, bytes, str, str, str]) -> StoredJob:
+    job_id, name, text, base, user, directory = row
+    return StoredJob(job_id=job_id, name=name, job_text=bytes(text).decode(), base=base, user=user, directory=directory)
 
 
 def _records(connection: sqlite3.Connection) -> list[JobRecord]:

@@ -11,20 +11,19 @@ Broken              either: this attempt is over; A begins another from the last
 
 from __future__ import annotations
 
-from typing import Annotated, Any, Final, Literal
+from typing import Annotated, Any, Final
 
 import msgspec
 
 from consent.documents import Sm3Hex, Uuid
 from modeling.jobs.plan import Algorithm, JobPlan, SelectionRules
+from modeling.jobs.table import Aggregate
 from modeling.preparation.columns import Rule
 from nodes.errors import ExchangeFailed
 
 MAX_ROWS: Final = 20_000_000
 MAX_FIELDS: Final = 1000
 """Of one item."""
-Aggregate = Literal["latest", "mean", "sum", "min", "max"]
-"""How several records of a subject become one: the latest by the item's period, or a function of each number."""
 
 _Count = Annotated[int, msgspec.Meta(ge=0, le=MAX_ROWS)]
 _Attempt = Annotated[int, msgspec.Meta(ge=0, le=(1 << 32) - 1)]

@@ -3,27 +3,26 @@
     models/<job>/part.json     the part, the salt of its commitment, and what it belongs to; never leaves the node
     models/<job>/model.json    the whole model's commitment, its parties, how many subjects it is of
 
-A part's commitment is SM3 over a random salt and the part's bytes; a model's is SM3 over the parts' commitments in the order of the
-parties. So a party can show later which part it held, and nobody can guess a part from what the hub or another party keeps.
+How a part and the whole are committed to stands in `consent.models`.
 """
 
 from __future__ import annotations
 
 import secrets
 from pathlib import Path
-from typing import Annotated, Final, Literal
+from typing import Annotated, Final, Literal, TypeVar
 
 import msgspec
 
 from consent.documents import Sm3Hex
+from consent.models import model_commitment, part_commitment
 from modeling.jobs.plan import Algorithm
 from nodes.durable import write_bytes
 from nodes.errors import NodeError
-from trust.suite import sm3
 
 PART_FILE: Final = "part.json"
 MODEL_FILE: Final = "model.json"
-_DOMAIN: Final = b"xinqiao/model/v1\0"
+_Read = TypeVar("_Read", "OwnPart", "ModelRecord")
 _Salt = Annotated[str, msgspec.Meta(pattern=r"^[0-9a-f]{32}\Z")]
 
 
@@ -41,11 +40,11 @@ class OwnPart(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=T
     @property
     def commitment(self) -> str:
         """Hex SM3."""
-        return sm3(_DOMAIN + bytes.fromhex(self.salt) + self.part).hex()
+        return part_commitment(self.salt, self.part)
 
 
 class ModelRecord(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """What every party knows of the whole."""
+    """What every party knows of the whole. `batch_roots`: of each provider's receipts over those who stayed to the end."""
 
     job: str
     name: str
@@ -55,17 +54,13 @@ class ModelRecord(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fiel
     subjects: int
     withdrawn: int
     made_ms: Annotated[int, msgspec.Meta(ge=0)]
+    batch_roots: tuple[Sm3Hex, ...] = ()
     version: Literal[1] = 1
 
     @property
     def commitment(self) -> str:
         """Hex SM3."""
         return model_commitment(self.commitments)
-
-
-def model_commitment(parts: tuple[str, ...]) -> str:
-    """Over the parts' commitments in the order of the parties, the active one first."""
-    return sm3(_DOMAIN + b"".join(bytes.fromhex(each) for each in parts)).hex()
 
 
 def fresh_salt() -> str:
@@ -78,9 +73,18 @@ def write_document(path: Path, document: object) -> None:
     write_bytes(path, msgspec.json.format(msgspec.json.encode(document), indent=1) + b"\n")
 
 
+def read_model(path: Path) -> ModelRecord:
+    """Raises NodeError as `read_part`."""
+    return _read(path, ModelRecord)
+
+
 def read_part(path: Path) -> OwnPart:
     """Raises NodeError if it is not there, damaged, or of another version."""
+    return _read(path, OwnPart)
+
+
+def _read(path: Path, kind: type[_Read]) -> _Read:
     try:
-        return msgspec.json.decode(path.read_bytes(), type=OwnPart)
+        return msgspec.json.decode(path.read_bytes(), type=kind)
     except (OSError, msgspec.MsgspecError) as error:
-        raise NodeError(f"The model part {path} cannot be read ({type(error).__name__}).", code="NOT_FOUND") from error
+        raise NodeError(f"The model file {path} cannot be read ({type(error).__name__}).", code="NOT_FOUND") from error

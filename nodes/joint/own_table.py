@@ -16,9 +16,8 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from modeling.errors import DataUnusable
-from modeling.jobs.table import Flags, Table
+from modeling.jobs.table import Aggregate, Flags, Table
 from nodes.exchanges.permitted import read_table, write_table
-from nodes.joint.messages import Aggregate
 
 PRESENT: Final = "__present"
 _DATED: Final = "__dated"
@@ -72,7 +71,7 @@ def write_own_table(path: Path, columns: dict[str, pa.Array], present: Flags) ->
 def read_own_table(path: Path) -> tuple[Table, Flags]:
     """Columns as `modeling.jobs.table` wants them, and which rows have a record."""
     table = read_table(path)
-    columns = {name: _values(table.column(name)) for name in table.column_names if name != PRESENT}
+    columns = {name: values_of(table.column(name)) for name in table.column_names if name != PRESENT}
     present: Flags = table.column(PRESENT).to_numpy(zero_copy_only=False).astype(np.bool_)
     return columns, present
 
@@ -98,7 +97,8 @@ def _as_number(name: str, column: Any) -> Any:  # noqa: ANN401 - pyarrow
     raise DataUnusable(f"column {name!r} is {kind}: neither a number, a date, a flag nor a text")
 
 
-def _values(column: Any) -> npt.NDArray[Any]:  # noqa: ANN401 - pyarrow
+def values_of(column: Any) -> npt.NDArray[Any]:  # noqa: ANN401 - pyarrow
+    """A column of `in_order` as `modeling.jobs.table` wants it: float64[n] with NaN, or object[n] of texts with None."""
     if pa.types.is_string(column.type):
         return np.array([*column.to_pylist(), None], dtype=object)[:-1]
     found: npt.NDArray[np.float64] = column.to_numpy(zero_copy_only=False).astype(np.float64)

@@ -111,16 +111,26 @@ class Snapshot:
             for row in self._rows_of(uscc, [SOURCES, QUALITY])
         ]
 
+    def rows(self, uscc: str, fields: Sequence[str]) -> list[Any]:
+        """A subject's rows in a fixed order as Arrow batches: `uscc` and the fields."""
+        return self._batches_of(uscc, ["uscc", *fields])
+
     def _rows_of(self, uscc: str, columns: Sequence[str]) -> list[dict[str, Any]]:
+        found: list[dict[str, Any]] = []
+        for batch in self._batches_of(uscc, columns):
+            found += batch.to_pylist()
+        return found
+
+    def _batches_of(self, uscc: str, columns: Sequence[str]) -> list[Any]:
         key = np.bytes_(uscc.encode("ascii", errors="replace"))
         first = int(np.searchsorted(self._keys, key, side="left"))
         last = int(np.searchsorted(self._keys, key, side="right"))
-        found: list[dict[str, Any]] = []
+        found: list[Any] = []
         while first < last:
             place, offset = divmod(first, BATCH_ROWS)
             count = min(last - first, BATCH_ROWS - offset)
             self._verify(place, f"batch {place} of its rows")
-            found += self._mapped.get_batch(place).slice(offset, count).select(columns).to_pylist()
+            found.append(self._mapped.get_batch(place).slice(offset, count).select(columns))
             first += count
         return found
 

@@ -109,6 +109,10 @@ class SnapshotSet:
         """A subject's records. Raises ItemNotLoaded: no data is another thing than no record."""
         return self._now(item_id).lookup(uscc)
 
+    def rows(self, item_id: str, uscc: str, fields: Sequence[str]) -> list[Any]:
+        """A subject's rows as Arrow batches: `uscc` and the fields. Raises ItemNotLoaded."""
+        return self._now(item_id).rows(uscc, fields)
+
     def kept(self, item_id: str, uscc: str) -> Sequence[Kept]:
         """Quality and origin of a subject's records, in the order of `lookup`. Raises ItemNotLoaded."""
         return self._now(item_id).kept(uscc)

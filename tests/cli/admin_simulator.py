@@ -24,6 +24,7 @@ class AdminSimulator(admin_pb2_grpc.AdminServicer):
     refuse: dict[str, Refusal] = field(default_factory=dict)
     products: list[bytes] = field(default_factory=list)
     unmatched: list[bytes] = field(default_factory=list)
+    models: list[admin_pb2.RegisteredModel] = field(default_factory=list)
     reviewed: list[admin_pb2.ReviewProductRequest] = field(default_factory=list)
     cut_export: bool = False
 
@@ -39,6 +40,10 @@ class AdminSimulator(admin_pb2_grpc.AdminServicer):
 
     def _enter(self, encoded: bytes) -> admin_pb2.DirectoryReply:
         return admin_pb2.DirectoryReply(directory_index=self.hub.enter(SignedDocument.decode(encoded)))
+
+    @refusing
+    def ListAllModels(self, request: admin_pb2.ListAllModelsRequest) -> admin_pb2.ListAllModelsReply:
+        return admin_pb2.ListAllModelsReply(models=self.models)
 
     @refusing
     def AddOperator(self, request: admin_pb2.DirectoryDocument) -> admin_pb2.DirectoryReply:

@@ -12,11 +12,29 @@ import grpc
 import msgspec
 from xinqiao.v1 import agent_pb2, agent_pb2_grpc
 
+from consent.documents import encode
 from modeling.gbdt.settings import Settings as BoostingSettings
 from modeling.jobs.estimate import estimate
 from modeling.jobs.leaks import statement
 from tests.cli.simulators import BANK_NODE, Refusal, refusing, serving
+from tests.consent import model_builders
 from tests.consent.builders import BANK, PROVIDER
+from trust.suite import sm3
+
+MODEL = model_builders.version()
+MODEL_SM3 = sm3(encode(MODEL)).hex()
+REGISTERED = agent_pb2.ModelVersionReply(
+    version_json=encode(MODEL),
+    sm3=MODEL_SM3,
+    role="owner",
+    state="draft",
+    reason=f"{PROVIDER} declined: too few features",
+    words_json=msgspec.json.encode({PROVIDER: "declined"}),
+    approvals_json=msgspec.json.encode(
+        [model_builders.approval(MODEL, MODEL_SM3, "declined", reason="too few features")]
+    ),
+    sent=False,
+)
 
 AGENT_REPLIES: dict[str, Any] = {
     "GetAgentStatus": agent_pb2.AgentStatusReply(
@@ -102,6 +120,10 @@ AGENT_REPLIES: dict[str, Any] = {
         ]
     ),
     "StopJob": agent_pb2.StopJobReply(),
+    "RegisterOwnModel": REGISTERED,
+    "StepModel": REGISTERED,
+    "ListModelVersions": agent_pb2.ListModelVersionsReply(models=[REGISTERED]),
+    "OpenModel": agent_pb2.OpenModelReply(parts=2),
 }
 
 

@@ -25,8 +25,9 @@ from cli.enterprise_home import create_home
 from cli.secret import read_secret
 from consent.documents import ItemMode, ItemScope, Limits, Purpose
 from modeling.report.document import from_json
-from nodes.client import Node
+from nodes.client import AgentClient, Node
 from nodes.credentials import load_hub
+from nodes.errors import NodeError
 from trust.keyfile import load_private_key
 
 pytestmark = pytest.mark.timeout(240)
@@ -179,6 +180,35 @@ def test_two_providers_and_a_bank_train_a_model_that_each_keeps_its_part_of(
         home = joint.network.node_home(node)
         assert (home / "models" / own["job_id"] / "part.json").exists()
         assert not list((home / "joint").glob("*/table.arrow"))
+    registered(joint, own["job_id"], report)
+
+
+def registered(joint: Joint, job: str, report: dict[str, Any]) -> None:
+    """What the job made goes through the registry: every provider approves the part that it holds itself."""
+    home = str(joint.network.node_home("bank-1"))
+    model = command("model", "register", "--home", home, "--name", report["name"], "--job", job)
+    assert (model["commitment"], model["state"]) == (report["commitment"], "draft")
+    assert model["metrics"]["auc"] == report["test"]["auc"]["value"]
+    assert all(len(part["batch_root"]) == 64 for part in model["parts"])
+
+    def step(node: str, wanted: str, then: str) -> None:
+        with joint.network.agent(node) as agent:
+            found = agent_pb2.ListModelVersionsRequest(model_id=model["model_id"])
+            wait_until(f"{node} sees a model that is {then}", lambda: _state(agent, found) == then)
+            agent.call("StepModel", agent_pb2.StepModelRequest(model_id=model["model_id"], step=wanted, user="e2e"))
+
+    step("tax-1", "approved", "draft")
+    step("pay-1", "approved", "draft")
+    step("bank-1", "in_service", "approved")
+    step("pay-1", "withdrawn", "in_service")
+
+
+def _state(agent: AgentClient, wanted: agent_pb2.ListModelVersionsRequest) -> str:
+    try:
+        (found,) = agent.call("ListModelVersions", wanted).models
+    except NodeError:
+        return ""
+    return str(found.state)
 
 
 def test_a_notebook_plans_follows_and_reads_a_model(joint: Joint) -> None:

@@ -120,6 +120,7 @@ class Node:
         self.control = node_pb2_grpc.ControlStub(self.channel)
         self.logs = node_pb2_grpc.LogsStub(self.channel)
         self.products = node_pb2_grpc.ProductsStub(self.channel)
+        self.models = node_pb2_grpc.ModelsStub(self.channel)
         self.consents = node_pb2_grpc.ConsentsStub(self.channel)
         self.exchanges = node_pb2_grpc.ExchangesStub(self.channel)
         self.relay = node_pb2_grpc.RelayStub(self.channel)

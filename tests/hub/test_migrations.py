@@ -11,7 +11,7 @@ from hub.tables import metadata
 
 def test_the_migrations_make_exactly_the_tables_of_the_code(database: Database) -> None:
     differences = database.read_now(lambda c: compare_metadata(MigrationContext.configure(c), metadata))
-    assert differences == [], "run: python -m hub.migrations.freeze (before the first release), or write a migration"
+    assert differences == [], "write a migration (hub/migrations/versions)"
 
 
 def test_opening_twice_changes_nothing_and_keeps_the_rows(tmp_path: Path) -> None:

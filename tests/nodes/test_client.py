@@ -10,12 +10,14 @@ import pytest
 from xinqiao.v1 import agent_pb2
 
 from modeling.report.document import to_json
+from modeling.scoring.model import parse_model
 from nodes.client import Job, Node, Progress
 from nodes.errors import HubUnavailable, NodeError
-from tests.cli.agent_simulator import AgentSimulator, serving_agent
+from tests.cli.agent_simulator import MODEL, AgentSimulator, serving_agent
 from tests.cli.simulators import Refusal
 from tests.consent.builders import BANK, PROVIDER
 from tests.modeling.report.sample import sample
+from tests.nodes.models.world import linear
 
 PROGRESS = [
     agent_pb2.JobProgress(job_id="j-1", phase="waiting"),
@@ -159,3 +161,11 @@ def test_without_an_agent_or_a_job_file_it_says_what_to_do(tmp_path: Path, job_f
         with pytest.raises(NodeError, match="cannot be read") as raised:
             node.plan(tmp_path / "missing.yaml")
     assert raised.value.code == "INVALID_ARGUMENT"
+
+
+def test_a_model_is_registered_from_a_notebook_as_its_canonical_document(agent: AgentSimulator, tmp_path: Path) -> None:
+    with Node(tmp_path) as node:
+        made = node.register(parse_model(linear()), "sme-default", products={PROVIDER: "basics"}, metrics={"auc": 0.7})
+    asked = agent.asked["RegisterOwnModel"]
+    assert (made, asked.linear, asked.name) == (MODEL, linear(), "sme-default")
+    assert (asked.products_json, asked.metrics_json) == (b'{"taxoffice":"basics"}', b'{"auc":0.7}')

@@ -44,10 +44,26 @@ def test_nobody_compares_sets_but_by_a_rule(tmp_path: Path) -> None:
     assert (rule.member, rule.mode, rule.minimum, rule.per_day) == ("bank", "size", 100, 1)
 
 
+def test_models_are_approved_by_hand_but_for_what_a_rule_names(tmp_path: Path) -> None:
+    assert load_settings(home_with(tmp_path, MINIMAL), {"XINQIAO_NODE_MODEL_APPROVAL": "all"}).model_approval == ()
+    text = MINIMAL + '[[model_approval]]\nowner = "bank"\nkind = "linear"\nmaximum_leverage = 0.5\n'
+    (rule,) = load_settings(home_with(tmp_path, text), {}).model_approval
+    assert (rule.owner, rule.product, rule.kind, rule.maximum_leverage, rule.minimum_nonzero) == (
+        "bank",
+        "*",
+        "linear",
+        0.5,
+        5,
+    )
+
+
 @pytest.mark.parametrize(
     "text",
     [
         "",
+        MINIMAL + "[[model_approval]]\n",
+        MINIMAL + '[[model_approval]]\nowner = "bank"\nmaximum_leverage = 1.5\n',
+        MINIMAL + '[[model_approval]]\nowner = "bank"\nminimum_nonzero = 1\n',
         MINIMAL + PSI.replace("size", "all"),
         MINIMAL + PSI.replace("PIPL art. 13", "  "),
         MINIMAL + PSI.replace('member = "bank"\n', ""),

@@ -232,3 +232,18 @@ def test_what_was_acknowledged_survives_kill_9(tmp_path: Path, acknowledged_befo
     assert set(acknowledged) <= set(spent)  # nothing lost
     assert spent == windows  # each function happened whole or not at all
     assert health == "ok"
+
+
+async def test_a_shared_database_with_tables_of_its_own_is_written_by_two_at_once(tmp_path: Path) -> None:
+    tables = (("CREATE TABLE notes (note TEXT)",),)
+    stores = [Store.open(tmp_path / "notes.db", migrations=tables, shared=True) for _ in range(2)]
+
+    def note(connection: sqlite3.Connection) -> None:
+        connection.execute("INSERT INTO notes VALUES ('x')")
+
+    await asyncio.gather(*(store.write(note) for store in stores for _ in range(20)))
+    for store in stores:
+        assert await store.read(lambda connection: connection.execute("SELECT count(*) FROM notes").fetchone()) == (40,)
+        await store.close()
+    with pytest.raises(SchemaTooNew):
+        Store.open(tmp_path / "notes.db", migrations=(), shared=True)

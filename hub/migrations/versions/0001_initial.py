@@ -1,4 +1,4 @@
-"""The first schema (made by hub.migrations.freeze)."""
+"""The first schema."""
 
 from __future__ import annotations
 

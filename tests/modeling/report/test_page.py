@@ -17,9 +17,10 @@ import pytest
 from modeling.errors import DataUnusable
 from modeling.jobs.leaks import statement
 from modeling.jobs.plan import SelectionRules
+from modeling.report.charts import LABEL_LENGTH, plain
 from modeling.report.leak_words import in_chinese
 from modeling.report.page import page
-from modeling.report.plots import LABEL_LENGTH, evidence_figures, figures, plain
+from modeling.report.plots import evidence_figures, figures
 from modeling.report.words import LANGUAGES, words_of
 from tests.modeling.report.sample import hostile, sample
 

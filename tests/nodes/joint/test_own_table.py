@@ -14,7 +14,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from modeling.errors import DataUnusable
-from nodes.joint.messages import Aggregate
+from modeling.jobs.table import Aggregate
 from nodes.joint.own_table import in_order, one_row_each, read_own_table, write_own_table
 
 

@@ -95,6 +95,11 @@ class AdminStub:
                 request_serializer=xinqiao_dot_v1_dot_admin__pb2.ListPendingProductsRequest.SerializeToString,
                 response_deserializer=xinqiao_dot_v1_dot_admin__pb2.ListPendingProductsReply.FromString,
                 _registered_method=True)
+        self.ListAllModels = channel.unary_unary(
+                '/xinqiao.v1.Admin/ListAllModels',
+                request_serializer=xinqiao_dot_v1_dot_admin__pb2.ListAllModelsRequest.SerializeToString,
+                response_deserializer=xinqiao_dot_v1_dot_admin__pb2.ListAllModelsReply.FromString,
+                _registered_method=True)
         self.ExportLog = channel.unary_stream(
                 '/xinqiao.v1.Admin/ExportLog',
                 request_serializer=xinqiao_dot_v1_dot_admin__pb2.ExportLogRequest.SerializeToString,
@@ -192,6 +197,13 @@ class AdminServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def ListAllModels(self, request, context):
+        """Every model of the registry and where it stands.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
     def ExportLog(self, request, context):
         """A whole log, with its newest cosigned checkpoint last.
         """
@@ -268,6 +280,11 @@ def add_AdminServicer_to_server(servicer, server):
                     servicer.ListPendingProducts,
                     request_deserializer=xinqiao_dot_v1_dot_admin__pb2.ListPendingProductsRequest.FromString,
                     response_serializer=xinqiao_dot_v1_dot_admin__pb2.ListPendingProductsReply.SerializeToString,
+            ),
+            'ListAllModels': grpc.unary_unary_rpc_method_handler(
+                    servicer.ListAllModels,
+                    request_deserializer=xinqiao_dot_v1_dot_admin__pb2.ListAllModelsRequest.FromString,
+                    response_serializer=xinqiao_dot_v1_dot_admin__pb2.ListAllModelsReply.SerializeToString,
             ),
             'ExportLog': grpc.unary_stream_rpc_method_handler(
                     servicer.ExportLog,
@@ -605,6 +622,33 @@ class Admin:
             '/xinqiao.v1.Admin/ListPendingProducts',
             xinqiao_dot_v1_dot_admin__pb2.ListPendingProductsRequest.SerializeToString,
             xinqiao_dot_v1_dot_admin__pb2.ListPendingProductsReply.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ListAllModels(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/xinqiao.v1.Admin/ListAllModels',
+            xinqiao_dot_v1_dot_admin__pb2.ListAllModelsRequest.SerializeToString,
+            xinqiao_dot_v1_dot_admin__pb2.ListAllModelsReply.FromString,
             options,
             channel_credentials,
             insecure,

@@ -55,6 +55,8 @@ class AdminStub:
     ReviewProduct: _grpc.UnaryUnaryMultiCallable[_admin_pb2.ReviewProductRequest, _admin_pb2.DirectoryReply]
     """Publishes or rejects a product that waits for review. Errors: NOT_FOUND, WRONG_STATE."""
     ListPendingProducts: _grpc.UnaryUnaryMultiCallable[_admin_pb2.ListPendingProductsRequest, _admin_pb2.ListPendingProductsReply]
+    ListAllModels: _grpc.UnaryUnaryMultiCallable[_admin_pb2.ListAllModelsRequest, _admin_pb2.ListAllModelsReply]
+    """Every model of the registry and where it stands."""
     ExportLog: _grpc.UnaryStreamMultiCallable[_admin_pb2.ExportLogRequest, _admin_pb2.ExportChunk]
     """A whole log, with its newest cosigned checkpoint last."""
     ListUnmatchedReceipts: _grpc.UnaryUnaryMultiCallable[_admin_pb2.ListUnmatchedReceiptsRequest, _admin_pb2.ListUnmatchedReceiptsReply]
@@ -87,6 +89,8 @@ class AdminAsyncStub(AdminStub):
     ReviewProduct: _aio.UnaryUnaryMultiCallable[_admin_pb2.ReviewProductRequest, _admin_pb2.DirectoryReply]  # type: ignore[assignment]
     """Publishes or rejects a product that waits for review. Errors: NOT_FOUND, WRONG_STATE."""
     ListPendingProducts: _aio.UnaryUnaryMultiCallable[_admin_pb2.ListPendingProductsRequest, _admin_pb2.ListPendingProductsReply]  # type: ignore[assignment]
+    ListAllModels: _aio.UnaryUnaryMultiCallable[_admin_pb2.ListAllModelsRequest, _admin_pb2.ListAllModelsReply]  # type: ignore[assignment]
+    """Every model of the registry and where it stands."""
     ExportLog: _aio.UnaryStreamMultiCallable[_admin_pb2.ExportLogRequest, _admin_pb2.ExportChunk]  # type: ignore[assignment]
     """A whole log, with its newest cosigned checkpoint last."""
     ListUnmatchedReceipts: _aio.UnaryUnaryMultiCallable[_admin_pb2.ListUnmatchedReceiptsRequest, _admin_pb2.ListUnmatchedReceiptsReply]  # type: ignore[assignment]
@@ -188,6 +192,14 @@ class AdminServicer(metaclass=_abc_1.ABCMeta):
         request: _admin_pb2.ListPendingProductsRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_admin_pb2.ListPendingProductsReply, _abc.Awaitable[_admin_pb2.ListPendingProductsReply]]: ...
+
+    @_abc_1.abstractmethod
+    def ListAllModels(
+        self,
+        request: _admin_pb2.ListAllModelsRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_admin_pb2.ListAllModelsReply, _abc.Awaitable[_admin_pb2.ListAllModelsReply]]:
+        """Every model of the registry and where it stands."""
 
     @_abc_1.abstractmethod
     def ExportLog(

@@ -1209,3 +1209,524 @@ class ComparisonReply(_message.Message):
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___ComparisonReply: _TypeAlias = ComparisonReply  # noqa: Y015
+
+@_typing.final
+class ScoreRequest(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    MODEL_ID_FIELD_NUMBER: _builtins.int
+    SUBJECTS_FIELD_NUMBER: _builtins.int
+    REASON_FIELD_NUMBER: _builtins.int
+    USER_FIELD_NUMBER: _builtins.int
+    APPLICATION_NO_FIELD_NUMBER: _builtins.int
+    REQUEST_KEY_FIELD_NUMBER: _builtins.int
+    model_id: _builtins.str
+    reason: _builtins.str
+    user: _builtins.str
+    application_no: _builtins.str
+    request_key: _builtins.str
+    """Idempotency key: the same key never counts twice. Empty: the agent makes one."""
+    @_builtins.property
+    def subjects(self) -> _containers.RepeatedCompositeFieldContainer[Global___ScoreSubject]: ...
+    def __init__(
+        self,
+        *,
+        model_id: _builtins.str = ...,
+        subjects: _abc.Iterable[Global___ScoreSubject] | None = ...,
+        reason: _builtins.str = ...,
+        user: _builtins.str = ...,
+        application_no: _builtins.str = ...,
+        request_key: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["application_no", b"application_no", "model_id", b"model_id", "reason", b"reason", "request_key", b"request_key", "subjects", b"subjects", "user", b"user"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ScoreRequest: _TypeAlias = ScoreRequest  # noqa: Y015
+
+@_typing.final
+class ScoreSubject(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    USCC_FIELD_NUMBER: _builtins.int
+    OWN_JSON_FIELD_NUMBER: _builtins.int
+    uscc: _builtins.str
+    own_json: _builtins.bytes
+    """JSON object: the bank's own columns by name; a number, a text or null. Empty if the model has none."""
+    def __init__(
+        self,
+        *,
+        uscc: _builtins.str = ...,
+        own_json: _builtins.bytes = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["own_json", b"own_json", "uscc", b"uscc"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ScoreSubject: _TypeAlias = ScoreSubject  # noqa: Y015
+
+@_typing.final
+class ScoreReply(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    SCORES_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def scores(self) -> _containers.RepeatedCompositeFieldContainer[Global___SubjectScore]:
+        """In the order of the request's subjects."""
+
+    def __init__(
+        self,
+        *,
+        scores: _abc.Iterable[Global___SubjectScore] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["scores", b"scores"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ScoreReply: _TypeAlias = ScoreReply  # noqa: Y015
+
+@_typing.final
+class SubjectScore(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    USCC_FIELD_NUMBER: _builtins.int
+    MODEL_ID_FIELD_NUMBER: _builtins.int
+    SCORE_FIELD_NUMBER: _builtins.int
+    PROBABILITY_FIELD_NUMBER: _builtins.int
+    POINTS_FIELD_NUMBER: _builtins.int
+    BAND_FIELD_NUMBER: _builtins.int
+    REASONS_FIELD_NUMBER: _builtins.int
+    REFUSED_FIELD_NUMBER: _builtins.int
+    DETAIL_FIELD_NUMBER: _builtins.int
+    RECEIPT_IDS_FIELD_NUMBER: _builtins.int
+    ERROR_BOUND_FIELD_NUMBER: _builtins.int
+    uscc: _builtins.str
+    model_id: _builtins.str
+    score: _builtins.float
+    """Log odds. Absent if refused."""
+    probability: _builtins.float
+    points: _builtins.float
+    """Absent if the model has no scale of points."""
+    band: _builtins.str
+    refused: _builtins.str
+    """Empty, or a reason code."""
+    detail: _builtins.str
+    error_bound: _builtins.float
+    """Proved bound of the difference from the plaintext score."""
+    @_builtins.property
+    def reasons(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]: ...
+    @_builtins.property
+    def receipt_ids(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]: ...
+    def __init__(
+        self,
+        *,
+        uscc: _builtins.str = ...,
+        model_id: _builtins.str = ...,
+        score: _builtins.float | None = ...,
+        probability: _builtins.float | None = ...,
+        points: _builtins.float | None = ...,
+        band: _builtins.str = ...,
+        reasons: _abc.Iterable[_builtins.str] | None = ...,
+        refused: _builtins.str = ...,
+        detail: _builtins.str = ...,
+        receipt_ids: _abc.Iterable[_builtins.str] | None = ...,
+        error_bound: _builtins.float = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_points", b"_points", "_probability", b"_probability", "_score", b"_score", "points", b"points", "probability", b"probability", "score", b"score"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_points", b"_points", "_probability", b"_probability", "_score", b"_score", "band", b"band", "detail", b"detail", "error_bound", b"error_bound", "model_id", b"model_id", "points", b"points", "probability", b"probability", "reasons", b"reasons", "receipt_ids", b"receipt_ids", "refused", b"refused", "score", b"score", "uscc", b"uscc"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    _WhichOneofReturnType__points: _TypeAlias = _typing.Literal["points"]  # noqa: Y015
+    _WhichOneofArgType__points: _TypeAlias = _typing.Literal["_points", b"_points"]  # noqa: Y015
+    _WhichOneofReturnType__probability: _TypeAlias = _typing.Literal["probability"]  # noqa: Y015
+    _WhichOneofArgType__probability: _TypeAlias = _typing.Literal["_probability", b"_probability"]  # noqa: Y015
+    _WhichOneofReturnType__score: _TypeAlias = _typing.Literal["score"]  # noqa: Y015
+    _WhichOneofArgType__score: _TypeAlias = _typing.Literal["_score", b"_score"]  # noqa: Y015
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__points) -> _WhichOneofReturnType__points | None: ...
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__probability) -> _WhichOneofReturnType__probability | None: ...
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__score) -> _WhichOneofReturnType__score | None: ...
+
+Global___SubjectScore: _TypeAlias = SubjectScore  # noqa: Y015
+
+@_typing.final
+class ListServableModelsRequest(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    def __init__(
+        self,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ListServableModelsRequest: _TypeAlias = ListServableModelsRequest  # noqa: Y015
+
+@_typing.final
+class ListServableModelsReply(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    MODELS_JSON_FIELD_NUMBER: _builtins.int
+    models_json: _builtins.bytes
+    """JSON array of {model_id, name, version, kind, mode, state, why, providers, own_columns: [{name, kind: number|text, nullable}]}."""
+    def __init__(
+        self,
+        *,
+        models_json: _builtins.bytes = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["models_json", b"models_json"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ListServableModelsReply: _TypeAlias = ListServableModelsReply  # noqa: Y015
+
+@_typing.final
+class ScoreBatchRequest(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    MODEL_ID_FIELD_NUMBER: _builtins.int
+    FILE_FIELD_NUMBER: _builtins.int
+    OWN_FILE_FIELD_NUMBER: _builtins.int
+    DIRECTORY_FIELD_NUMBER: _builtins.int
+    REASON_FIELD_NUMBER: _builtins.int
+    USER_FIELD_NUMBER: _builtins.int
+    APPLICATION_NO_FIELD_NUMBER: _builtins.int
+    model_id: _builtins.str
+    file: _builtins.str
+    """Absolute path of a text file with a code a line, or of a CSV or Parquet file with a column `uscc`."""
+    own_file: _builtins.str
+    """Absolute path of a CSV or Parquet file with the bank's own columns; empty if the model has none."""
+    directory: _builtins.str
+    """Absolute path of a new directory, or of one that was broken off."""
+    reason: _builtins.str
+    user: _builtins.str
+    application_no: _builtins.str
+    def __init__(
+        self,
+        *,
+        model_id: _builtins.str = ...,
+        file: _builtins.str = ...,
+        own_file: _builtins.str = ...,
+        directory: _builtins.str = ...,
+        reason: _builtins.str = ...,
+        user: _builtins.str = ...,
+        application_no: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["application_no", b"application_no", "directory", b"directory", "file", b"file", "model_id", b"model_id", "own_file", b"own_file", "reason", b"reason", "user", b"user"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ScoreBatchRequest: _TypeAlias = ScoreBatchRequest  # noqa: Y015
+
+@_typing.final
+class PlanScoreReply(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    PLAN_JSON_FIELD_NUMBER: _builtins.int
+    plan_json: _builtins.bytes
+    """JSON: subjects, blocks, bytes, seconds, error bound, and what each party will learn."""
+    def __init__(
+        self,
+        *,
+        plan_json: _builtins.bytes = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["plan_json", b"plan_json"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___PlanScoreReply: _TypeAlias = PlanScoreReply  # noqa: Y015
+
+@_typing.final
+class ScoreProgress(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    PHASE_FIELD_NUMBER: _builtins.int
+    DONE_FIELD_NUMBER: _builtins.int
+    TOTAL_FIELD_NUMBER: _builtins.int
+    DIRECTORY_FIELD_NUMBER: _builtins.int
+    REPORT_JSON_FIELD_NUMBER: _builtins.int
+    phase: _builtins.str
+    """waiting, waiting_approval, score, resumed, finished."""
+    done: _builtins.int
+    total: _builtins.int
+    directory: _builtins.str
+    """Last message."""
+    report_json: _builtins.bytes
+    def __init__(
+        self,
+        *,
+        phase: _builtins.str = ...,
+        done: _builtins.int = ...,
+        total: _builtins.int = ...,
+        directory: _builtins.str = ...,
+        report_json: _builtins.bytes = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["directory", b"directory", "done", b"done", "phase", b"phase", "report_json", b"report_json", "total", b"total"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ScoreProgress: _TypeAlias = ScoreProgress  # noqa: Y015
+
+@_typing.final
+class ListScoreLimitsRequest(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    def __init__(
+        self,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ListScoreLimitsRequest: _TypeAlias = ListScoreLimitsRequest  # noqa: Y015
+
+@_typing.final
+class ListScoreLimitsReply(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    LIMITS_JSON_FIELD_NUMBER: _builtins.int
+    limits_json: _builtins.bytes
+    """JSON: the limits, and by requester what is spent today, its models, and what was flagged."""
+    def __init__(
+        self,
+        *,
+        limits_json: _builtins.bytes = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["limits_json", b"limits_json"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ListScoreLimitsReply: _TypeAlias = ListScoreLimitsReply  # noqa: Y015
+
+@_typing.final
+class RegisterOwnModelRequest(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    LINEAR_FIELD_NUMBER: _builtins.int
+    JOB_FIELD_NUMBER: _builtins.int
+    NAME_FIELD_NUMBER: _builtins.int
+    VERSION_FIELD_NUMBER: _builtins.int
+    DESCRIPTION_FIELD_NUMBER: _builtins.int
+    PRODUCTS_JSON_FIELD_NUMBER: _builtins.int
+    METRICS_JSON_FIELD_NUMBER: _builtins.int
+    REPLACES_FIELD_NUMBER: _builtins.int
+    LICENSED_BUREAU_FIELD_NUMBER: _builtins.int
+    linear: _builtins.bytes
+    """The canonical document of a linear model; empty: `job`."""
+    job: _builtins.str
+    """A finished job of this node."""
+    name: _builtins.str
+    version: _builtins.int
+    """0: the next."""
+    description: _builtins.str
+    products_json: _builtins.bytes
+    """JSON {provider: product}; a provider that is not named is looked up in the directory."""
+    metrics_json: _builtins.bytes
+    """JSON {auc, ks, gini, brier: number}; those of a job's test where empty."""
+    replaces: _builtins.str
+    """A model of this member that this one follows, or empty."""
+    licensed_bureau: _builtins.str
+    def __init__(
+        self,
+        *,
+        linear: _builtins.bytes = ...,
+        job: _builtins.str = ...,
+        name: _builtins.str = ...,
+        version: _builtins.int = ...,
+        description: _builtins.str = ...,
+        products_json: _builtins.bytes = ...,
+        metrics_json: _builtins.bytes = ...,
+        replaces: _builtins.str = ...,
+        licensed_bureau: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["description", b"description", "job", b"job", "licensed_bureau", b"licensed_bureau", "linear", b"linear", "metrics_json", b"metrics_json", "name", b"name", "products_json", b"products_json", "replaces", b"replaces", "version", b"version"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___RegisterOwnModelRequest: _TypeAlias = RegisterOwnModelRequest  # noqa: Y015
+
+@_typing.final
+class ModelVersionReply(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    VERSION_JSON_FIELD_NUMBER: _builtins.int
+    SM3_FIELD_NUMBER: _builtins.int
+    ROLE_FIELD_NUMBER: _builtins.int
+    STATE_FIELD_NUMBER: _builtins.int
+    REASON_FIELD_NUMBER: _builtins.int
+    WORDS_JSON_FIELD_NUMBER: _builtins.int
+    APPROVALS_JSON_FIELD_NUMBER: _builtins.int
+    ACTS_JSON_FIELD_NUMBER: _builtins.int
+    SENT_FIELD_NUMBER: _builtins.int
+    version_json: _builtins.bytes
+    """The document's payload, JSON."""
+    sm3: _builtins.str
+    """Hex SM3 of these bytes."""
+    role: _builtins.str
+    """owner or provider: what this member is to it."""
+    state: _builtins.str
+    """draft, approved, in_service, retired."""
+    reason: _builtins.str
+    """Why, where something was refused or ended."""
+    words_json: _builtins.bytes
+    """JSON {provider: approved, declined, withdrawn or empty}."""
+    approvals_json: _builtins.bytes
+    """JSON arrays of approvals and acts."""
+    acts_json: _builtins.bytes
+    sent: _builtins.bool
+    """Whether the hub has everything that this node said about it."""
+    def __init__(
+        self,
+        *,
+        version_json: _builtins.bytes = ...,
+        sm3: _builtins.str = ...,
+        role: _builtins.str = ...,
+        state: _builtins.str = ...,
+        reason: _builtins.str = ...,
+        words_json: _builtins.bytes = ...,
+        approvals_json: _builtins.bytes = ...,
+        acts_json: _builtins.bytes = ...,
+        sent: _builtins.bool = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["acts_json", b"acts_json", "approvals_json", b"approvals_json", "reason", b"reason", "role", b"role", "sent", b"sent", "sm3", b"sm3", "state", b"state", "version_json", b"version_json", "words_json", b"words_json"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ModelVersionReply: _TypeAlias = ModelVersionReply  # noqa: Y015
+
+@_typing.final
+class ListModelVersionsRequest(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    MODEL_ID_FIELD_NUMBER: _builtins.int
+    model_id: _builtins.str
+    """Empty: all."""
+    def __init__(
+        self,
+        *,
+        model_id: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["model_id", b"model_id"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ListModelVersionsRequest: _TypeAlias = ListModelVersionsRequest  # noqa: Y015
+
+@_typing.final
+class ListModelVersionsReply(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    MODELS_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def models(self) -> _containers.RepeatedCompositeFieldContainer[Global___ModelVersionReply]: ...
+    def __init__(
+        self,
+        *,
+        models: _abc.Iterable[Global___ModelVersionReply] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["models", b"models"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ListModelVersionsReply: _TypeAlias = ListModelVersionsReply  # noqa: Y015
+
+@_typing.final
+class StepModelRequest(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    MODEL_ID_FIELD_NUMBER: _builtins.int
+    STEP_FIELD_NUMBER: _builtins.int
+    REASON_FIELD_NUMBER: _builtins.int
+    USER_FIELD_NUMBER: _builtins.int
+    model_id: _builtins.str
+    step: _builtins.str
+    """approved, declined, withdrawn, in_service, retired."""
+    reason: _builtins.str
+    user: _builtins.str
+    def __init__(
+        self,
+        *,
+        model_id: _builtins.str = ...,
+        step: _builtins.str = ...,
+        reason: _builtins.str = ...,
+        user: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["model_id", b"model_id", "reason", b"reason", "step", b"step", "user", b"user"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___StepModelRequest: _TypeAlias = StepModelRequest  # noqa: Y015
+
+@_typing.final
+class OpenModelRequest(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    MODEL_ID_FIELD_NUMBER: _builtins.int
+    FILE_FIELD_NUMBER: _builtins.int
+    model_id: _builtins.str
+    file: _builtins.str
+    """Absolute path of a new file."""
+    def __init__(
+        self,
+        *,
+        model_id: _builtins.str = ...,
+        file: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["file", b"file", "model_id", b"model_id"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___OpenModelRequest: _TypeAlias = OpenModelRequest  # noqa: Y015
+
+@_typing.final
+class OpenModelReply(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    PARTS_FIELD_NUMBER: _builtins.int
+    parts: _builtins.int
+    def __init__(
+        self,
+        *,
+        parts: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["parts", b"parts"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___OpenModelReply: _TypeAlias = OpenModelReply  # noqa: Y015

@@ -130,6 +130,51 @@ class AgentStub:
                 request_serializer=xinqiao_dot_v1_dot_agent__pb2.ListComparisonsRequest.SerializeToString,
                 response_deserializer=xinqiao_dot_v1_dot_agent__pb2.ListComparisonsReply.FromString,
                 _registered_method=True)
+        self.Score = channel.unary_unary(
+                '/xinqiao.v1.Agent/Score',
+                request_serializer=xinqiao_dot_v1_dot_agent__pb2.ScoreRequest.SerializeToString,
+                response_deserializer=xinqiao_dot_v1_dot_agent__pb2.ScoreReply.FromString,
+                _registered_method=True)
+        self.ListServableModels = channel.unary_unary(
+                '/xinqiao.v1.Agent/ListServableModels',
+                request_serializer=xinqiao_dot_v1_dot_agent__pb2.ListServableModelsRequest.SerializeToString,
+                response_deserializer=xinqiao_dot_v1_dot_agent__pb2.ListServableModelsReply.FromString,
+                _registered_method=True)
+        self.PlanScore = channel.unary_unary(
+                '/xinqiao.v1.Agent/PlanScore',
+                request_serializer=xinqiao_dot_v1_dot_agent__pb2.ScoreBatchRequest.SerializeToString,
+                response_deserializer=xinqiao_dot_v1_dot_agent__pb2.PlanScoreReply.FromString,
+                _registered_method=True)
+        self.ScoreBatch = channel.unary_stream(
+                '/xinqiao.v1.Agent/ScoreBatch',
+                request_serializer=xinqiao_dot_v1_dot_agent__pb2.ScoreBatchRequest.SerializeToString,
+                response_deserializer=xinqiao_dot_v1_dot_agent__pb2.ScoreProgress.FromString,
+                _registered_method=True)
+        self.ListScoreLimits = channel.unary_unary(
+                '/xinqiao.v1.Agent/ListScoreLimits',
+                request_serializer=xinqiao_dot_v1_dot_agent__pb2.ListScoreLimitsRequest.SerializeToString,
+                response_deserializer=xinqiao_dot_v1_dot_agent__pb2.ListScoreLimitsReply.FromString,
+                _registered_method=True)
+        self.RegisterOwnModel = channel.unary_unary(
+                '/xinqiao.v1.Agent/RegisterOwnModel',
+                request_serializer=xinqiao_dot_v1_dot_agent__pb2.RegisterOwnModelRequest.SerializeToString,
+                response_deserializer=xinqiao_dot_v1_dot_agent__pb2.ModelVersionReply.FromString,
+                _registered_method=True)
+        self.ListModelVersions = channel.unary_unary(
+                '/xinqiao.v1.Agent/ListModelVersions',
+                request_serializer=xinqiao_dot_v1_dot_agent__pb2.ListModelVersionsRequest.SerializeToString,
+                response_deserializer=xinqiao_dot_v1_dot_agent__pb2.ListModelVersionsReply.FromString,
+                _registered_method=True)
+        self.StepModel = channel.unary_unary(
+                '/xinqiao.v1.Agent/StepModel',
+                request_serializer=xinqiao_dot_v1_dot_agent__pb2.StepModelRequest.SerializeToString,
+                response_deserializer=xinqiao_dot_v1_dot_agent__pb2.ModelVersionReply.FromString,
+                _registered_method=True)
+        self.OpenModel = channel.unary_unary(
+                '/xinqiao.v1.Agent/OpenModel',
+                request_serializer=xinqiao_dot_v1_dot_agent__pb2.OpenModelRequest.SerializeToString,
+                response_deserializer=xinqiao_dot_v1_dot_agent__pb2.OpenModelReply.FromString,
+                _registered_method=True)
         self.ClearAlarm = channel.unary_unary(
                 '/xinqiao.v1.Agent/ClearAlarm',
                 request_serializer=xinqiao_dot_v1_dot_agent__pb2.ClearAlarmRequest.SerializeToString,
@@ -267,6 +312,70 @@ class AgentServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def Score(self, request, context):
+        """Scores for up to 1,000 enterprises, keys and encrypted models kept warm. One that is refused has no score and says why.
+        Errors: NOT_FOUND, MODEL_NOT_APPROVED, MODEL_RETIRED, MODEL_INVALID, REQUEST_KEY_USED, PEER_OFFLINE.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def ListServableModels(self, request, context):
+        """The models that this node owns, with what each needs of the bank's own columns.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def PlanScore(self, request, context):
+        """What a batch of scores costs and tells, before it begins.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def ScoreBatch(self, request, context):
+        """Scores a file of enterprises into a directory, or goes on with one that was broken off; progress until the report is there.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def ListScoreLimits(self, request, context):
+        """What this node, as a provider, has let others spend of its limits, and what it has flagged.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def RegisterOwnModel(self, request, context):
+        """Registers a linear model, or what a finished joint job made. Errors: MODEL_INVALID, ALREADY_EXISTS, PRODUCT_UNAVAILABLE, NOT_FOUND.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def ListModelVersions(self, request, context):
+        """The models that name this member, newest first, and what was said about each.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def StepModel(self, request, context):
+        """A provider approves, declines or withdraws; an owner takes into service or retires. Errors: NOT_FOUND, WRONG_STATE, MODEL_INVALID.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def OpenModel(self, request, context):
+        """Writes what an auditor needs to check a model's commitments. Errors: NOT_FOUND.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
     def ClearAlarm(self, request, context):
         """After an operator has looked at an alarm: go on.
         """
@@ -371,6 +480,51 @@ def add_AgentServicer_to_server(servicer, server):
                     servicer.ListComparisons,
                     request_deserializer=xinqiao_dot_v1_dot_agent__pb2.ListComparisonsRequest.FromString,
                     response_serializer=xinqiao_dot_v1_dot_agent__pb2.ListComparisonsReply.SerializeToString,
+            ),
+            'Score': grpc.unary_unary_rpc_method_handler(
+                    servicer.Score,
+                    request_deserializer=xinqiao_dot_v1_dot_agent__pb2.ScoreRequest.FromString,
+                    response_serializer=xinqiao_dot_v1_dot_agent__pb2.ScoreReply.SerializeToString,
+            ),
+            'ListServableModels': grpc.unary_unary_rpc_method_handler(
+                    servicer.ListServableModels,
+                    request_deserializer=xinqiao_dot_v1_dot_agent__pb2.ListServableModelsRequest.FromString,
+                    response_serializer=xinqiao_dot_v1_dot_agent__pb2.ListServableModelsReply.SerializeToString,
+            ),
+            'PlanScore': grpc.unary_unary_rpc_method_handler(
+                    servicer.PlanScore,
+                    request_deserializer=xinqiao_dot_v1_dot_agent__pb2.ScoreBatchRequest.FromString,
+                    response_serializer=xinqiao_dot_v1_dot_agent__pb2.PlanScoreReply.SerializeToString,
+            ),
+            'ScoreBatch': grpc.unary_stream_rpc_method_handler(
+                    servicer.ScoreBatch,
+                    request_deserializer=xinqiao_dot_v1_dot_agent__pb2.ScoreBatchRequest.FromString,
+                    response_serializer=xinqiao_dot_v1_dot_agent__pb2.ScoreProgress.SerializeToString,
+            ),
+            'ListScoreLimits': grpc.unary_unary_rpc_method_handler(
+                    servicer.ListScoreLimits,
+                    request_deserializer=xinqiao_dot_v1_dot_agent__pb2.ListScoreLimitsRequest.FromString,
+                    response_serializer=xinqiao_dot_v1_dot_agent__pb2.ListScoreLimitsReply.SerializeToString,
+            ),
+            'RegisterOwnModel': grpc.unary_unary_rpc_method_handler(
+                    servicer.RegisterOwnModel,
+                    request_deserializer=xinqiao_dot_v1_dot_agent__pb2.RegisterOwnModelRequest.FromString,
+                    response_serializer=xinqiao_dot_v1_dot_agent__pb2.ModelVersionReply.SerializeToString,
+            ),
+            'ListModelVersions': grpc.unary_unary_rpc_method_handler(
+                    servicer.ListModelVersions,
+                    request_deserializer=xinqiao_dot_v1_dot_agent__pb2.ListModelVersionsRequest.FromString,
+                    response_serializer=xinqiao_dot_v1_dot_agent__pb2.ListModelVersionsReply.SerializeToString,
+            ),
+            'StepModel': grpc.unary_unary_rpc_method_handler(
+                    servicer.StepModel,
+                    request_deserializer=xinqiao_dot_v1_dot_agent__pb2.StepModelRequest.FromString,
+                    response_serializer=xinqiao_dot_v1_dot_agent__pb2.ModelVersionReply.SerializeToString,
+            ),
+            'OpenModel': grpc.unary_unary_rpc_method_handler(
+                    servicer.OpenModel,
+                    request_deserializer=xinqiao_dot_v1_dot_agent__pb2.OpenModelRequest.FromString,
+                    response_serializer=xinqiao_dot_v1_dot_agent__pb2.OpenModelReply.SerializeToString,
             ),
             'ClearAlarm': grpc.unary_unary_rpc_method_handler(
                     servicer.ClearAlarm,
@@ -892,6 +1046,249 @@ class Agent:
             '/xinqiao.v1.Agent/ListComparisons',
             xinqiao_dot_v1_dot_agent__pb2.ListComparisonsRequest.SerializeToString,
             xinqiao_dot_v1_dot_agent__pb2.ListComparisonsReply.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def Score(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/xinqiao.v1.Agent/Score',
+            xinqiao_dot_v1_dot_agent__pb2.ScoreRequest.SerializeToString,
+            xinqiao_dot_v1_dot_agent__pb2.ScoreReply.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ListServableModels(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/xinqiao.v1.Agent/ListServableModels',
+            xinqiao_dot_v1_dot_agent__pb2.ListServableModelsRequest.SerializeToString,
+            xinqiao_dot_v1_dot_agent__pb2.ListServableModelsReply.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def PlanScore(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/xinqiao.v1.Agent/PlanScore',
+            xinqiao_dot_v1_dot_agent__pb2.ScoreBatchRequest.SerializeToString,
+            xinqiao_dot_v1_dot_agent__pb2.PlanScoreReply.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ScoreBatch(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_stream(
+            request,
+            target,
+            '/xinqiao.v1.Agent/ScoreBatch',
+            xinqiao_dot_v1_dot_agent__pb2.ScoreBatchRequest.SerializeToString,
+            xinqiao_dot_v1_dot_agent__pb2.ScoreProgress.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ListScoreLimits(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/xinqiao.v1.Agent/ListScoreLimits',
+            xinqiao_dot_v1_dot_agent__pb2.ListScoreLimitsRequest.SerializeToString,
+            xinqiao_dot_v1_dot_agent__pb2.ListScoreLimitsReply.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def RegisterOwnModel(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/xinqiao.v1.Agent/RegisterOwnModel',
+            xinqiao_dot_v1_dot_agent__pb2.RegisterOwnModelRequest.SerializeToString,
+            xinqiao_dot_v1_dot_agent__pb2.ModelVersionReply.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ListModelVersions(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/xinqiao.v1.Agent/ListModelVersions',
+            xinqiao_dot_v1_dot_agent__pb2.ListModelVersionsRequest.SerializeToString,
+            xinqiao_dot_v1_dot_agent__pb2.ListModelVersionsReply.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def StepModel(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/xinqiao.v1.Agent/StepModel',
+            xinqiao_dot_v1_dot_agent__pb2.StepModelRequest.SerializeToString,
+            xinqiao_dot_v1_dot_agent__pb2.ModelVersionReply.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def OpenModel(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/xinqiao.v1.Agent/OpenModel',
+            xinqiao_dot_v1_dot_agent__pb2.OpenModelRequest.SerializeToString,
+            xinqiao_dot_v1_dot_agent__pb2.OpenModelReply.FromString,
             options,
             channel_credentials,
             insecure,

@@ -64,6 +64,26 @@ class AgentStub:
     """Compares a list with the subjects of providers' items: how many are common, or which; progress until the outcome."""
     ListComparisons: _grpc.UnaryUnaryMultiCallable[_agent_pb2.ListComparisonsRequest, _agent_pb2.ListComparisonsReply]
     """Comparisons that this node asked for, and those of others that it took part in."""
+    Score: _grpc.UnaryUnaryMultiCallable[_agent_pb2.ScoreRequest, _agent_pb2.ScoreReply]
+    """Scores for up to 1,000 enterprises, keys and encrypted models kept warm. One that is refused has no score and says why.
+    Errors: NOT_FOUND, MODEL_NOT_APPROVED, MODEL_RETIRED, MODEL_INVALID, REQUEST_KEY_USED, PEER_OFFLINE.
+    """
+    ListServableModels: _grpc.UnaryUnaryMultiCallable[_agent_pb2.ListServableModelsRequest, _agent_pb2.ListServableModelsReply]
+    """The models that this node owns, with what each needs of the bank's own columns."""
+    PlanScore: _grpc.UnaryUnaryMultiCallable[_agent_pb2.ScoreBatchRequest, _agent_pb2.PlanScoreReply]
+    """What a batch of scores costs and tells, before it begins."""
+    ScoreBatch: _grpc.UnaryStreamMultiCallable[_agent_pb2.ScoreBatchRequest, _agent_pb2.ScoreProgress]
+    """Scores a file of enterprises into a directory, or goes on with one that was broken off; progress until the report is there."""
+    ListScoreLimits: _grpc.UnaryUnaryMultiCallable[_agent_pb2.ListScoreLimitsRequest, _agent_pb2.ListScoreLimitsReply]
+    """What this node, as a provider, has let others spend of its limits, and what it has flagged."""
+    RegisterOwnModel: _grpc.UnaryUnaryMultiCallable[_agent_pb2.RegisterOwnModelRequest, _agent_pb2.ModelVersionReply]
+    """Registers a linear model, or what a finished joint job made. Errors: MODEL_INVALID, ALREADY_EXISTS, PRODUCT_UNAVAILABLE, NOT_FOUND."""
+    ListModelVersions: _grpc.UnaryUnaryMultiCallable[_agent_pb2.ListModelVersionsRequest, _agent_pb2.ListModelVersionsReply]
+    """The models that name this member, newest first, and what was said about each."""
+    StepModel: _grpc.UnaryUnaryMultiCallable[_agent_pb2.StepModelRequest, _agent_pb2.ModelVersionReply]
+    """A provider approves, declines or withdraws; an owner takes into service or retires. Errors: NOT_FOUND, WRONG_STATE, MODEL_INVALID."""
+    OpenModel: _grpc.UnaryUnaryMultiCallable[_agent_pb2.OpenModelRequest, _agent_pb2.OpenModelReply]
+    """Writes what an auditor needs to check a model's commitments. Errors: NOT_FOUND."""
     ClearAlarm: _grpc.UnaryUnaryMultiCallable[_agent_pb2.ClearAlarmRequest, _agent_pb2.ClearAlarmReply]
     """After an operator has looked at an alarm: go on."""
 
@@ -103,6 +123,26 @@ class AgentAsyncStub(AgentStub):
     """Compares a list with the subjects of providers' items: how many are common, or which; progress until the outcome."""
     ListComparisons: _aio.UnaryUnaryMultiCallable[_agent_pb2.ListComparisonsRequest, _agent_pb2.ListComparisonsReply]  # type: ignore[assignment]
     """Comparisons that this node asked for, and those of others that it took part in."""
+    Score: _aio.UnaryUnaryMultiCallable[_agent_pb2.ScoreRequest, _agent_pb2.ScoreReply]  # type: ignore[assignment]
+    """Scores for up to 1,000 enterprises, keys and encrypted models kept warm. One that is refused has no score and says why.
+    Errors: NOT_FOUND, MODEL_NOT_APPROVED, MODEL_RETIRED, MODEL_INVALID, REQUEST_KEY_USED, PEER_OFFLINE.
+    """
+    ListServableModels: _aio.UnaryUnaryMultiCallable[_agent_pb2.ListServableModelsRequest, _agent_pb2.ListServableModelsReply]  # type: ignore[assignment]
+    """The models that this node owns, with what each needs of the bank's own columns."""
+    PlanScore: _aio.UnaryUnaryMultiCallable[_agent_pb2.ScoreBatchRequest, _agent_pb2.PlanScoreReply]  # type: ignore[assignment]
+    """What a batch of scores costs and tells, before it begins."""
+    ScoreBatch: _aio.UnaryStreamMultiCallable[_agent_pb2.ScoreBatchRequest, _agent_pb2.ScoreProgress]  # type: ignore[assignment]
+    """Scores a file of enterprises into a directory, or goes on with one that was broken off; progress until the report is there."""
+    ListScoreLimits: _aio.UnaryUnaryMultiCallable[_agent_pb2.ListScoreLimitsRequest, _agent_pb2.ListScoreLimitsReply]  # type: ignore[assignment]
+    """What this node, as a provider, has let others spend of its limits, and what it has flagged."""
+    RegisterOwnModel: _aio.UnaryUnaryMultiCallable[_agent_pb2.RegisterOwnModelRequest, _agent_pb2.ModelVersionReply]  # type: ignore[assignment]
+    """Registers a linear model, or what a finished joint job made. Errors: MODEL_INVALID, ALREADY_EXISTS, PRODUCT_UNAVAILABLE, NOT_FOUND."""
+    ListModelVersions: _aio.UnaryUnaryMultiCallable[_agent_pb2.ListModelVersionsRequest, _agent_pb2.ListModelVersionsReply]  # type: ignore[assignment]
+    """The models that name this member, newest first, and what was said about each."""
+    StepModel: _aio.UnaryUnaryMultiCallable[_agent_pb2.StepModelRequest, _agent_pb2.ModelVersionReply]  # type: ignore[assignment]
+    """A provider approves, declines or withdraws; an owner takes into service or retires. Errors: NOT_FOUND, WRONG_STATE, MODEL_INVALID."""
+    OpenModel: _aio.UnaryUnaryMultiCallable[_agent_pb2.OpenModelRequest, _agent_pb2.OpenModelReply]  # type: ignore[assignment]
+    """Writes what an auditor needs to check a model's commitments. Errors: NOT_FOUND."""
     ClearAlarm: _aio.UnaryUnaryMultiCallable[_agent_pb2.ClearAlarmRequest, _agent_pb2.ClearAlarmReply]  # type: ignore[assignment]
     """After an operator has looked at an alarm: go on."""
 
@@ -253,6 +293,80 @@ class AgentServicer(metaclass=_abc_1.ABCMeta):
         context: _ServicerContext,
     ) -> _typing.Union[_agent_pb2.ListComparisonsReply, _abc.Awaitable[_agent_pb2.ListComparisonsReply]]:
         """Comparisons that this node asked for, and those of others that it took part in."""
+
+    @_abc_1.abstractmethod
+    def Score(
+        self,
+        request: _agent_pb2.ScoreRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_agent_pb2.ScoreReply, _abc.Awaitable[_agent_pb2.ScoreReply]]:
+        """Scores for up to 1,000 enterprises, keys and encrypted models kept warm. One that is refused has no score and says why.
+        Errors: NOT_FOUND, MODEL_NOT_APPROVED, MODEL_RETIRED, MODEL_INVALID, REQUEST_KEY_USED, PEER_OFFLINE.
+        """
+
+    @_abc_1.abstractmethod
+    def ListServableModels(
+        self,
+        request: _agent_pb2.ListServableModelsRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_agent_pb2.ListServableModelsReply, _abc.Awaitable[_agent_pb2.ListServableModelsReply]]:
+        """The models that this node owns, with what each needs of the bank's own columns."""
+
+    @_abc_1.abstractmethod
+    def PlanScore(
+        self,
+        request: _agent_pb2.ScoreBatchRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_agent_pb2.PlanScoreReply, _abc.Awaitable[_agent_pb2.PlanScoreReply]]:
+        """What a batch of scores costs and tells, before it begins."""
+
+    @_abc_1.abstractmethod
+    def ScoreBatch(
+        self,
+        request: _agent_pb2.ScoreBatchRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_abc.Iterator[_agent_pb2.ScoreProgress], _abc.AsyncIterator[_agent_pb2.ScoreProgress]]:
+        """Scores a file of enterprises into a directory, or goes on with one that was broken off; progress until the report is there."""
+
+    @_abc_1.abstractmethod
+    def ListScoreLimits(
+        self,
+        request: _agent_pb2.ListScoreLimitsRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_agent_pb2.ListScoreLimitsReply, _abc.Awaitable[_agent_pb2.ListScoreLimitsReply]]:
+        """What this node, as a provider, has let others spend of its limits, and what it has flagged."""
+
+    @_abc_1.abstractmethod
+    def RegisterOwnModel(
+        self,
+        request: _agent_pb2.RegisterOwnModelRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_agent_pb2.ModelVersionReply, _abc.Awaitable[_agent_pb2.ModelVersionReply]]:
+        """Registers a linear model, or what a finished joint job made. Errors: MODEL_INVALID, ALREADY_EXISTS, PRODUCT_UNAVAILABLE, NOT_FOUND."""
+
+    @_abc_1.abstractmethod
+    def ListModelVersions(
+        self,
+        request: _agent_pb2.ListModelVersionsRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_agent_pb2.ListModelVersionsReply, _abc.Awaitable[_agent_pb2.ListModelVersionsReply]]:
+        """The models that name this member, newest first, and what was said about each."""
+
+    @_abc_1.abstractmethod
+    def StepModel(
+        self,
+        request: _agent_pb2.StepModelRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_agent_pb2.ModelVersionReply, _abc.Awaitable[_agent_pb2.ModelVersionReply]]:
+        """A provider approves, declines or withdraws; an owner takes into service or retires. Errors: NOT_FOUND, WRONG_STATE, MODEL_INVALID."""
+
+    @_abc_1.abstractmethod
+    def OpenModel(
+        self,
+        request: _agent_pb2.OpenModelRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_agent_pb2.OpenModelReply, _abc.Awaitable[_agent_pb2.OpenModelReply]]:
+        """Writes what an auditor needs to check a model's commitments. Errors: NOT_FOUND."""
 
     @_abc_1.abstractmethod
     def ClearAlarm(

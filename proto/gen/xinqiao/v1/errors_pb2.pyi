@@ -96,6 +96,16 @@ class _ErrorCodeEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_ErrorCode.V
     """This member has compared sets with this product as often as the provider's rule allows for today - go on tomorrow."""
     WORKERS_FAILED: _ErrorCode.ValueType  # 420
     """Workers of a computation died again and again - see memory and the executor that the node's settings name, and try again."""
+    MODEL_INVALID: _ErrorCode.ValueType  # 421
+    """A model cannot be registered or imported as it is - correct what the detail names."""
+    MODEL_NOT_APPROVED: _ErrorCode.ValueType  # 422
+    """A provider has not approved this version of the model, or declined it - ask the one that the detail names."""
+    MODEL_RETIRED: _ErrorCode.ValueType  # 423
+    """The model is out of service: its owner retired it, or a provider withdrew its approval - score with another version."""
+    SCORE_LIMIT_REACHED: _ErrorCode.ValueType  # 424
+    """A limit that protects the enterprises' features from being computed from scores is reached - the detail says which."""
+    MODEL_PRECISION: _ErrorCode.ValueType  # 425
+    """The score cannot be computed exactly enough with these weights and bounds; nothing was sent - clip lower, or scale the features."""
     LOG_INCONSISTENT: _ErrorCode.ValueType  # 500
     """The log does not extend what was seen before - stop and look at it; `xinqiao audit verify` names the place."""
     PROOF_OUT_OF_RANGE: _ErrorCode.ValueType  # 501
@@ -181,6 +191,16 @@ PSI_LIMIT_REACHED: ErrorCode.ValueType  # 419
 """This member has compared sets with this product as often as the provider's rule allows for today - go on tomorrow."""
 WORKERS_FAILED: ErrorCode.ValueType  # 420
 """Workers of a computation died again and again - see memory and the executor that the node's settings name, and try again."""
+MODEL_INVALID: ErrorCode.ValueType  # 421
+"""A model cannot be registered or imported as it is - correct what the detail names."""
+MODEL_NOT_APPROVED: ErrorCode.ValueType  # 422
+"""A provider has not approved this version of the model, or declined it - ask the one that the detail names."""
+MODEL_RETIRED: ErrorCode.ValueType  # 423
+"""The model is out of service: its owner retired it, or a provider withdrew its approval - score with another version."""
+SCORE_LIMIT_REACHED: ErrorCode.ValueType  # 424
+"""A limit that protects the enterprises' features from being computed from scores is reached - the detail says which."""
+MODEL_PRECISION: ErrorCode.ValueType  # 425
+"""The score cannot be computed exactly enough with these weights and bounds; nothing was sent - clip lower, or scale the features."""
 LOG_INCONSISTENT: ErrorCode.ValueType  # 500
 """The log does not extend what was seen before - stop and look at it; `xinqiao audit verify` names the place."""
 PROOF_OUT_OF_RANGE: ErrorCode.ValueType  # 501

@@ -87,10 +87,13 @@ class Event(_message.Message):
     INVITATION_FIELD_NUMBER: _builtins.int
     EXCHANGE_FIELD_NUMBER: _builtins.int
     WELCOME_MS_FIELD_NUMBER: _builtins.int
+    MODELS_FIELD_NUMBER: _builtins.int
     checkpoint: _builtins.bytes
     """SignedDocument "checkpoint"."""
     welcome_ms: _builtins.int
     """The hub's first word: its clock, milliseconds since the epoch."""
+    models: _builtins.int
+    """Number of the newest document of the registry about a model of this member: the node asks for those after the last it has."""
     @_builtins.property
     def entries(self) -> Global___LogEntries: ...
     @_builtins.property
@@ -108,12 +111,13 @@ class Event(_message.Message):
         invitation: Global___Invitation | None = ...,
         exchange: Global___ExchangeUpdate | None = ...,
         welcome_ms: _builtins.int = ...,
+        models: _builtins.int = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["checkpoint", b"checkpoint", "entries", b"entries", "event", b"event", "exchange", b"exchange", "grantee_entry", b"grantee_entry", "invitation", b"invitation", "welcome_ms", b"welcome_ms"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["checkpoint", b"checkpoint", "entries", b"entries", "event", b"event", "exchange", b"exchange", "grantee_entry", b"grantee_entry", "invitation", b"invitation", "models", b"models", "welcome_ms", b"welcome_ms"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["checkpoint", b"checkpoint", "entries", b"entries", "event", b"event", "exchange", b"exchange", "grantee_entry", b"grantee_entry", "invitation", b"invitation", "welcome_ms", b"welcome_ms"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["checkpoint", b"checkpoint", "entries", b"entries", "event", b"event", "exchange", b"exchange", "grantee_entry", b"grantee_entry", "invitation", b"invitation", "models", b"models", "welcome_ms", b"welcome_ms"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
-    _WhichOneofReturnType_event: _TypeAlias = _typing.Literal["entries", "checkpoint", "grantee_entry", "invitation", "exchange", "welcome_ms"]  # noqa: Y015
+    _WhichOneofReturnType_event: _TypeAlias = _typing.Literal["entries", "checkpoint", "grantee_entry", "invitation", "exchange", "welcome_ms", "models"]  # noqa: Y015
     _WhichOneofArgType_event: _TypeAlias = _typing.Literal["event", b"event"]  # noqa: Y015
     def WhichOneof(self, oneof_group: _WhichOneofArgType_event) -> _WhichOneofReturnType_event | None: ...
 
@@ -616,6 +620,122 @@ class ProductItemReply(_message.Message):
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___ProductItemReply: _TypeAlias = ProductItemReply  # noqa: Y015
+
+@_typing.final
+class ModelDocument(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    DOCUMENT_FIELD_NUMBER: _builtins.int
+    document: _builtins.bytes
+    def __init__(
+        self,
+        *,
+        document: _builtins.bytes = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["document", b"document"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ModelDocument: _TypeAlias = ModelDocument  # noqa: Y015
+
+@_typing.final
+class ModelStateReply(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    MODEL_ID_FIELD_NUMBER: _builtins.int
+    STATE_FIELD_NUMBER: _builtins.int
+    SEQ_FIELD_NUMBER: _builtins.int
+    model_id: _builtins.str
+    state: _builtins.str
+    """draft, approved, in_service, retired."""
+    seq: _builtins.int
+    """Number of the document in the registry."""
+    def __init__(
+        self,
+        *,
+        model_id: _builtins.str = ...,
+        state: _builtins.str = ...,
+        seq: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["model_id", b"model_id", "seq", b"seq", "state", b"state"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ModelStateReply: _TypeAlias = ModelStateReply  # noqa: Y015
+
+@_typing.final
+class ListModelsRequest(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    AFTER_FIELD_NUMBER: _builtins.int
+    after: _builtins.int
+    """The last number that the node has; 0: from the beginning."""
+    def __init__(
+        self,
+        *,
+        after: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["after", b"after"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ListModelsRequest: _TypeAlias = ListModelsRequest  # noqa: Y015
+
+@_typing.final
+class ListModelsReply(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    DOCUMENTS_FIELD_NUMBER: _builtins.int
+    MORE_FIELD_NUMBER: _builtins.int
+    more: _builtins.bool
+    """Whether there are more."""
+    @_builtins.property
+    def documents(self) -> _containers.RepeatedCompositeFieldContainer[Global___ModelDocumentItem]: ...
+    def __init__(
+        self,
+        *,
+        documents: _abc.Iterable[Global___ModelDocumentItem] | None = ...,
+        more: _builtins.bool = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["documents", b"documents", "more", b"more"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ListModelsReply: _TypeAlias = ListModelsReply  # noqa: Y015
+
+@_typing.final
+class ModelDocumentItem(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    SEQ_FIELD_NUMBER: _builtins.int
+    MODEL_ID_FIELD_NUMBER: _builtins.int
+    DOCUMENT_FIELD_NUMBER: _builtins.int
+    seq: _builtins.int
+    model_id: _builtins.str
+    document: _builtins.bytes
+    """SignedDocument "model-version", "model-approval" or "model-act"."""
+    def __init__(
+        self,
+        *,
+        seq: _builtins.int = ...,
+        model_id: _builtins.str = ...,
+        document: _builtins.bytes = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["document", b"document", "model_id", b"model_id", "seq", b"seq"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ModelDocumentItem: _TypeAlias = ModelDocumentItem  # noqa: Y015
 
 @_typing.final
 class RequestConsentRequest(_message.Message):

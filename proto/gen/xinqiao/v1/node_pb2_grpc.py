@@ -562,6 +562,214 @@ class Products:
             _registered_method=True)
 
 
+class ModelsStub:
+    """The registry of scoring models. Documents stay as they were signed; the hub keeps them and passes them to the parties of the model.
+    """
+
+    def __init__(self, channel):
+        """Constructor.
+
+        Args:
+            channel: A grpc.Channel.
+        """
+        self.RegisterModel = channel.unary_unary(
+                '/xinqiao.v1.Models/RegisterModel',
+                request_serializer=xinqiao_dot_v1_dot_node__pb2.ModelDocument.SerializeToString,
+                response_deserializer=xinqiao_dot_v1_dot_node__pb2.ModelStateReply.FromString,
+                _registered_method=True)
+        self.AnswerModel = channel.unary_unary(
+                '/xinqiao.v1.Models/AnswerModel',
+                request_serializer=xinqiao_dot_v1_dot_node__pb2.ModelDocument.SerializeToString,
+                response_deserializer=xinqiao_dot_v1_dot_node__pb2.ModelStateReply.FromString,
+                _registered_method=True)
+        self.ActOnModel = channel.unary_unary(
+                '/xinqiao.v1.Models/ActOnModel',
+                request_serializer=xinqiao_dot_v1_dot_node__pb2.ModelDocument.SerializeToString,
+                response_deserializer=xinqiao_dot_v1_dot_node__pb2.ModelStateReply.FromString,
+                _registered_method=True)
+        self.ListModels = channel.unary_unary(
+                '/xinqiao.v1.Models/ListModels',
+                request_serializer=xinqiao_dot_v1_dot_node__pb2.ListModelsRequest.SerializeToString,
+                response_deserializer=xinqiao_dot_v1_dot_node__pb2.ListModelsReply.FromString,
+                _registered_method=True)
+
+
+class ModelsServicer:
+    """The registry of scoring models. Documents stay as they were signed; the hub keeps them and passes them to the parties of the model.
+    """
+
+    def RegisterModel(self, request, context):
+        """An owner: SignedDocument "model-version". Errors: ALREADY_EXISTS, PRODUCT_UNAVAILABLE, NOT_FOUND, SIGNATURE_INVALID, INVALID_ARGUMENT.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def AnswerModel(self, request, context):
+        """A provider: SignedDocument "model-approval". Errors: NOT_FOUND, WRONG_STATE, SIGNATURE_INVALID.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def ActOnModel(self, request, context):
+        """An owner: SignedDocument "model-act". Errors: NOT_FOUND, WRONG_STATE, SIGNATURE_INVALID.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def ListModels(self, request, context):
+        """Documents about models of the caller's member, as owner or provider, in the order in which they came; at most 200 in a call.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+
+def add_ModelsServicer_to_server(servicer, server):
+    rpc_method_handlers = {
+            'RegisterModel': grpc.unary_unary_rpc_method_handler(
+                    servicer.RegisterModel,
+                    request_deserializer=xinqiao_dot_v1_dot_node__pb2.ModelDocument.FromString,
+                    response_serializer=xinqiao_dot_v1_dot_node__pb2.ModelStateReply.SerializeToString,
+            ),
+            'AnswerModel': grpc.unary_unary_rpc_method_handler(
+                    servicer.AnswerModel,
+                    request_deserializer=xinqiao_dot_v1_dot_node__pb2.ModelDocument.FromString,
+                    response_serializer=xinqiao_dot_v1_dot_node__pb2.ModelStateReply.SerializeToString,
+            ),
+            'ActOnModel': grpc.unary_unary_rpc_method_handler(
+                    servicer.ActOnModel,
+                    request_deserializer=xinqiao_dot_v1_dot_node__pb2.ModelDocument.FromString,
+                    response_serializer=xinqiao_dot_v1_dot_node__pb2.ModelStateReply.SerializeToString,
+            ),
+            'ListModels': grpc.unary_unary_rpc_method_handler(
+                    servicer.ListModels,
+                    request_deserializer=xinqiao_dot_v1_dot_node__pb2.ListModelsRequest.FromString,
+                    response_serializer=xinqiao_dot_v1_dot_node__pb2.ListModelsReply.SerializeToString,
+            ),
+    }
+    generic_handler = grpc.method_handlers_generic_handler(
+            'xinqiao.v1.Models', rpc_method_handlers)
+    server.add_generic_rpc_handlers((generic_handler,))
+    server.add_registered_method_handlers('xinqiao.v1.Models', rpc_method_handlers)
+
+
+ # This class is part of an EXPERIMENTAL API.
+class Models:
+    """The registry of scoring models. Documents stay as they were signed; the hub keeps them and passes them to the parties of the model.
+    """
+
+    @staticmethod
+    def RegisterModel(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/xinqiao.v1.Models/RegisterModel',
+            xinqiao_dot_v1_dot_node__pb2.ModelDocument.SerializeToString,
+            xinqiao_dot_v1_dot_node__pb2.ModelStateReply.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def AnswerModel(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/xinqiao.v1.Models/AnswerModel',
+            xinqiao_dot_v1_dot_node__pb2.ModelDocument.SerializeToString,
+            xinqiao_dot_v1_dot_node__pb2.ModelStateReply.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ActOnModel(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/xinqiao.v1.Models/ActOnModel',
+            xinqiao_dot_v1_dot_node__pb2.ModelDocument.SerializeToString,
+            xinqiao_dot_v1_dot_node__pb2.ModelStateReply.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ListModels(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/xinqiao.v1.Models/ListModels',
+            xinqiao_dot_v1_dot_node__pb2.ListModelsRequest.SerializeToString,
+            xinqiao_dot_v1_dot_node__pb2.ListModelsReply.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+
 class ConsentsStub:
     """Asking for consent.
     """

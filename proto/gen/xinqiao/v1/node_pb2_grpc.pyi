@@ -209,6 +209,73 @@ class ProductsServicer(metaclass=_abc_1.ABCMeta):
 
 def add_ProductsServicer_to_server(servicer: ProductsServicer, server: _typing.Union[_grpc.Server, _aio.Server]) -> None: ...
 
+class ModelsStub:
+    """The registry of scoring models. Documents stay as they were signed; the hub keeps them and passes them to the parties of the model."""
+
+    @_typing.overload
+    def __new__(cls, channel: _grpc.Channel) -> _Self: ...
+    @_typing.overload
+    def __new__(cls, channel: _aio.Channel) -> ModelsAsyncStub: ...
+    RegisterModel: _grpc.UnaryUnaryMultiCallable[_node_pb2.ModelDocument, _node_pb2.ModelStateReply]
+    """An owner: SignedDocument "model-version". Errors: ALREADY_EXISTS, PRODUCT_UNAVAILABLE, NOT_FOUND, SIGNATURE_INVALID, INVALID_ARGUMENT."""
+    AnswerModel: _grpc.UnaryUnaryMultiCallable[_node_pb2.ModelDocument, _node_pb2.ModelStateReply]
+    """A provider: SignedDocument "model-approval". Errors: NOT_FOUND, WRONG_STATE, SIGNATURE_INVALID."""
+    ActOnModel: _grpc.UnaryUnaryMultiCallable[_node_pb2.ModelDocument, _node_pb2.ModelStateReply]
+    """An owner: SignedDocument "model-act". Errors: NOT_FOUND, WRONG_STATE, SIGNATURE_INVALID."""
+    ListModels: _grpc.UnaryUnaryMultiCallable[_node_pb2.ListModelsRequest, _node_pb2.ListModelsReply]
+    """Documents about models of the caller's member, as owner or provider, in the order in which they came; at most 200 in a call."""
+
+@_typing.type_check_only
+class ModelsAsyncStub(ModelsStub):
+    """The registry of scoring models. Documents stay as they were signed; the hub keeps them and passes them to the parties of the model."""
+
+    def __init__(self, channel: _aio.Channel) -> None: ...
+    RegisterModel: _aio.UnaryUnaryMultiCallable[_node_pb2.ModelDocument, _node_pb2.ModelStateReply]  # type: ignore[assignment]
+    """An owner: SignedDocument "model-version". Errors: ALREADY_EXISTS, PRODUCT_UNAVAILABLE, NOT_FOUND, SIGNATURE_INVALID, INVALID_ARGUMENT."""
+    AnswerModel: _aio.UnaryUnaryMultiCallable[_node_pb2.ModelDocument, _node_pb2.ModelStateReply]  # type: ignore[assignment]
+    """A provider: SignedDocument "model-approval". Errors: NOT_FOUND, WRONG_STATE, SIGNATURE_INVALID."""
+    ActOnModel: _aio.UnaryUnaryMultiCallable[_node_pb2.ModelDocument, _node_pb2.ModelStateReply]  # type: ignore[assignment]
+    """An owner: SignedDocument "model-act". Errors: NOT_FOUND, WRONG_STATE, SIGNATURE_INVALID."""
+    ListModels: _aio.UnaryUnaryMultiCallable[_node_pb2.ListModelsRequest, _node_pb2.ListModelsReply]  # type: ignore[assignment]
+    """Documents about models of the caller's member, as owner or provider, in the order in which they came; at most 200 in a call."""
+
+class ModelsServicer(metaclass=_abc_1.ABCMeta):
+    """The registry of scoring models. Documents stay as they were signed; the hub keeps them and passes them to the parties of the model."""
+
+    @_abc_1.abstractmethod
+    def RegisterModel(
+        self,
+        request: _node_pb2.ModelDocument,
+        context: _ServicerContext,
+    ) -> _typing.Union[_node_pb2.ModelStateReply, _abc.Awaitable[_node_pb2.ModelStateReply]]:
+        """An owner: SignedDocument "model-version". Errors: ALREADY_EXISTS, PRODUCT_UNAVAILABLE, NOT_FOUND, SIGNATURE_INVALID, INVALID_ARGUMENT."""
+
+    @_abc_1.abstractmethod
+    def AnswerModel(
+        self,
+        request: _node_pb2.ModelDocument,
+        context: _ServicerContext,
+    ) -> _typing.Union[_node_pb2.ModelStateReply, _abc.Awaitable[_node_pb2.ModelStateReply]]:
+        """A provider: SignedDocument "model-approval". Errors: NOT_FOUND, WRONG_STATE, SIGNATURE_INVALID."""
+
+    @_abc_1.abstractmethod
+    def ActOnModel(
+        self,
+        request: _node_pb2.ModelDocument,
+        context: _ServicerContext,
+    ) -> _typing.Union[_node_pb2.ModelStateReply, _abc.Awaitable[_node_pb2.ModelStateReply]]:
+        """An owner: SignedDocument "model-act". Errors: NOT_FOUND, WRONG_STATE, SIGNATURE_INVALID."""
+
+    @_abc_1.abstractmethod
+    def ListModels(
+        self,
+        request: _node_pb2.ListModelsRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_node_pb2.ListModelsReply, _abc.Awaitable[_node_pb2.ListModelsReply]]:
+        """Documents about models of the caller's member, as owner or provider, in the order in which they came; at most 200 in a call."""
+
+def add_ModelsServicer_to_server(servicer: ModelsServicer, server: _typing.Union[_grpc.Server, _aio.Server]) -> None: ...
+
 class ConsentsStub:
     """Asking for consent."""
 

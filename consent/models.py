@@ -1,0 +1,395 @@
+"""The documents of the model registry: which version of a scoring model exists, who let it be used, and whether it is.
+
+A *model* is one registered version: its *owner* (a member) states what it reads of which *providers*, and commits to every party's
+*part* without showing it. A provider's *approval* is its signed word on exactly these bytes. No weight stands in any of them.
+
+| document      | payload type (application/vnd.xinqiao.…+json) | signed by            |
+|---------------|-----------------------------------------------|----------------------|
+| ModelVersion  | model-version                                 | the owner's node     |
+| ModelApproval | model-approval                                | a provider's node    |
+| ModelAct      | model-act                                     | a node of the owner  |
+
+Rules:
+1. Every document names its node; it is believed if the directory has this node, of that member and not cut off at the document's
+   time, and this very node signed it (SIGNATURE_INVALID, DIRECTORY_RULE). Nobody needs to believe the hub that passes it on.
+2. Approvals and acts name the model and the digest of its document: a word about one version says nothing about another.
+3. Where a model stands follows from the set of documents alone, in whatever order they came (`state_of`): what ends a use (an act
+   of retiring, one provider's withdrawal) is final, and nothing is in service without every provider's approval.
+
+A part's commitment is SM3 over a random salt and the part's bytes; a model's is SM3 over the parts' commitments, the owner's own
+first. So a party can show later which part it held, and nobody can guess a part from what the hub or another party keeps.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass, replace
+from enum import StrEnum
+from typing import Annotated, Final, Literal
+
+import msgspec
+
+from consent.decision import ItemUse
+from consent.directory import Directory
+from consent.documents import (
+    Document,
+    FreeText,
+    ItemMode,
+    MemberId,
+    Purpose,
+    ShortText,
+    Sm3Hex,
+    TimeMs,
+    Uuid,
+    encode,
+    parse,
+    payload_type,
+)
+from consent.errors import ConsentError, DirectoryRule, DocumentMalformed
+from consent.usage import DigestOrNone
+from trust.document import SignedDocument, sign_document, verify_document
+from trust.errors import SignatureInvalid
+from trust.sm2 import PrivateKey
+from trust.suite import sm3
+
+MODEL_VERSION_TYPE: Final = payload_type("model-version")
+MODEL_APPROVAL_TYPE: Final = payload_type("model-approval")
+MODEL_ACT_TYPE: Final = payload_type("model-act")
+
+MAX_PROVIDERS: Final = 4
+_DOMAIN: Final = b"xinqiao/model/v1\0"
+
+ModelName = Annotated[str, msgspec.Meta(pattern=r"^[a-z0-9][a-z0-9_.-]{0,80}\Z")]
+ModelKind = Literal["linear", "joint_logistic", "joint_boosting"]
+ModelMode = Literal["model_to_data", "data_to_model", "joint"]
+Metric = Literal["auc", "ks", "gini", "brier"]
+Metrics = Annotated[dict[Metric, Annotated[float, msgspec.Meta(ge=-1, le=1)]], msgspec.Meta(max_length=4)]
+JobOrNone = Annotated[str, msgspec.Meta(pattern=r"^([0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}|[0-9a-f]{32})?\Z")]
+_Features = Annotated[int, msgspec.Meta(ge=0, le=10_000)]
+
+
+class WrongState(ConsentError):
+    """A model is not where this step begins. The message says where it is and what can be done."""
+
+    code = "WRONG_STATE"
+
+
+class ModelPart(Document, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """What a model reads of one provider. `items`: with all fields named, in mode J.
+
+    `features`: how many of these columns. `nonzero` (how many of them count) and `leverage` (0 to 1, docs/scoring.md) are the owner's
+    word on weights that it holds, and None in a joint model, whose weights for these columns only the provider has.
+    `preparation_sm3`: of the document that tells the provider how its columns become numbers, empty where the provider keeps that
+    itself. `batch_root`: of the receipts over the enterprises of this provider that trained the model, empty for one that was not
+    trained here.
+    """
+
+    provider: MemberId
+    product_id: ShortText
+    items: Annotated[tuple[ItemUse, ...], msgspec.Meta(min_length=1, max_length=200)]
+    features: Annotated[int, msgspec.Meta(ge=1, le=10_000)]
+    nonzero: _Features | None
+    leverage: Annotated[float, msgspec.Meta(ge=0, le=1)] | None
+    commitment: Sm3Hex
+    preparation_sm3: DigestOrNone = ""
+    batch_root: DigestOrNone = ""
+
+    @property
+    def fields(self) -> tuple[str, ...]:
+        """Every field that is read, as item.field."""
+        return tuple(f"{use.item_id}.{name}" for use in self.items for name in use.fields)
+
+
+class ModelVersion(Document, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """A version of a model, as its owner registers it. It never changes; another version is another `model_id`.
+
+    `own_commitment`: of the owner's part; that of a linear model is the whole model, intercept, scale and bands too. `job`: the
+    training job of a joint model. `subjects`: how many enterprises it was trained on, 0 where that is not known. `replaces`: the
+    owner's model that this one is to follow. `licensed_bureau`: the member whose licence covers the scoring, where one is needed.
+    """
+
+    model_id: Uuid
+    name: ModelName
+    version: Annotated[int, msgspec.Meta(ge=1, le=1_000_000)]
+    kind: ModelKind
+    mode: ModelMode
+    owner: MemberId
+    owner_node: ShortText
+    purpose: Purpose
+    parts: Annotated[tuple[ModelPart, ...], msgspec.Meta(min_length=1, max_length=MAX_PROVIDERS)]
+    own_features: _Features
+    own_commitment: Sm3Hex
+    commitment: Sm3Hex
+    job: JobOrNone = ""
+    subjects: Annotated[int, msgspec.Meta(ge=0, le=1_000_000_000)] = 0
+    metrics: Metrics = msgspec.field(default_factory=dict)
+    replaces: Uuid | None = None
+    licensed_bureau: MemberId | None = None
+    description: FreeText = ""
+    created_ms: TimeMs
+
+    @property
+    def providers(self) -> tuple[str, ...]:
+        """The members whose data it reads, in the order of its parts."""
+        return tuple(part.provider for part in self.parts)
+
+    def part_of(self, provider: str) -> ModelPart | None:
+        """What it reads of this member."""
+        return next((part for part in self.parts if part.provider == provider), None)
+
+
+class ModelApproval(Document, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """A provider's word on a model. `withdrawn` is final; after `declined` the provider may still approve."""
+
+    model_id: Uuid
+    model_sm3: Sm3Hex
+    provider: MemberId
+    node_id: ShortText
+    decision: Literal["approved", "declined", "withdrawn"]
+    reason: FreeText = ""
+    user: ShortText
+    time_ms: TimeMs
+
+
+class ModelAct(Document, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """What an owner does with its model. `retired` is final."""
+
+    model_id: Uuid
+    model_sm3: Sm3Hex
+    owner: MemberId
+    node_id: ShortText
+    act: Literal["in_service", "retired"]
+    reason: FreeText = ""
+    user: ShortText
+    time_ms: TimeMs
+
+
+Word = ModelApproval | ModelAct
+"""What is said about a model after its registration."""
+_WORDS: Final[dict[str, type[Word]]] = {MODEL_APPROVAL_TYPE: ModelApproval, MODEL_ACT_TYPE: ModelAct}
+
+
+class State(StrEnum):
+    """Where a model stands. A declined one is a draft, with the provider's reason."""
+
+    DRAFT = "draft"
+    APPROVED = "approved"
+    IN_SERVICE = "in_service"
+    RETIRED = "retired"
+
+
+class Step(StrEnum):
+    """What a party may do with a model; the values are those of the documents."""
+
+    APPROVE = "approved"
+    DECLINE = "declined"
+    WITHDRAW = "withdrawn"
+    SERVE = "in_service"
+    RETIRE = "retired"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Standing:
+    """Where a model stands, each provider's last word on it ("" before it has said one), and why where something was refused.
+
+    `ended_ms`: when the last word that ends it was said, None while it has not ended.
+    """
+
+    state: State
+    words: dict[str, str]
+    reason: str = ""
+    ended_ms: int | None = None
+
+    @property
+    def waiting(self) -> tuple[str, ...]:
+        """The providers that have not approved."""
+        return tuple(provider for provider, word in self.words.items() if word != Step.APPROVE)
+
+
+# (ended, approved by every provider, taken into service) gives the state: nothing else counts.
+_STATE: Final[dict[tuple[bool, bool, bool], State]] = {
+    (False, False, False): State.DRAFT,
+    (False, False, True): State.DRAFT,
+    (False, True, False): State.APPROVED,
+    (False, True, True): State.IN_SERVICE,
+    (True, False, False): State.RETIRED,
+    (True, False, True): State.RETIRED,
+    (True, True, False): State.RETIRED,
+    (True, True, True): State.RETIRED,
+}
+
+_BEGINS_AT: Final[dict[Step, frozenset[State]]] = {
+    # Another node of the same provider may say it too, at any time: each node answers for itself.
+    Step.APPROVE: frozenset({State.DRAFT, State.APPROVED, State.IN_SERVICE}),
+    Step.DECLINE: frozenset({State.DRAFT}),
+    Step.WITHDRAW: frozenset({State.DRAFT, State.APPROVED, State.IN_SERVICE}),
+    Step.SERVE: frozenset({State.APPROVED}),
+    Step.RETIRE: frozenset({State.DRAFT, State.APPROVED, State.IN_SERVICE}),
+}
+
+
+@dataclass(frozen=True, kw_only=True)
+class Model:
+    """A registered version, the digest that words about it name, and every word that was said. `document`: as it was signed."""
+
+    version: ModelVersion
+    sm3: str
+    document: SignedDocument
+    approvals: tuple[ModelApproval, ...] = ()
+    acts: tuple[ModelAct, ...] = ()
+
+    @property
+    def standing(self) -> Standing:
+        """Where it stands."""
+        return state_of(self.version, self.sm3, self.approvals, self.acts)
+
+    def with_word(self, word: Word) -> Model:
+        """The same with one more word."""
+        if isinstance(word, ModelApproval):
+            return replace(self, approvals=(*self.approvals, word))
+        return replace(self, acts=(*self.acts, word))
+
+
+def state_of(
+    version: ModelVersion, model_sm3: str, approvals: Iterable[ModelApproval], acts: Iterable[ModelAct]
+) -> Standing:
+    """Where a model stands (rule 3). The words were verified before; what is about other bytes or by another member counts nothing."""
+    about = (version.model_id, model_sm3)
+    words: dict[str, ModelApproval] = {}
+    for word in sorted(
+        (each for each in approvals if (each.model_id, each.model_sm3) == about),
+        # Of two words of the same moment the one that refuses counts.
+        key=lambda each: (each.decision == "withdrawn", each.time_ms, each.decision != "approved"),
+    ):
+        words[word.provider] = word
+    said = {provider: words.get(provider) for provider in version.providers}
+    own = [act for act in acts if (act.model_id, act.model_sm3) == about and act.owner == version.owner]
+    retired = [act for act in own if act.act == "retired"]
+    withdrawn = [word for word in said.values() if word is not None and word.decision == "withdrawn"]
+    refused = [word for word in said.values() if word is not None and word.decision == "declined"]
+    state = _STATE[
+        bool(retired or withdrawn),
+        all(word is not None and word.decision == "approved" for word in said.values()),
+        any(act.act == "in_service" for act in own),
+    ]
+    reason = next(
+        (
+            text
+            for text in (
+                *(f"{word.provider} withdrew its approval: {word.reason}" for word in withdrawn),
+                *(f"{version.owner} retired it: {act.reason}" for act in retired),
+                *(f"{word.provider} declined: {word.reason}" for word in refused),
+            )
+        ),
+        "",
+    )
+    return Standing(
+        state=state,
+        words={provider: "" if word is None else word.decision for provider, word in said.items()},
+        reason=reason,
+        ended_ms=max([*(act.time_ms for act in retired), *(word.time_ms for word in withdrawn)], default=None),
+    )
+
+
+def require_step(model: Model, step: Step, member: str) -> None:
+    """Return if this member may take this step now. Raises WrongState, saying what can be done instead."""
+    standing = model.standing
+    name = f"{model.version.name} version {model.version.version}"
+    if standing.state not in _BEGINS_AT[step]:
+        waiting = f", waiting for {', '.join(standing.waiting)}" if standing.state is State.DRAFT else ""
+        raise WrongState(
+            f"Model {name} is {standing.state}{waiting}; {step} begins at {' or '.join(sorted(_BEGINS_AT[step]))}."
+        )
+    if step is Step.WITHDRAW and standing.words.get(member) != Step.APPROVE:
+        raise WrongState(f"{member} has not approved model {name}; decline it instead.")
+    if step is Step.DECLINE and standing.words.get(member) == Step.APPROVE:
+        raise WrongState(f"{member} has approved model {name}; withdraw the approval instead.")
+
+
+def part_commitment(salt: str, part: bytes) -> str:
+    """Hex SM3 of a part under its salt (32 hex digits)."""
+    return sm3(_DOMAIN + bytes.fromhex(salt) + part).hex()
+
+
+def model_commitment(parts: Iterable[str]) -> str:
+    """Over the parts' commitments (hex) in the order of the parties, the owner's first."""
+    return sm3(_DOMAIN + b"".join(bytes.fromhex(each) for each in parts)).hex()
+
+
+def parse_version(payload: bytes) -> ModelVersion:
+    """Parse and check a version. Raises DocumentMalformed."""
+    version = parse(payload, ModelVersion)
+    providers = version.providers
+    if len(set(providers)) != len(providers) or version.owner in providers:
+        raise DocumentMalformed("A model names each provider once, and its owner is none of them.")
+    if (version.mode == "joint") != (version.kind != "linear") or (version.job == "") != (version.kind == "linear"):
+        raise DocumentMalformed("A joint model is scored jointly and names its job; a linear one is neither.")
+    for part in version.parts:
+        if any(use.mode is not ItemMode.J or not use.fields for use in part.items):
+            raise DocumentMalformed(f"The items of {part.provider} are read in mode J, with their fields named.")
+        if len({use.item_id for use in part.items}) != len(part.items):
+            raise DocumentMalformed(f"The part of {part.provider} names an item twice: merge the two.")
+        if (part.nonzero is None) != (version.kind != "linear") or (part.leverage is None) != (part.nonzero is None):
+            raise DocumentMalformed("The owner attests weights that it holds, those of a linear model, and no others.")
+        if part.nonzero is not None and part.nonzero > part.features:
+            raise DocumentMalformed(f"The part of {part.provider} has more weights than features.")
+    if version.commitment != model_commitment([version.own_commitment, *(part.commitment for part in version.parts)]):
+        raise DocumentMalformed("The model's commitment is not that of its parts; register it again.")
+    return version
+
+
+def parse_word(document: SignedDocument) -> Word:
+    """Parse a word without verifying it. Raises DocumentMalformed."""
+    kind = _WORDS.get(document.payload_type)
+    if kind is None:
+        raise DocumentMalformed(f"A {document.payload_type} says nothing about a model.")
+    return parse(document.payload, kind)
+
+
+def open_version(document: SignedDocument, directory: Directory) -> Model:
+    """Verify a version by rule 1. Raises DocumentMalformed, DirectoryRule, SignatureInvalid."""
+    _require_type(document, MODEL_VERSION_TYPE)
+    version = parse_version(document.payload)
+    _verify(document, directory, version.owner, version.owner_node, version.created_ms)
+    return Model(version=version, sm3=sm3(document.payload).hex(), document=document)
+
+
+def open_word(document: SignedDocument, directory: Directory, model: Model) -> Word:
+    """Verify a word about this model by rules 1 and 2. Raises DocumentMalformed, DirectoryRule, SignatureInvalid."""
+    _require_type(document, *_WORDS)
+    word = parse_word(document)
+    if isinstance(word, ModelApproval):
+        member, fits = word.provider, word.provider in model.version.providers
+    else:
+        member, fits = word.owner, word.owner == model.version.owner
+    if not fits or (word.model_id, word.model_sm3) != (model.version.model_id, model.sm3):
+        raise DirectoryRule("A word about a model is about other bytes, or of a member that has none to say on it.")
+    _verify(document, directory, member, word.node_id, word.time_ms)
+    return word
+
+
+def sign_version(version: ModelVersion, key: PrivateKey) -> SignedDocument:
+    """Sign a version. Raises DocumentMalformed if it breaks a rule."""
+    payload = encode(version)
+    parse_version(payload)
+    return sign_document(MODEL_VERSION_TYPE, payload, key)
+
+
+def sign_word(word: Word, key: PrivateKey) -> SignedDocument:
+    """Sign an approval or an act."""
+    kind = MODEL_APPROVAL_TYPE if isinstance(word, ModelApproval) else MODEL_ACT_TYPE
+    return sign_document(kind, encode(word), key)
+
+
+def _require_type(document: SignedDocument, *wanted: str) -> None:
+    if document.payload_type not in wanted or len(document.signatures) != 1:
+        raise DocumentMalformed(f"A {' or '.join(wanted)} with one signature was due, not a {document.payload_type}.")
+
+
+def _verify(document: SignedDocument, directory: Directory, member: str, node_id: str, at_ms: int) -> None:
+    node = directory.node(node_id)
+    if node is None or node.member_id != member:
+        raise DirectoryRule(f"The directory has no node {node_id[:64]} of {member}.")
+    if not node.active_at(at_ms):
+        raise SignatureInvalid(f"Node {node_id} was cut off before it signed this.")
+    verify_document(document, document.payload_type, node.identity_key)

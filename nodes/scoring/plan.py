@@ -1,0 +1,107 @@
+"""What a batch costs and tells, before it begins: nothing leaves this node for it."""
+
+from __future__ import annotations
+
+import asyncio
+import secrets
+from collections import Counter
+from typing import Final
+
+import msgspec
+
+from consent.models import Model
+from nodes.exchanges.context import ExchangeContext
+from nodes.models.registry import Registry
+from nodes.scoring.batch import BLOCK, choose_slowly
+from nodes.scoring.batch_files import BatchRequest, read_batch
+from nodes.scoring.computer import Computer
+from nodes.scoring.recipe import recipe_of
+from nodes.scoring.scores import require_own
+from nodes.scoring.work import Drop
+
+ANSWER_BYTES: Final = 131_200
+"""Of a block of a linear model: one ciphertext after its modulus was switched down."""
+PLAIN_BYTES: Final = 8
+ROW_BYTES: Final = 16 + 1 + 16
+"""Of a row: the consent that names it, its code, the consent that was used."""
+BLOCK_S: Final = 0.25
+"""Seconds a block and provider on the reference machine, decisions and records with it; see `xinqiao bench score`."""
+
+
+class LeakTold(msgspec.Struct, frozen=True, kw_only=True):
+    """What a party learns, in words."""
+
+    to: str
+    what: str
+
+
+class ScorePlan(msgspec.Struct, frozen=True, kw_only=True):
+    """`permitted`: enterprises whose consents, as this node knows them, cover the model at every provider; the others by reason."""
+
+    model: str
+    version: int
+    mode: str
+    providers: tuple[str, ...]
+    subjects: int
+    permitted: int
+    refused: dict[str, int]
+    blocks: int
+    bytes: int
+    seconds: float
+    error_bound: float
+    leaks: tuple[LeakTold, ...]
+
+
+async def plan_batch(
+    context: ExchangeContext, registry: Registry, computer: Computer, request: BatchRequest
+) -> ScorePlan:
+    """Raises NodeError, ModelingError: a model whose precision does not do is refused here."""
+    model = registry.usable(request.model_id)
+    require_own(context, model)
+    recipe = recipe_of(model, registry, computer)
+    subjects, _, _ = await asyncio.to_thread(read_batch, request, recipe)
+    chosen = await choose_slowly(context, model, subjects)
+    session = secrets.token_hex(16)
+    begun = await recipe.begin(session)
+    await computer.do(Drop(session=session))
+    blocks, providers = -(-len(subjects) // BLOCK), len(model.version.parts)
+    answer = ANSWER_BYTES if model.version.kind == "linear" else PLAIN_BYTES * BLOCK
+    opening = sum(len(blob) for each in begun.blobs.values() for blob in each)
+    refused = Counter(each.code for each in chosen.refused.values())
+    return ScorePlan(
+        model=model.version.name,
+        version=model.version.version,
+        mode=model.version.mode,
+        providers=model.version.providers,
+        subjects=len(subjects),
+        permitted=len(chosen.subjects),
+        refused=dict(refused.most_common()),
+        blocks=blocks,
+        bytes=opening + providers * (blocks * answer + len(chosen.subjects) * ROW_BYTES),
+        seconds=round(blocks * providers * BLOCK_S, 1),
+        error_bound=begun.error,
+        leaks=leaks_of(model),
+    )
+
+
+def leaks_of(model: Model) -> tuple[LeakTold, ...]:
+    """The leak statement of the model's mode (docs/scoring.md)."""
+    version = model.version
+    several = len(version.parts) > 1
+    to_owner = (
+        "of each enterprise that every provider permits, the sum of what the providers' columns count for, and no part of it"
+        if several
+        else "of each enterprise that it permits, what the provider's columns count for in all"
+    )
+    to_provider = {
+        "linear": "which of its columns the model reads, that they were scored for which of its enterprises and when; no weight",
+        "joint_logistic": "that its part of the model was used, for which of its enterprises and when",
+        "joint_boosting": "that its part of the model was used, for which enterprises and when; once, which of its splits share a path",
+    }[version.kind]
+    return (
+        LeakTold(to=version.owner, what=to_owner + "; which enterprises a provider refuses, and why"),
+        *(LeakTold(to=each, what=to_provider) for each in version.providers),
+        LeakTold(
+            to="hub", what="who exchanges with whom, when, and how many bytes; no number, no enterprise, no column"
+        ),
+    )

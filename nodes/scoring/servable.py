@@ -1,0 +1,62 @@
+"""The models that this node owns, as its own programs list them."""
+
+from __future__ import annotations
+
+import msgspec
+
+from consent.models import Model
+from modeling.errors import ModelingError
+from modeling.jobs.active import ActivePartOfJob
+from modeling.scoring.inputs import OWN
+from modeling.scoring.model import parse_model
+from nodes.errors import NodeError
+from nodes.models.registry import Registry
+from nodes.scoring.own import OwnColumn, columns_of, columns_of_job
+
+
+class Servable(msgspec.Struct, frozen=True, kw_only=True):
+    """A model of this node's own. `why`: why it is not in service; `own_columns`: what the bank brings itself."""
+
+    model_id: str
+    name: str
+    version: int
+    kind: str
+    mode: str
+    state: str
+    why: str
+    providers: tuple[str, ...]
+    own_columns: tuple[OwnColumn, ...]
+
+
+def servable(registry: Registry, member: str) -> list[Servable]:
+    """Every model of this member, newest first, whatever its state; one whose parts are gone says so."""
+    return [_servable(registry, each) for each in registry.models() if each.version.owner == member]
+
+
+def _servable(registry: Registry, model: Model) -> Servable:
+    version, standing = model.version, model.standing
+    why = standing.reason
+    columns: tuple[OwnColumn, ...] = ()
+    try:
+        columns = _columns(registry, model)
+    except (NodeError, ModelingError, msgspec.MsgspecError) as error:
+        why = why or str(error)
+    return Servable(
+        model_id=version.model_id,
+        name=version.name,
+        version=version.version,
+        kind=version.kind,
+        mode=version.mode,
+        state=standing.state,
+        why=why,
+        providers=version.providers,
+        own_columns=columns,
+    )
+
+
+def _columns(registry: Registry, model: Model) -> tuple[OwnColumn, ...]:
+    version = model.version
+    if version.kind == "linear":
+        return columns_of(parse_model(registry.linear(version.model_id).model).preparation_for(OWN))
+    part = msgspec.json.decode(registry.own_part(version.model_id).part, type=ActivePartOfJob)
+    return columns_of_job(part.prepared)

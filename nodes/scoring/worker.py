@@ -1,0 +1,261 @@
+"""The node's process of scoring: `python -m nodes.scoring.worker`, started and kept warm by `nodes.scoring.computer`.
+
+It does one task after another, and while there is none it makes encryptions of masks in advance. It ends when its agent does.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import select
+import socket
+import sys
+import traceback
+from collections.abc import Callable
+from contextlib import ExitStack, suppress
+from dataclasses import dataclass, field
+from functools import cache
+from typing import Final, TypeVar
+
+import msgspec
+import numpy as np
+
+from modeling import bfv
+from modeling.errors import DataUnusable, ModelingError
+from modeling.gbdt.trees import ActivePart, PassivePart
+from modeling.gbdt.wire import pack_flags
+from modeling.scoring import boosting, ring
+from modeling.scoring.fixed import Floats, Scales, scales_for
+from modeling.scoring.joint import logistic_part
+from modeling.scoring.lanes import Lanes
+from modeling.scoring.linear import EncryptedWeights, ModelKey, Provider, tiled_rows
+from modeling.scoring.masks import PairMasks
+from nodes.scoring.work import (
+    HEAD,
+    AskBoosting,
+    Call,
+    Compute,
+    Done,
+    Drop,
+    Load,
+    LoadBoosting,
+    LoadLogistic,
+    LoadSides,
+    MakeBoosting,
+    MakeKey,
+    OpenBoosting,
+    OpenScores,
+    Task,
+    framed,
+)
+
+T = TypeVar("T")
+READY: Final = 16
+"""Encryptions of masks that are made in advance for each session: a burst of so many requests does not wait for them."""
+
+
+@dataclass
+class _Linear:
+    """A provider's side of a session."""
+
+    provider: Provider
+    masks: PairMasks
+
+    def compute(self, task: Compute) -> tuple[bytes, ...]:
+        """Ciphertexts."""
+        features, hidden = _features(task), np.frombuffer(task.hidden, np.bool_)
+        if task.layout == "tiled":
+            answer = self.provider.answer_tiled(
+                features, self.masks, task.request_no, hidden=hidden, subjects=task.subjects
+            )
+            return (answer,)
+        # Encoded columns are kept by what is in them: another model over the same columns finds them.
+        names = [hashlib.blake2b(column.tobytes(), digest_size=16).hexdigest() for column in features.T]
+        return tuple(
+            self.provider.answer_columns(
+                features, self.masks, task.request_no, hidden=hidden, names=names, subjects=task.subjects
+            )
+        )
+
+
+@dataclass
+class _Logistic:
+    """A party's side of a joint logistic model."""
+
+    coefficients: Floats
+    masks: PairMasks
+
+    def compute(self, task: Compute) -> tuple[bytes, ...]:
+        """Masked numbers uint64[n]."""
+        hidden = np.frombuffer(task.hidden, np.bool_)
+        part = logistic_part(
+            self.coefficients, _features(task), self.masks, task.request_no, hidden=hidden, subjects=task.subjects
+        )
+        return (part.tobytes(),)
+
+
+@dataclass
+class _Boosting:
+    """The provider's side of a boosted model."""
+
+    provider: boosting.Provider
+
+    def compute(self, task: Compute) -> tuple[bytes, ...]:
+        """Ciphertexts."""
+        return tuple(self.provider.answer(_features(task), task.asked, hidden=np.frombuffer(task.hidden, np.bool_)))
+
+
+@dataclass
+class _Sides:
+    """One of several providers of a boosted model."""
+
+    part: PassivePart
+
+    def compute(self, task: Compute) -> tuple[bytes, ...]:
+        """Packed bool[splits, rows]: which rows go left; none of a hidden row."""
+        features, shown = _features(task), ~np.frombuffer(task.hidden, np.bool_)
+        if features.shape[1] != self.part.features:
+            raise DataUnusable(f"the model has {self.part.features} columns here; {features.shape} came")
+        lefts = [each.split.left(features) & shown for each in self.part.splits]
+        return (pack_flags(np.concatenate([np.zeros(0, np.bool_), *lefts])).tobytes(),)
+
+
+@dataclass
+class _Key:
+    """The owner's side of a session."""
+
+    key: ModelKey
+    scales: Scales
+    features: tuple[int, ...]
+
+    def open(self, task: OpenScores) -> Floats:
+        """float64[rows], NaN where a row is not kept."""
+        kept = np.frombuffer(task.kept, np.bool_)
+        if task.layout == "tiled":
+            answers = [(count, each[0]) for count, each in zip(self.features, task.answers, strict=True)]
+            return self.key.open_tiled(answers, task.rows, self.scales, kept=kept)
+        return self.key.open_columns(task.answers, task.rows, self.scales, kept=kept)
+
+
+class _SessionUnknownError(Exception):
+    """No such session here."""
+
+
+@dataclass
+class _Worker:
+    lanes: Lanes
+    providers: dict[str, _Linear | _Logistic | _Boosting | _Sides] = field(default_factory=dict)
+    keys: dict[str, _Key] = field(default_factory=dict)
+    owners: dict[str, boosting.Owner] = field(default_factory=dict)
+
+    def do(self, task: Task) -> Done:
+        """Raises ModelingError, _SessionUnknownError."""
+        match task:
+            case Load():
+                weights = msgspec.msgpack.decode(task.weights, type=EncryptedWeights)
+                provider = Provider(task.public, weights, self.lanes)
+                self.providers[task.session] = _Linear(provider, PairMasks(task.place, task.seeds))
+                return Done(number=0)
+            case LoadLogistic():
+                coefficients = np.frombuffer(task.coefficients, np.float64)
+                self.providers[task.session] = _Logistic(coefficients, PairMasks(task.place, task.seeds))
+                return Done(number=0)
+            case LoadBoosting():
+                _test_bfv()
+                part = msgspec.json.decode(task.part, type=PassivePart)
+                self.providers[task.session] = _Boosting(boosting.Provider(part, task.public, task.opening))
+                return Done(number=0)
+            case LoadSides():
+                self.providers[task.session] = _Sides(msgspec.json.decode(task.part, type=PassivePart))
+                return Done(number=0)
+            case Compute():
+                return Done(number=0, parts=_of(self.providers, task.session).compute(task))
+            case MakeKey():
+                return self._make_key(task)
+            case OpenScores():
+                return Done(number=0, parts=(_of(self.keys, task.session).open(task).tobytes(),))
+            case MakeBoosting():
+                _test_bfv()
+                owner = boosting.Owner(msgspec.json.decode(task.part, type=ActivePart))
+                self.owners[task.session] = owner
+                return Done(number=0, parts=(owner.public, owner.opening), error=owner.error)
+            case AskBoosting():
+                return Done(number=0, parts=_of(self.owners, task.session).ask(_features(task)))
+            case OpenBoosting():
+                kept = np.frombuffer(task.kept, np.bool_)
+                margins = _of(self.owners, task.session).open(task.answers, _features(task), kept)
+                return Done(number=0, parts=(margins.tobytes(),))
+            case Drop():
+                for held in (self.providers, self.keys, self.owners):
+                    held.pop(task.session, None)
+                return Done(number=0)
+
+    def _make_key(self, task: MakeKey) -> Done:
+        weights = [np.frombuffer(each, np.float64) for each in task.weights]
+        bounds = [np.frombuffer(each, np.float64) for each in task.bounds]
+        scales = scales_for(np.concatenate(weights), np.concatenate(bounds))
+        key = ModelKey()
+        encrypted = [key.encrypt(each, bound, scales) for each, bound in zip(weights, bounds, strict=True)]
+        self.keys[task.session] = _Key(key, scales, tuple(map(len, weights)))
+        return Done(
+            number=0,
+            parts=(key.public, *(msgspec.msgpack.encode(each) for each in encrypted)),
+            rows=min(tiled_rows(len(each)) for each in weights),
+            error=scales.error,
+        )
+
+    def prepare_one(self) -> bool:
+        """One encryption in advance; False if there are enough."""
+        return any(each.provider.prepare_one(READY) for each in self.providers.values() if isinstance(each, _Linear))
+
+
+def _of(held: dict[str, T], session: str) -> T:
+    if session not in held:
+        raise _SessionUnknownError
+    return held[session]
+
+
+@cache
+def _test_bfv() -> None:
+    """Once, where it is used."""
+    bfv.self_test()
+
+
+def _features(task: Compute | AskBoosting | OpenBoosting) -> Floats:
+    return np.frombuffer(task.features, np.float64).reshape(task.rows, -1)
+
+
+def _answered(do: Callable[[Task], Done], call: Call) -> Done:
+    try:
+        done = do(call.task)
+    except _SessionUnknownError:
+        done = Done(number=0, failed="PEER_FAILED", message="the session is lost", unknown=True)
+    except ModelingError as error:
+        done = Done(number=0, failed=error.code, message=str(error))
+    except Exception as error:  # its words may repeat a value
+        traceback.print_tb(error.__traceback__)
+        done = Done(number=0, failed="INTERNAL", message=f"the process of scoring failed ({type(error).__name__})")
+    return msgspec.structs.replace(done, number=call.number)
+
+
+def main(number: int) -> None:
+    """Serve the socket until it closes."""
+    connection = socket.socket(fileno=number)
+    poll = select.poll()
+    poll.register(connection, select.POLLIN)
+    ring.self_test()
+    with ExitStack() as stack:
+        worker = _Worker(stack.enter_context(Lanes()))
+        while True:
+            while not poll.poll(0) and worker.prepare_one():
+                pass
+            head = connection.recv(HEAD.size, socket.MSG_WAITALL)
+            if len(head) < HEAD.size:
+                return
+            (size,) = HEAD.unpack(head)
+            call = msgspec.msgpack.decode(connection.recv(size, socket.MSG_WAITALL), type=Call)
+            with suppress(BrokenPipeError):  # the agent has ended meanwhile: the next reading sees it
+                connection.sendall(framed(_answered(worker.do, call)))
+
+
+if __name__ == "__main__":
+    main(int(sys.argv[1]))

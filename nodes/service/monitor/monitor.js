@@ -1,0 +1,1 @@
+const plots = JSON.parse(document.getElementById("plots").textContent);

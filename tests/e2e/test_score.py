@@ -1,0 +1,174 @@
+"""Encrypted scores through the running hub: what they are worth, who may ask for them, what a fault leaves."""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from cli.demo.cohort import GOVERNMENT, PLATFORM
+from cli.demo.network import command, wait_until
+from cli.enterprise_home import create_home
+from nodes.errors import NodeError
+from tests.e2e.scoring_network import Scoring, limits_of, scores_of, scoring_network
+
+pytestmark = pytest.mark.timeout(240)
+
+
+@pytest.fixture(scope="module")
+def scoring(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Scoring]:
+    with scoring_network(tmp_path_factory.mktemp("score") / "net") as opened:
+        yield opened
+
+
+@pytest.fixture(scope="module")
+def both(scoring: Scoring) -> str:
+    """A model over both providers' columns, in service."""
+    return scoring.register(scoring.model("both", GOVERNMENT, PLATFORM))
+
+
+def test_scores_are_those_of_plain_data_and_an_enterprise_finds_the_model_in_its_audit(
+    scoring: Scoring, both: str
+) -> None:
+    codes = scoring.codes[:5]
+    plain = scoring.plain(scoring.model("both", GOVERNMENT, PLATFORM), codes)
+    several = scoring.score(both, codes)
+    (one,) = scoring.score(both, codes[:1])
+    assert [each.refused for each in several] == [""] * 5
+    np.testing.assert_allclose([each.score for each in several], plain, atol=several[0].error_bound)
+    assert 0 < several[0].error_bound <= 1e-4
+    assert one.score == pytest.approx(several[0].score, abs=2 * one.error_bound)
+    assert one.points == round(one.points)
+    assert one.band in {"low", "middle", "high"}
+    assert one.probability == pytest.approx(1 / (1 + np.exp(-one.score)))
+    assert len(one.receipt_ids) == 2
+    uses = audited(scoring, 0, both)
+    assert {use["side"] for use in uses} == {"provider", "requester"}
+    assert {use["purpose"] for use in uses} == {"scoring"}
+    assert {use["in_batch"] for use in uses} == {True, False}
+
+
+def audited(scoring: Scoring, place: int, model_id: str) -> list[dict[str, Any]]:
+    """The uses of an enterprise that name the model, once its providers' and the bank's records are in the log."""
+    enterprise = scoring.enterprises[place]
+    home = scoring.folder / f"home-{place}"
+    create_home(home, scoring.network.hub_file, enterprise.uscc, enterprise.name, enterprise.key)
+    commitment = scoring.commitment(model_id)
+    found: list[dict[str, Any]] = []
+
+    def shown() -> bool:
+        nonlocal found
+        uses = command("audit", "mine", "--home", str(home))["uses"]
+        found = [use for use in uses if use["model"] == commitment]
+        return {use["side"] for use in found} == {"provider", "requester"} and len(found) >= 6
+
+    wait_until("the audit shows the scores", shown, 60)
+    return found
+
+
+def test_a_request_key_counts_once(scoring: Scoring, both: str) -> None:
+    def spent() -> int:
+        return int(limits_of(scoring.network, "tax-1")["requesters"][0]["today"])
+
+    code = scoring.codes[6:7]
+    (first,) = scoring.score(both, code, key="application-1")
+    before = spent()
+    (again,) = scoring.score(both, code, key="application-1")
+    assert (again.score, again.receipt_ids) == (first.score, first.receipt_ids)
+    assert spent() == before
+    with pytest.raises(NodeError, match="another question"):
+        scoring.score(both, scoring.codes[7:8], key="application-1")
+
+
+def test_own_columns_that_are_missing_or_unknown_are_named(scoring: Scoring, both: str) -> None:
+    from xinqiao.v1 import agent_pb2
+
+    for own, named in (({"annual_inc": 1.0}, "funded_amnt"), ({"annual_inc": 1, "funded_amnt": 1, "x": 2}, "x")):
+        subject = agent_pb2.ScoreSubject(uscc=scoring.codes[8], own_json=json.dumps(own).encode())
+        request = agent_pb2.ScoreRequest(model_id=both, subjects=[subject], reason="e2e", user="e2e")
+        with scoring.network.agent("bank-1") as bank, pytest.raises(NodeError, match=named) as refused:
+            bank.call("Score", request)
+        assert refused.value.code == "MODEL_INVALID"
+
+
+def test_a_model_is_scored_with_only_while_every_provider_approves(scoring: Scoring) -> None:
+    model_id = scoring.register(scoring.model("short-lived", GOVERNMENT), serve=False)
+    code = scoring.codes[9:10]
+    with pytest.raises(NodeError) as early:
+        scoring.score(model_id, code)
+    assert early.value.code == "MODEL_NOT_APPROVED"
+    scoring.step("bank-1", model_id, "in_service")
+    assert scoring.score(model_id, code)[0].refused == ""
+    scoring.step("tax-1", model_id, "withdrawn")
+    with pytest.raises(NodeError) as late:
+        scoring.score(model_id, code)
+    assert late.value.code == "MODEL_RETIRED"
+
+
+def test_limits_refuse_by_name(scoring: Scoring, both: str) -> None:
+    code = scoring.codes[10:11]
+    models = [both] + [scoring.register(scoring.model(f"more-{n}", GOVERNMENT, PLATFORM)) for n in range(3)]
+    found = [scoring.score(each, code)[0] for each in models]
+    assert [each.refused for each in found] == ["", "", "", "SCORE_LIMIT_REACHED"]
+    assert "models_per_subject" in found[-1].detail
+    assert [each["models"] for each in limits_of(scoring.network, "pay-1")["requesters"]]
+    thin = scoring.model("thin", GOVERNMENT)
+    few = [each for each in thin.features if not each.input.member or each.input.name.endswith("inq_fi")]
+    thin_id = scoring.register(scoring.with_features(thin, few))
+    with pytest.raises(NodeError, match=r"minimum_nonzero|maximum_leverage") as refused:
+        scoring.score(thin_id, scoring.codes[11:12])
+    assert refused.value.code == "SCORE_LIMIT_REACHED"
+
+
+def test_a_consent_that_is_revoked_between_two_batches_leaves_its_row_out(
+    scoring: Scoring, both: str, tmp_path: Path
+) -> None:
+    codes = scoring.codes[20:40]
+    first = scoring.run(both, codes, tmp_path / "first")
+    assert (first["scored"], first["refused"]) == (20, {})
+    plain = scoring.plain(scoring.model("both", GOVERNMENT, PLATFORM), codes)
+    rows = scores_of(tmp_path / "first")
+    np.testing.assert_allclose([float(rows[code]["score"]) for code in codes], plain, atol=first["error_bound"])
+    scoring.registry.revoke(scoring.enterprises[25], PLATFORM, scoring.consents[25][PLATFORM])
+    second = scoring.run(both, codes, tmp_path / "second")
+    assert (second["scored"], second["refused"]) == (19, {"CONSENT_REVOKED": 1})
+    left = scores_of(tmp_path / "second")[scoring.codes[25]]
+    assert (left["score"], left["refused"]) == ("", "CONSENT_REVOKED")
+    assert PLATFORM in left["detail"]
+
+
+def test_a_provider_that_dies_is_asked_again(scoring: Scoring, both: str, tmp_path: Path) -> None:
+    code = scoring.codes[41:42]
+    assert scoring.score(both, code)[0].refused == ""
+    scoring.network.processes["pay-1"].kill()
+    running = scoring.start_run(both, scoring.codes[42:50], tmp_path / "out")
+    time.sleep(1.0)
+    scoring.network.start("pay-1")
+    said, _ = running.communicate(timeout=150)
+    assert running.returncode == 0, said.decode()
+    assert json.loads(said)["scored"] == 8
+    found = scoring.score(both, code)[0]
+    assert found.refused == "", found.detail
+
+
+def test_a_batch_goes_on_where_its_bank_was_killed(scoring: Scoring, both: str, tmp_path: Path) -> None:
+    """9,000 enterprises are two blocks; only some of the last have consented."""
+    strangers = [code for code in scoring.loans.codes if code not in set(scoring.codes)][:8990]
+    codes = [*strangers, *scoring.codes[50:60]]
+    running = scoring.start_run(both, codes, tmp_path / "out")
+    blocks = scoring.network.node_home("bank-1") / "scores"
+    wait_until("a block is done", lambda: any(blocks.glob("*/block-*.arrow")), 60)
+    scoring.network.processes["bank-1"].kill()
+    running.communicate(timeout=60)
+    scoring.network.start("bank-1")
+    if not (tmp_path / "out" / "report.json").exists():
+        report = scoring.run(both, codes, tmp_path / "out")
+        assert report["blocks_kept"] >= 1
+    report = json.loads((tmp_path / "out" / "report.json").read_bytes())
+    assert (report["subjects"], report["scored"], report["refused"]) == (9000, 10, {"NO_CONSENT": 8990})
+    assert not any(blocks.iterdir())
