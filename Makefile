@@ -21,7 +21,7 @@ $(VENV)/development: requirements-dev.lock $(VENV)/runtime
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes --requirement requirements-dev.lock
 	@touch $@
 
-demo: $(VENV)/runtime ## hub and three nodes over real loans: consent, query, transfer, refusal, revocation, audit
+demo: $(VENV)/runtime ## hub and three nodes over real loans: consent, query, transfer, joint models, encrypted scores, audit
 	$(BIN)/xinqiao demo --home var/demo
 
 serve: $(VENV)/runtime ## the same, and leave it running
