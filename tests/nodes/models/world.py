@@ -11,6 +11,7 @@ from typing import Any
 from consent.models import (
     MODEL_VERSION_TYPE,
     Model,
+    ModelVersion,
     Step,
     open_version,
     open_word,
@@ -132,12 +133,15 @@ class Seen:
             return True
         if document.payload_type != MODEL_VERSION_TYPE:
             return self.member_id in _parties(self.hub.model(parse_word(document).model_id))
-        version = parse_version(document.payload)
-        return self.member_id in {version.owner, *version.providers}
+        return self.member_id in _parties_of(parse_version(document.payload))
 
 
 def _parties(model: Model) -> set[str]:
-    return {model.version.owner, *model.version.providers}
+    return _parties_of(model.version)
+
+
+def _parties_of(version: ModelVersion) -> set[str]:
+    return {version.owner, *version.parties}
 
 
 @dataclass
