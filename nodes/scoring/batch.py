@@ -32,7 +32,7 @@ from nodes.scoring.own import rows_of_file
 from nodes.scoring.panel import Asking, Panel
 from nodes.scoring.recipe import Recipe, recipe_of
 from nodes.scoring.rows import Chosen, choose
-from nodes.scoring.scores import require_own, scored, told_refusal
+from nodes.scoring.scores import require_asker, scored, told_refusal
 from trust.suite import Sm3
 
 log = logging.getLogger(__name__)
@@ -105,7 +105,7 @@ class ScoreBatches:
         if running is not None and running.task is not None and not running.task.done():
             return running
         model = await self._registry.looked_up(request.model_id)
-        require_own(self.context, model)
+        require_asker(self.context, model)
         recipe = recipe_of(model, self._registry, self.computer)
         subjects, own, digest = await asyncio.to_thread(read_batch, request, recipe)
         asked = Asked(

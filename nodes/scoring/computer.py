@@ -35,7 +35,9 @@ class SessionLost(NodeError):
 class Computer:
     """One process; many may ask at once."""
 
-    def __init__(self) -> None:
+    def __init__(self, column_bytes: int = 0) -> None:
+        """`column_bytes`: of encoded columns that the process keeps at most."""
+        self._column_bytes = column_bytes
         self._numbers = itertools.count(1)
         self._starting = asyncio.Lock()
         self._child: asyncio.subprocess.Process | None = None
@@ -90,7 +92,8 @@ class Computer:
             return self._writer
         ours, theirs = socket.socketpair()
         try:
-            child = await asyncio.create_subprocess_exec(*WORKER, str(theirs.fileno()), pass_fds=(theirs.fileno(),))
+            arguments = (*WORKER, str(theirs.fileno()), str(self._column_bytes))
+            child = await asyncio.create_subprocess_exec(*arguments, pass_fds=(theirs.fileno(),))
         except BaseException:
             ours.close()
             raise

@@ -5,6 +5,7 @@
 | linear         | the owner's, encrypted               | the owner's document         |                                         |
 | joint_logistic | this party's coefficients            | this party's own part        |                                         |
 | joint_boosting | this party's splits                  | this party's own part        | of a single provider: encrypted leaves  |
+| data to model  | this party's own                     | this party's own document    | the asker's columns, encrypted          |
 """
 
 from __future__ import annotations
@@ -20,16 +21,17 @@ import numpy as np
 from consent.models import Model, ModelPart
 from modeling.errors import ModelInvalid
 from modeling.jobs.passive import PassiveResult
+from modeling.jobs.table import Aggregate
 from modeling.scoring.fixed import Floats
-from modeling.scoring.inputs import Preparation
+from modeling.scoring.inputs import OWN, Preparation
 from modeling.scoring.leverage import misdeclared
-from modeling.scoring.model import parse_preparation
+from modeling.scoring.model import LinearModel, canonical, parse_model, parse_preparation
 from nodes.errors import NodeError
 from nodes.joint.provider_plan import DecidedPlan
 from nodes.scoring.columns import Columns, WantedItem
 from nodes.scoring.limits import PartFacts
 from nodes.scoring.node import ScoringNode
-from nodes.scoring.work import Load, LoadBoosting, LoadLogistic, LoadSides, Task
+from nodes.scoring.work import Load, LoadBoosting, LoadLogistic, LoadOwner, LoadSides, Task
 from trust.suite import sm3
 
 
@@ -42,8 +44,8 @@ class Kit(Protocol):
         ...
 
     @property
-    def facts(self) -> PartFacts:
-        """What the limits look at."""
+    def facts(self) -> PartFacts | None:
+        """What the limits look at; None of this party's own model."""
         ...
 
     def load(self, session: str, place: int, seeds: Mapping[int, bytes]) -> Task:
@@ -112,10 +114,34 @@ class JointKit:
         return ()
 
 
+@dataclass(frozen=True, kw_only=True)
+class OwnerKit:
+    """Data to model: this party's own model, to which the asker's encrypted columns come."""
+
+    items: tuple[WantedItem, ...]
+    model: LinearModel
+    public: bytes
+    facts: None = None
+
+    def load(self, session: str, place: int, seeds: Mapping[int, bytes]) -> Task:
+        """As in Kit."""
+        return LoadOwner(session=session, model=canonical(self.model), public=self.public)
+
+    def features(self, columns: Columns) -> Floats:
+        """float64[n, 1]: what is added to each score: the intercept, and what the own columns count for."""
+        return np.asarray(self.model.own_predictor(columns.table, columns.present)[:, None])
+
+    def strange(self, columns: Columns) -> tuple[str, ...]:
+        """As in Kit."""
+        return ()
+
+
 async def kit_of(node: ScoringNode, model: Model, part: ModelPart, blobs: Sequence[bytes]) -> Kit:
     """Raises NodeError, ModelInvalid."""
-    if model.version.kind == "linear":
+    if model.version.mode == "model_to_data":
         return _linear(node, part, blobs)
+    if model.version.mode == "data_to_model":
+        return _owner(node, model, blobs)
     return await _joint(node, model, part, tuple(blobs))
 
 
@@ -143,6 +169,20 @@ def _linear(node: ScoringNode, part: ModelPart, blobs: Sequence[bytes]) -> Linea
 
 def _fields(items: Mapping[str, Sequence[str]]) -> dict[str, set[str]]:
     return {item: set(fields) for item, fields in items.items()}
+
+
+def _owner(node: ScoringNode, model: Model, blobs: Sequence[bytes]) -> OwnerKit:
+    if len(blobs) != 1:
+        raise NodeError("The opening does not bring what this kind of model needs.", code="MODEL_INVALID")
+    linear = parse_model(node.registry.linear(model.version.model_id).model)
+    fields: dict[str, list[str]] = {}
+    ways: dict[str, Aggregate] = {}
+    for each in linear.preparation_for(OWN).inputs:
+        item, _, name = each.name.partition(".")
+        fields.setdefault(item, []).append(name)
+        ways[item] = each.aggregate
+    items = tuple(WantedItem(item_id=item, fields=tuple(names), aggregate=ways[item]) for item, names in fields.items())
+    return OwnerKit(items=items, model=linear, public=blobs[0])
 
 
 async def _joint(node: ScoringNode, model: Model, part: ModelPart, blobs: tuple[bytes, ...]) -> JointKit:

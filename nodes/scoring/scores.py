@@ -163,7 +163,7 @@ class Scores:
         if not 1 <= len(request.subjects) <= MOST_SUBJECTS:
             raise NodeError(f"A request is for 1 to {MOST_SUBJECTS:,} enterprises.", code="INVALID_ARGUMENT")
         model = await self._registry.looked_up(request.model_id)
-        require_own(self._context, model)
+        require_asker(self._context, model)
         recipe = self._recipe(model)
         rows_of_request(recipe.own, request.subjects, request.own)
         asking = Asking(reason=request.reason, user=request.user, application_no=request.application_no)
@@ -211,11 +211,11 @@ async def scored(
     return told | _outcomes(panel, chosen.subjects, score, own, checked.kept, ids, begun.error)
 
 
-def require_own(context: ExchangeContext, model: Model) -> None:
-    """Raises NodeError unless the model is this member's own."""
-    if model.version.owner != context.settings.member_id:
+def require_asker(context: ExchangeContext, model: Model) -> None:
+    """Raises NodeError unless this member may score with the model."""
+    if not model.version.may_ask(context.settings.member_id):
         raise NodeError(
-            f"Model {model.version.name} is of {model.version.owner}; this node scores with its own.",
+            f"Model {model.version.name} of {model.version.owner} is not for this member to score with.",
             code="PERMISSION_DENIED",
         )
 

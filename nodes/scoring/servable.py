@@ -1,4 +1,4 @@
-"""The models that this node owns, as its own programs list them."""
+"""The models that this node may score with, as its own programs list them."""
 
 from __future__ import annotations
 
@@ -12,10 +12,11 @@ from modeling.scoring.model import parse_model
 from nodes.errors import NodeError
 from nodes.models.registry import Registry
 from nodes.scoring.own import OwnColumn, columns_of, columns_of_job
+from nodes.scoring.recipe import parse_told
 
 
 class Servable(msgspec.Struct, frozen=True, kw_only=True):
-    """A model of this node's own. `why`: why it is not in service; `own_columns`: what the bank brings itself."""
+    """A model to score with. `why`: why it is not in service; `own_columns`: what the bank brings itself."""
 
     model_id: str
     name: str
@@ -29,8 +30,8 @@ class Servable(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def servable(registry: Registry, member: str) -> list[Servable]:
-    """Every model of this member, newest first, whatever its state; one whose parts are gone says so."""
-    return [_servable(registry, each) for each in registry.models() if each.version.owner == member]
+    """Every model that this member may score with, newest first, whatever its state; one whose parts are gone says so."""
+    return [_servable(registry, each) for each in registry.models() if each.version.may_ask(member)]
 
 
 def _servable(registry: Registry, model: Model) -> Servable:
@@ -56,6 +57,8 @@ def _servable(registry: Registry, model: Model) -> Servable:
 
 def _columns(registry: Registry, model: Model) -> tuple[OwnColumn, ...]:
     version = model.version
+    if version.mode == "data_to_model":
+        return columns_of(parse_told(version.told).preparation)
     if version.kind == "linear":
         return columns_of(parse_model(registry.linear(version.model_id).model).preparation_for(OWN))
     part = msgspec.json.decode(registry.own_part(version.model_id).part, type=ActivePartOfJob)

@@ -43,6 +43,7 @@ class ScoringSides:
                 catalogue=context.catalogue,
                 rules=context.rules,
                 limits=context.settings.scoring,
+                column_bytes=context.settings.scoring_columns_mb << 20,
                 identity=context.identity,
                 member_id=context.settings.member_id,
                 node_id=context.settings.node_id,

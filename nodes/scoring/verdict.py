@@ -180,7 +180,7 @@ def _decide(connection: sqlite3.Connection, node: ScoringNode, asked: _Asked, no
     open_rows = [place for place, row in enumerate(rows) if row.permit is not None]
     found, _ = refusals(
         node.limits,
-        asked.model.model,
+        asked.model.model if asked.model.fields else None,
         (spent.spent_on(connection, requester, _uscc(asked, place), now_ms) for place in open_rows),
         spent.spent_today(connection, requester, now_ms),
     )

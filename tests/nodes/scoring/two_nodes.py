@@ -77,6 +77,7 @@ def scoring_node(parties: Parties, registry: Registry | None = None, **limits: A
         catalogue=CATALOGUE,
         rules=RULES,
         limits=ScoringRules(**limits),
+        column_bytes=1 << 20,
         identity=parties.tax_key,
         member_id=PROVIDER,
         node_id="tax-1",
