@@ -12,8 +12,8 @@ feature. So a provider's node bounds, for each requester:
 | scores_per_day             | scores on one calendar day                              | harvesting                               |
 | probing                    | models over the same features; models hardly used       | tries: flagged, refused if so configured |
 
-A model of the node's own member, to which the requester's data come (data to model), has no weights of the requester's: there the limits
-on scores alone count, and they are what keeps the model from being told by scores of chosen columns.
+A model of the node's own member, to which the requester's data come (data to model), has no weights of the requester's: there the
+limits on scores alone count. They bound how fast scores of chosen columns tell the model.
 
 Days are calendar days in UTC+8, as in the decision. Everything here is pure: it is given what was spent and says what is left; the
 counts are read and written in the transaction that charges the uses (`spent`). A refusal names its limit.
