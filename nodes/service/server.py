@@ -154,7 +154,7 @@ async def serve(
     `ready` is told where the doors are once both answer. `clock`: milliseconds since the epoch.
     """
     async with AsyncExitStack() as stack:
-        listening = stack.enter_context(_listen(settings.http))
+        listening = stack.enter_context(listen(settings.http))
         store = open_store(settings.home)
         stack.push_async_callback(store.close)
         agent = await stack.enter_async_context(AgentLink(settings.home))
@@ -191,11 +191,19 @@ def _config(settings: ServiceSettings, app: App) -> uvicorn.Config:
     )
 
 
-def _listen(address: Address) -> socket.socket:
-    """A bound socket. Raises SettingsInvalid if it cannot be had."""
+def listen(address: Address) -> socket.socket:
+    """A socket that listens there. Raises SettingsInvalid if it cannot be had."""
     try:
-        family, *_, where = socket.getaddrinfo(address.host, address.port, type=socket.SOCK_STREAM)[0]
-        listening = socket.create_server(where[:2], family=family, backlog=_BACKLOG)
+        family, kind, _, _, where = socket.getaddrinfo(address.host, address.port, type=socket.SOCK_STREAM)[0]
+        # asyncio sends small answers at once only where the socket itself says that it is TCP; else each waits 40 ms for an ACK
+        listening = socket.socket(family, kind, socket.IPPROTO_TCP)
+        try:
+            listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            listening.bind(where)
+            listening.listen(_BACKLOG)
+        except OSError:
+            listening.close()
+            raise
     except OSError as error:
         raise SettingsInvalid(f"{address} cannot be listened on ({error.strerror}); choose a free port.") from error
     return listening
