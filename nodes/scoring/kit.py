@@ -21,13 +21,13 @@ import numpy as np
 from consent.models import Model, ModelPart
 from modeling.errors import ModelInvalid
 from modeling.jobs.passive import PassiveResult
-from modeling.jobs.table import Aggregate
 from modeling.scoring.fixed import Floats
-from modeling.scoring.inputs import OWN, Preparation
+from modeling.scoring.inputs import Preparation
 from modeling.scoring.leverage import misdeclared
 from modeling.scoring.model import LinearModel, canonical, parse_model, parse_preparation
 from nodes.errors import NodeError
 from nodes.joint.provider_plan import DecidedPlan
+from nodes.models.registering import own_columns
 from nodes.scoring.columns import Columns, WantedItem
 from nodes.scoring.limits import PartFacts
 from nodes.scoring.node import ScoringNode
@@ -156,10 +156,7 @@ def _linear(node: ScoringNode, part: ModelPart, blobs: Sequence[bytes]) -> Linea
     if part.nonzero is None or part.leverage is None:
         raise NodeError("The model's document attests nothing about its weights.", code="MODEL_INVALID")
     return LinearKit(
-        items=tuple(
-            WantedItem(item_id=item, fields=fields, aggregate=preparation.aggregates[item])
-            for item, fields in preparation.items.items()
-        ),
+        items=_wanted(preparation),
         facts=PartFacts(features=part.features, nonzero=part.nonzero, leverage=part.leverage),
         preparation=preparation,
         public=blobs[1],
@@ -175,14 +172,14 @@ def _owner(node: ScoringNode, model: Model, blobs: Sequence[bytes]) -> OwnerKit:
     if len(blobs) != 1:
         raise NodeError("The opening does not bring what this kind of model needs.", code="MODEL_INVALID")
     linear = parse_model(node.registry.linear(model.version.model_id).model)
-    fields: dict[str, list[str]] = {}
-    ways: dict[str, Aggregate] = {}
-    for each in linear.preparation_for(OWN).inputs:
-        item, _, name = each.name.partition(".")
-        fields.setdefault(item, []).append(name)
-        ways[item] = each.aggregate
-    items = tuple(WantedItem(item_id=item, fields=tuple(names), aggregate=ways[item]) for item, names in fields.items())
-    return OwnerKit(items=items, model=linear, public=blobs[0])
+    return OwnerKit(items=_wanted(own_columns(linear, node.member_id)), model=linear, public=blobs[0])
+
+
+def _wanted(preparation: Preparation) -> tuple[WantedItem, ...]:
+    return tuple(
+        WantedItem(item_id=item, fields=fields, aggregate=preparation.aggregates[item])
+        for item, fields in preparation.items.items()
+    )
 
 
 async def _joint(node: ScoringNode, model: Model, part: ModelPart, blobs: tuple[bytes, ...]) -> JointKit:

@@ -21,6 +21,8 @@ from nodes.scoring.work import Drop
 
 ANSWER_BYTES: Final = 131_200
 """Of a block of a linear model: one ciphertext after its modulus was switched down."""
+SENT_BYTES: Final = 131_200
+"""Of a column that travels encrypted, a block of it."""
 PLAIN_BYTES: Final = 8
 ROW_BYTES: Final = 16 + 1 + 16
 """Of a row: the consent that names it, its code, the consent that was used."""
@@ -82,7 +84,9 @@ async def plan_batch(
         permitted=len(chosen.subjects),
         refused=dict(refused.most_common()),
         blocks=blocks,
-        bytes=opening + providers * (blocks * answer + len(chosen.subjects) * ROW_BYTES),
+        bytes=opening
+        + blocks * begun.sent * SENT_BYTES
+        + providers * (blocks * answer + len(chosen.subjects) * ROW_BYTES),
         seconds=round(blocks * BLOCK_S, 1),
         error_bound=begun.error,
         leaks=leaks_of(model),
@@ -95,10 +99,12 @@ def leaks_of(model: Model) -> tuple[LeakTold, ...]:
     if version.mode == "data_to_model":
         return (
             LeakTold(
-                to="this node", what="the score of each enterprise that the owner permits, and why not the others"
+                to="this node",
+                what="the score of each enterprise that the owner permits, and why not the others; from scores of chosen columns, one "
+                "more than the model has, the model itself, and then what the owner's columns count for of any enterprise",
             ),
             LeakTold(to=version.owner, what="which of its enterprises are scored, and when; no value, no score"),
-            _HUB,
+            LeakTold(to="hub", what=f"{_HUB.what} but what the registry says the model is sent"),
         )
     several = len(version.parts) > 1
     to_owner = (

@@ -20,7 +20,6 @@ import numpy as np
 import numpy.typing as npt
 
 from consent.models import Model
-from modeling.errors import ModelInvalid
 from modeling.gbdt.trees import ActivePart, PassiveNode, tree_margin
 from modeling.jobs.active import ActivePartOfJob
 from modeling.jobs.table import Flags
@@ -30,7 +29,7 @@ from modeling.scoring.joint import ERROR, logistic_total
 from modeling.scoring.meaning import Meaning, Outcome
 from modeling.scoring.model import LinearModel, canonical, parse_model
 from modeling.scoring.reasons import outcome
-from modeling.scoring.told import Told
+from modeling.scoring.told import Told, parse_told
 from nodes.errors import NodeError
 from nodes.models.registry import Registry
 from nodes.scoring.computer import Computer
@@ -53,11 +52,15 @@ FEW_ROWS = 256
 
 @dataclass(frozen=True, kw_only=True)
 class Begun:
-    """`blobs`: what the opening brings each provider. `error`: proved bound of a score's error. `few`: most rows of a small answer."""
+    """`blobs`: what the opening brings each provider. `error`: proved bound of a score's error. `few`: most rows of a small answer.
+
+    `sent`: ciphertexts that a question about many rows brings for each 8,192 of them.
+    """
 
     blobs: Mapping[str, tuple[bytes, ...]]
     error: float
     few: int
+    sent: int = 0
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -272,7 +275,8 @@ class MirroredRecipe(_Plain):
         made = await self._computer.do(
             MakeRequester(session=session, bounds=bounds, weight_bits=self._told.weight_bits)
         )
-        return Begun(blobs={self._owner: made.parts}, error=self._told.error, few=made.rows)
+        columns = len(self._told.preparation.names)
+        return Begun(blobs={self._owner: made.parts}, error=self._told.error, few=made.rows, sent=columns)
 
     async def question(self, session: str, own: OwnRows) -> tuple[bytes, ...]:
         """As in Recipe."""
@@ -306,14 +310,6 @@ def recipe_of(model: Model, registry: Registry, computer: Computer) -> Recipe:
             return BoostingRecipe(part, part.boosting, version.providers[0], computer)
         return SidesRecipe(part, part.boosting, version.providers)
     return MirroredRecipe(parse_told(version.told), version.owner, computer)
-
-
-def parse_told(text: str) -> Told:
-    """What an asker is told of a model. Raises ModelInvalid."""
-    try:
-        return msgspec.json.decode(text, type=Told)
-    except (msgspec.MsgspecError, UnicodeDecodeError) as error:
-        raise ModelInvalid(f"what is told of the model cannot be read: {error}") from None
 
 
 def _of_other_rows(member: str) -> NodeError:

@@ -9,10 +9,10 @@ from modeling.errors import ModelingError
 from modeling.jobs.active import ActivePartOfJob
 from modeling.scoring.inputs import OWN
 from modeling.scoring.model import parse_model
+from modeling.scoring.told import parse_told
 from nodes.errors import NodeError
 from nodes.models.registry import Registry
 from nodes.scoring.own import OwnColumn, columns_of, columns_of_job
-from nodes.scoring.recipe import parse_told
 
 
 class Servable(msgspec.Struct, frozen=True, kw_only=True):

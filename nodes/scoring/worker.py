@@ -20,7 +20,7 @@ import msgspec
 import numpy as np
 
 from modeling import bfv
-from modeling.errors import DataUnusable, ModelingError
+from modeling.errors import DataUnusable, ModelingError, ProtocolViolation
 from modeling.gbdt.trees import ActivePart, PassivePart
 from modeling.gbdt.wire import pack_flags
 from modeling.scoring import boosting, mirrored, ring
@@ -133,9 +133,11 @@ class _Owner:
     public: bytes
 
     def compute(self, task: Compute) -> tuple[bytes, ...]:
-        """Ciphertexts of the scores."""
-        (asked,) = task.asked
-        features = msgspec.msgpack.decode(asked, type=mirrored.EncryptedFeatures)
+        """Ciphertexts of the scores. Raises ProtocolViolation."""
+        try:
+            features = msgspec.msgpack.decode(b"".join(task.asked), type=mirrored.EncryptedFeatures)
+        except msgspec.MsgspecError:
+            raise ProtocolViolation("a question does not bring the columns that it asks about") from None
         added, hidden = _features(task)[:, 0], np.frombuffer(task.hidden, np.bool_)
         return tuple(self.owner.answer(self.public, features, added, hidden=hidden))
 
