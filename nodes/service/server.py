@@ -43,6 +43,8 @@ log = logging.getLogger(__name__)
 
 GRACE_S: Final = 5
 _BACKLOG: Final = 256
+_MOST_CALLS: Final = 256
+"""At once, at each door: with bodies of 1 MiB what they hold in memory has a bound."""
 
 
 @dataclass(frozen=True)
@@ -185,6 +187,7 @@ def _config(settings: ServiceSettings, app: App) -> uvicorn.Config:
         access_log=False,
         server_header=False,
         proxy_headers=False,
+        limit_concurrency=_MOST_CALLS,
         timeout_graceful_shutdown=GRACE_S,
         ssl_certfile=settings.certificate,
         ssl_keyfile=settings.private_key,
@@ -213,7 +216,7 @@ async def _open_grpc(settings: ServiceSettings, rpc: ScoringRpc, stack: AsyncExi
     """The second door, if there is one. Raises SettingsInvalid."""
     if settings.grpc is None:
         return None
-    server = grpc.aio.server(options=(*OPTIONS, ("grpc.so_reuseport", 0)))
+    server = grpc.aio.server(options=(*OPTIONS, ("grpc.so_reuseport", 0)), maximum_concurrent_rpcs=_MOST_CALLS)
     score_pb2_grpc.add_ScoringServicer_to_server(rpc, server)
     try:
         if settings.certificate is None or settings.private_key is None:
