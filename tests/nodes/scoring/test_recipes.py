@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
 from typing import Any
 
 import numpy as np
 import pytest
-import pytest_asyncio
 
 from modeling.gbdt.trees import PassiveNode, tree_margin
 from modeling.jobs.active import ActivePartOfJob
@@ -31,13 +29,6 @@ ROWS = 6
 SESSION = "ab" * 16
 FACTS = PartFacts(features=2, nonzero=2, leverage=0.0, trained=True)
 HIDDEN = np.arange(ROWS) == 3
-
-
-@pytest_asyncio.fixture
-async def computer() -> AsyncIterator[Computer]:
-    made = Computer()
-    yield made
-    await made.close()
 
 
 def table(seed: int, *names: str) -> Table:
