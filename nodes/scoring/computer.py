@@ -44,6 +44,7 @@ class Computer:
         self._writer: asyncio.StreamWriter | None = None
         self._reading: asyncio.Task[None] | None = None
         self._waiting: dict[int, asyncio.Future[Done]] = {}
+        self._closed = False
 
     @property
     def pid(self) -> int | None:
@@ -55,6 +56,8 @@ class Computer:
         number = next(self._numbers)
         future: asyncio.Future[Done] = asyncio.get_running_loop().create_future()
         async with self._starting:
+            if self._closed:
+                raise SessionLost
             writer = await self._ready()
             self._waiting[number] = future
             writer.write(framed(Call(number=number, task=task)))
@@ -72,6 +75,7 @@ class Computer:
 
     async def close(self) -> None:
         """End the process: it ends by itself when it is left alone, and is killed where it does not."""
+        self._closed = True
         child, self._child = self._child, None
         if self._writer is not None:
             self._writer.close()

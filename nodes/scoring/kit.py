@@ -45,7 +45,7 @@ class Kit(Protocol):
 
     @property
     def facts(self) -> PartFacts | None:
-        """What the limits look at; None of this party's own model."""
+        """What the limits look at; None where there is nothing to look at: of this party's own model, and where sides are told."""
         ...
 
     def load(self, session: str, place: int, seeds: Mapping[int, bytes]) -> Task:
@@ -89,7 +89,7 @@ class JointKit:
     """A joint model: this party has its part, the owner knows nothing of it. `blobs`: what the opening brought."""
 
     items: tuple[WantedItem, ...]
-    facts: PartFacts
+    facts: PartFacts | None
     part: PassiveResult
     alone: bool
     blobs: tuple[bytes, ...]
@@ -198,7 +198,7 @@ async def _joint(node: ScoringNode, model: Model, part: ModelPart, blobs: tuple[
         for use in part.items
         if use.item_id in items
     )
-    return JointKit(items=wanted, facts=_facts(own), part=own, alone=alone, blobs=blobs)
+    return JointKit(items=wanted, facts=_facts(own, alone=alone), part=own, alone=alone, blobs=blobs)
 
 
 def _plan(connection: sqlite3.Connection, job: str, owner: str) -> DecidedPlan:
@@ -208,8 +208,10 @@ def _plan(connection: sqlite3.Connection, job: str, owner: str) -> DecidedPlan:
     return msgspec.json.decode(row[0], type=DecidedPlan)
 
 
-def _facts(own: PassiveResult) -> PartFacts:
+def _facts(own: PassiveResult, *, alone: bool) -> PartFacts | None:
     """What this party knows of its own part; nobody who knows the weights sees the features, so there is no leverage."""
+    if own.boosting is not None and not alone:
+        return None
     if own.boosting is not None:
         used = {each.split.feature for each in own.boosting.splits}
         return PartFacts(features=own.boosting.features, nonzero=len(used), leverage=0.0, trained=True)

@@ -136,8 +136,7 @@ class Scores:
 
     async def close(self) -> None:
         """Leave everything."""
-        for key in list(self._panels):
-            await self._drop(key)
+        await asyncio.gather(*(self._drop(key) for key in list(self._panels)))
 
     async def _drop(self, key: _PanelKey) -> None:
         await self._panels.pop(key).panel.close()

@@ -8,12 +8,14 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import numpy as np
 import pytest
 
-from cli.demo.cohort import GOVERNMENT, PLATFORM
+from cli.demo.cohort import BANK, GOVERNMENT, PLATFORM
 from cli.demo.network import command, wait_until
 from cli.enterprise_home import create_home
+from modeling.scoring.inputs import ASKER, OWN
 from nodes.errors import NodeError
 from tests.e2e.scoring_network import Scoring, limits_of, scores_of, scoring_network
 
@@ -108,6 +110,31 @@ def test_a_model_is_scored_with_only_while_every_provider_approves(scoring: Scor
     with pytest.raises(NodeError) as late:
         scoring.score(model_id, code)
     assert late.value.code == "MODEL_RETIRED"
+
+
+def test_data_comes_to_another_members_model(scoring: Scoring) -> None:
+    """The platform's model: two columns that the bank sends encrypted, and the platform's own."""
+    bank, platform = scoring.model("sent", PLATFORM), scoring.model("served", PLATFORM)
+    sent = [each for each in bank.features if not each.input.member]
+    kept = [each for each in platform.features if each.input.member == PLATFORM]
+    features = [
+        *(msgspec.structs.replace(each, input=msgspec.structs.replace(each.input, member=ASKER)) for each in sent),
+        *(msgspec.structs.replace(each, input=msgspec.structs.replace(each.input, member=OWN)) for each in kept),
+    ]
+    model_id = scoring.register_at("pay-1", scoring.with_features(platform, features), askers=(BANK,))
+    scoring.step("bank-1", model_id, "approved")
+    scoring.step("pay-1", model_id, "in_service")
+    codes = scoring.codes[12:16]
+    found = scoring.score(model_id, codes)
+    assert [each.refused for each in found] == [""] * 4, found[0].detail
+    plain = scoring.plain(platform, codes)  # the same weights, whoever sends what
+    np.testing.assert_allclose([each.score for each in found], plain, atol=found[0].error_bound)
+    assert 0 < found[0].error_bound <= 1e-4
+    assert found[0].reasons == []
+    scoring.step("bank-1", model_id, "withdrawn")
+    with pytest.raises(NodeError) as refused:
+        scoring.score(model_id, codes)
+    assert refused.value.code == "MODEL_NOT_APPROVED"
 
 
 def test_limits_refuse_by_name(scoring: Scoring, both: str) -> None:
