@@ -18,6 +18,7 @@ from cli.enterprise_home import create_home
 from modeling.scoring.inputs import ASKER, OWN
 from nodes.errors import NodeError
 from tests.e2e.scoring_network import Scoring, limits_of, scores_of, scoring_network
+from tests.nodes.service.process import ask, served
 
 pytestmark = pytest.mark.timeout(240)
 
@@ -199,3 +200,25 @@ def test_a_batch_goes_on_where_its_bank_was_killed(scoring: Scoring, both: str, 
     report = json.loads((tmp_path / "out" / "report.json").read_bytes())
     assert (report["subjects"], report["scored"], report["refused"]) == (9000, 10, {"NO_CONSENT": 8990})
     assert not any(blocks.iterdir())
+
+
+def test_the_banks_programs_score_over_http_until_a_provider_withdraws(scoring: Scoring, both: str) -> None:
+    """The last: no model is left after it."""
+    model = scoring.model("both", GOVERNMENT, PLATFORM)
+    home, codes = scoring.network.node_home("bank-1"), scoring.codes[20:22]
+    command("score", "champion", "both", "--home", str(home), "--reason", "e2e")
+    key = command("score", "key", "create", "e2e", "--home", str(home))["key"]
+    own = scoring.own(codes)
+    subjects = [
+        {"uscc": code, "features": {name: each[at] for name, each in own.items()}} for at, code in enumerate(codes)
+    ]
+    with served(home) as told:
+        status, answer = ask(told["http"], key, {"subjects": subjects, "reason": "e2e", "user": "e2e"})
+        assert status == 200, answer
+        np.testing.assert_allclose(
+            [each["score"] for each in answer["results"]], scoring.plain(model, codes), atol=1e-4
+        )
+        scoring.step("tax-1", both, "withdrawn")
+        status, refused = ask(told["http"], key, {"subjects": subjects, "reason": "e2e", "user": "e2e"})
+        assert (status, refused["code"]) == (409, "MODEL_RETIRED")
+        assert "tax-bureau withdrew" in refused["detail"]
