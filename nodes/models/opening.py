@@ -90,7 +90,7 @@ def check_openings(openings: Sequence[Opening]) -> tuple[Checked, ...]:
 
 def _check(model: Model, opening: Opening, earlier: dict[str, list[Part]]) -> Checked:
     version = model.version
-    stated = {version.owner: version.own_commitment, **{part.provider: part.commitment for part in version.parts}}
+    stated = {part.provider: part.commitment for part in version.parts} | {version.owner: version.own_commitment}
     findings = [
         f"The part of {held.party} is not the one that was committed to."
         for held in opening.parts

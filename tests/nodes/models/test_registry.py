@@ -9,8 +9,8 @@ import pytest
 
 from consent.models import Model, State, Step, WrongState, sign_version, sign_word
 from modeling.errors import ModelInvalid
-from modeling.scoring.inputs import ASKER, OWN, Input
-from modeling.scoring.model import Feature, LinearModel, canonical, parse_model
+from modeling.scoring.inputs import ASKER
+from modeling.scoring.model import canonical, parse_model
 from modeling.scoring.told import parse_told
 from nodes.errors import HubUnavailable, NodeError
 from nodes.models.parts import LinearParts, read_linear, write_linear
@@ -27,7 +27,7 @@ from tests.consent.model_builders import (
     approval,
     version,
 )
-from tests.nodes.models.world import OTHER_ITEM, SECOND_NODE, World, linear, number
+from tests.nodes.models.world import OTHER_ITEM, SECOND_NODE, World, linear, served
 from trust.document import SignedDocument, sign_document
 from trust.suite import sm3
 
@@ -467,13 +467,3 @@ async def test_a_model_without_columns_of_its_owner_names_what_a_consent_covers(
             await world.owner.register_linear(served(), terms)
     with refused_with("MODEL_INVALID", "neither"):
         await world.owner.register_linear(linear(), ASKED)
-
-
-def served() -> bytes:
-    """Two columns of whoever asks, two of the owner's product."""
-    names = ((ASKER, "turnover"), (ASKER, "age"), (OWN, "sales_summary.revenue"), (OWN, "sales_summary.refunds"))
-    features = tuple(
-        Feature(input=Input(member=member, column=number(name)), weights=(weight,))
-        for (member, name), weight in zip(names, (0.5, -0.25, 0.75, 0.3), strict=True)
-    )
-    return canonical(LinearModel(name="m", intercept=-1.5, features=features))
