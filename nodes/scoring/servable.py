@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import msgspec
 
-from consent.models import Model
+from consent.models import Model, State
 from modeling.errors import ModelingError
 from modeling.jobs.active import ActivePartOfJob
 from modeling.scoring.inputs import OWN
@@ -16,7 +16,10 @@ from nodes.scoring.own import OwnColumn, columns_of, columns_of_job
 
 
 class Servable(msgspec.Struct, frozen=True, kw_only=True):
-    """A model to score with. `why`: why it is not in service; `own_columns`: what the bank brings itself."""
+    """A model to score with. `why`: why it is not in service here; `own_columns`: what the bank brings itself.
+
+    `name`: of another member's model "owner/name", so that it cannot be taken for one of this member's.
+    """
 
     model_id: str
     name: str
@@ -36,19 +39,21 @@ def servable(registry: Registry, member: str) -> list[Servable]:
 
 def _servable(registry: Registry, model: Model) -> Servable:
     version, standing = model.version, model.standing
-    why = standing.reason
+    state, why = standing.state, standing.reason
     columns: tuple[OwnColumn, ...] = ()
     try:
         columns = _columns(registry, model)
+        if state is State.IN_SERVICE:
+            registry.usable(version.model_id)
     except (NodeError, ModelingError, msgspec.MsgspecError) as error:
-        why = why or str(error)
+        state, why = State.APPROVED if state is State.IN_SERVICE else state, why or str(error)
     return Servable(
         model_id=version.model_id,
-        name=version.name,
+        name=version.name if registry.is_owner(model) else f"{version.owner}/{version.name}",
         version=version.version,
         kind=version.kind,
         mode=version.mode,
-        state=standing.state,
+        state=state,
         why=why,
         providers=version.providers,
         own_columns=columns,

@@ -16,6 +16,7 @@ from nodes.scoring.computer import Computer
 from nodes.scoring.messages import Answer, Declined, Opened
 from nodes.scoring.own import OwnRows
 from nodes.scoring.recipe import Answers, MirroredRecipe
+from nodes.scoring.servable import servable
 from tests.nodes.exchanges.parties import FIELDS, ITEM, Parties, receipts
 from tests.nodes.hub_simulator import BANK, OTHER_PROVIDER, PROVIDER
 from tests.nodes.scoring.two_nodes import (
@@ -94,6 +95,22 @@ def plain_scores(model: LinearModel, parties: Parties, codes: list[str]) -> Any:
     own = {f"{ITEM}.{name}": table[name].to_numpy(np.float64) for name in FIELDS[:2]}
     present = np.ones(len(codes), np.bool_)
     return model.own_predictor(own, present) + model.part_for(ASKER).predictor(SENT, present)
+
+
+async def test_an_askers_programs_are_told_what_to_send_and_whether_the_model_is_in_service_here(
+    parties: Parties,
+) -> None:
+    consented(parties, 1)
+    both = await registries(parties)
+    model = await both.served(served())
+    await both.bank.sync()
+    assert servable(both.provider, PROVIDER) == []
+    (before,) = servable(both.bank, BANK)
+    assert (before.state, before.why) == ("approved", "Node bank-1 has not approved model m version 1.")
+    await both.step(both.bank, model.version.model_id, Step.APPROVE)
+    (after,) = servable(both.bank, BANK)
+    assert (after.name, after.state, after.why) == (f"{PROVIDER}/m", "in_service", "")
+    assert [(each.name, each.kind) for each in after.own_columns] == [("turnover", "number"), ("age", "number")]
 
 
 async def test_only_a_member_that_the_model_names_is_answered_and_only_while_it_is_in_service(
