@@ -168,13 +168,19 @@ class Scores:
         asking = Asking(reason=request.reason, user=request.user, application_no=request.application_no)
         try:
             async with asyncio.timeout(DEADLINE_S):
-                panel = await self.panel(model, recipe, asking)
-                return await self._ask(panel, request, request_key)
+                for fresh in (False, True):
+                    panel = await self.panel(model, recipe, asking)
+                    try:
+                        return await self._ask(panel, request, request_key)
+                    except NodeError as error:
+                        if fresh or error.code != "EXCHANGE_ENDED":  # it was open for a day: the next is opened
+                            raise
         except TimeoutError as error:
             raise ExchangeFailed(
                 f"The providers did not answer within {DEADLINE_S:.0f} s. Repeat with the same request key: it counts once.",
                 code="PEER_OFFLINE",
             ) from error
+        raise AssertionError
 
     async def _ask(self, panel: Panel, request: ScoreRequest, request_key: str) -> tuple[Scored, ...]:
         chosen = choose(self._context, panel.model, request.subjects)
