@@ -51,18 +51,14 @@ class Scoring:
 
     def register(self, model: LinearModel, *, serve: bool = True) -> str:
         """Register at the bank, approve at every provider, take into service; its identifier."""
-        model_id = self.register_at("bank-1", model)
+        with self.network.agent("bank-1") as bank:
+            request = agent_pb2.RegisterOwnModelRequest(name=model.name, linear=canonical(model))
+            model_id = _id_of(bank.call("RegisterOwnModel", request))
         for member in model.members:
             self.step(next(node for name, node, _ in PROVIDERS if name == member), model_id, "approved")
         if serve:
             self.step("bank-1", model_id, "in_service")
         return model_id
-
-    def register_at(self, node: str, model: LinearModel, askers: Sequence[str] = ()) -> str:
-        """Register at a node; the model's identifier."""
-        with self.network.agent(node) as agent:
-            request = agent_pb2.RegisterOwnModelRequest(name=model.name, linear=canonical(model), askers=askers)
-            return _id_of(agent.call("RegisterOwnModel", request))
 
     def commitment(self, model_id: str) -> str:
         """What receipts name the model by."""

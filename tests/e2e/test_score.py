@@ -16,6 +16,7 @@ from cli.demo.cohort import BANK, GOVERNMENT, PLATFORM
 from cli.demo.network import command, wait_until
 from cli.enterprise_home import create_home
 from modeling.scoring.inputs import ASKER, OWN
+from modeling.scoring.model import canonical
 from nodes.errors import NodeError
 from tests.e2e.scoring_network import Scoring, limits_of, scores_of, scoring_network
 from tests.nodes.service.process import ask, served
@@ -113,8 +114,9 @@ def test_a_model_is_scored_with_only_while_every_provider_approves(scoring: Scor
     assert late.value.code == "MODEL_RETIRED"
 
 
-def test_data_comes_to_another_members_model(scoring: Scoring) -> None:
+def test_data_comes_to_another_members_model(scoring: Scoring, tmp_path: Path) -> None:
     """The platform's model: two columns that the bank sends encrypted, and the platform's own."""
+    pay = ("--home", str(scoring.network.node_home("pay-1")))
     bank, platform = scoring.model("sent", PLATFORM), scoring.model("served", PLATFORM)
     sent = [each for each in bank.features if not each.input.member]
     kept = [each for each in platform.features if each.input.member == PLATFORM]
@@ -122,7 +124,11 @@ def test_data_comes_to_another_members_model(scoring: Scoring) -> None:
         *(msgspec.structs.replace(each, input=msgspec.structs.replace(each.input, member=ASKER)) for each in sent),
         *(msgspec.structs.replace(each, input=msgspec.structs.replace(each.input, member=OWN)) for each in kept),
     ]
-    model_id = scoring.register_at("pay-1", scoring.with_features(platform, features), askers=(BANK,))
+    file = tmp_path / "served.json"
+    file.write_bytes(canonical(scoring.with_features(platform, features)))
+    registered = command("model", "register", *pay, "--name", "served", "--model", str(file), "--asker", BANK)
+    model_id = str(registered["model_id"])
+    assert registered["state"] == "approved"
     scoring.step("bank-1", model_id, "approved")
     scoring.step("pay-1", model_id, "in_service")
     codes = scoring.codes[12:16]
@@ -131,7 +137,17 @@ def test_data_comes_to_another_members_model(scoring: Scoring) -> None:
     plain = scoring.plain(platform, codes)  # the same weights, whoever sends what
     np.testing.assert_allclose([each.score for each in found], plain, atol=found[0].error_bound)
     assert 0 < found[0].error_bound <= 1e-4
-    assert found[0].reasons == []
+    assert (len(found[0].receipt_ids), found[0].reasons) == (1, [])
+    scoring.registry.revoke(scoring.enterprises[15], PLATFORM, scoring.consents[15][PLATFORM])
+    batch = scoring.run(model_id, codes, tmp_path / "asked")
+    assert (batch["scored"], batch["refused"]) == (3, {"CONSENT_REVOKED": 1})
+    rows = scores_of(tmp_path / "asked")
+    np.testing.assert_allclose([float(rows[code]["score"]) for code in codes[:3]], plain[:3], atol=batch["error_bound"])
+    lists = ("--list", str(tmp_path / "asked.txt"), "--own", str(tmp_path / "asked-own.csv"))
+    bank_home = str(scoring.network.node_home("bank-1"))
+    told = command("score", "plan", "--home", bank_home, "--model", model_id, *lists)
+    assert (told["mode"], told["permitted"], told["error_bound"]) == ("data_to_model", 3, batch["error_bound"])
+    assert "the model itself" in told["leaks"][0]["what"]
     scoring.step("bank-1", model_id, "withdrawn")
     with pytest.raises(NodeError) as refused:
         scoring.score(model_id, codes)
