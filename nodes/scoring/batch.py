@@ -73,7 +73,9 @@ class _Job:
     request: BatchRequest
     model: Model
     recipe: Recipe
+    listed: Sequence[str]
     subjects: Sequence[str]
+    """The same in order of their codes: neighbours in a provider's data are in one block."""
     own: pa.Table
     folder: Path
 
@@ -122,7 +124,8 @@ class ScoreBatches:
             request=request,
             model=model,
             recipe=recipe,
-            subjects=subjects,
+            listed=subjects,
+            subjects=sorted(subjects),
             own=own,
             folder=self.context.settings.home / "scores" / stored.batch_id,
         )
@@ -197,7 +200,7 @@ class ScoreBatches:
                 traffic=scoring.bytes,
             )
             report = await asyncio.to_thread(
-                write_result, job.folder, job.blocks, job.request.directory, job.model.version, facts
+                write_result, job.folder, job.listed, job.blocks, job.request.directory, job.model.version, facts
             )
         except BaseExceptionGroup as group:
             first = group.exceptions[0]

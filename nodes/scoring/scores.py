@@ -31,7 +31,7 @@ log = logging.getLogger(__name__)
 DEADLINE_S: Final = 30.0
 REPEAT_S: Final = 600.0
 """How long a request key gets its first answer again."""
-MOST_KEPT: Final = 10_000
+MOST_KEPT: Final = 2_000
 MOST_PANELS: Final = 16
 _ATTEMPTS: Final = 3
 
