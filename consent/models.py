@@ -293,21 +293,15 @@ def state_of(
         all(word is not None and word.decision == "approved" for word in said.values()),
         any(act.act == "in_service" for act in own),
     ]
-    reason = next(
-        (
-            text
-            for text in (
-                *(f"{word.provider} withdrew its approval: {word.reason}" for word in withdrawn),
-                *(f"{version.owner} retired it: {act.reason}" for act in retired),
-                *(f"{word.provider} declined: {word.reason}" for word in refused),
-            )
-        ),
-        "",
-    )
+    told = [
+        *(f"{word.provider} withdrew its approval: {word.reason}" for word in withdrawn),
+        *(f"{version.owner} retired it: {act.reason}" for act in retired),
+        *(f"{word.provider} declined: {word.reason}" for word in refused),
+    ]
     return Standing(
         state=state,
         words={member: words[member].decision if member in words else "" for member in version.parties},
-        reason=reason,
+        reason=told[0] if told else "",
         ended_ms=max([*(act.time_ms for act in retired), *(word.time_ms for word in withdrawn)], default=None),
     )
 
