@@ -25,7 +25,7 @@ from nodes.joint.job_file import parse_job
 APPLICATIONS: Final = "applications.csv"
 PROVIDERS: Final = ((GOVERNMENT, GOVERNMENT_ITEM), (PLATFORM, PLATFORM_ITEM))
 OWN_FEATURES: Final = ("funded_amnt", "annual_inc", "term", "verification_status")
-"""What a bank knows when somebody applies: interest and grade come of the lender's own scoring of everything, and would be its answer."""
+"""What a bank knows when somebody applies: interest and grade come of the lender's own scoring, and would be its answer."""
 PARAMETERS: Final = {
     "logistic": "{steps: 12, l2: 0.01}",
     "boosting": "{trees: 20, depth: 3, rate: 0.1, key_bits: 2048}  # 3072 without a word; here the run should be short",
