@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 
 from cli.demo.cohort import BANK, GOVERNMENT, PLATFORM
-from cli.demo.network import command, wait_until
+from cli.demo.network import DemoFailed, command, wait_until
 from cli.enterprise_home import create_home
 from modeling.scoring.inputs import ASKER, OWN
 from modeling.scoring.model import canonical
@@ -87,6 +87,21 @@ def test_a_request_key_counts_once(scoring: Scoring, both: str) -> None:
     assert spent() == before
     with pytest.raises(NodeError, match="another question"):
         scoring.score(both, scoring.codes[7:8], key="application-1")
+
+
+def test_the_command_scores_one_and_shows_what_was_spent(scoring: Scoring, both: str) -> None:
+    code = scoring.codes[17]
+    own = json.dumps({name: values[0] for name, values in scoring.own([code]).items()})
+    arguments = ("--home", str(scoring.network.node_home("bank-1")), "--model", both, "--uscc", code)
+    one = command("score", "one", *arguments, "--own", own, "--reason", "e2e")
+    (plain,) = scoring.plain(scoring.model("both", GOVERNMENT, PLATFORM), [code])
+    assert one["score"] == pytest.approx(plain, abs=one["error_bound"])
+    told = command("score", "limits", "--home", str(scoring.network.node_home("tax-1")))
+    assert told["limits"]["maximum_leverage"] == 0.75
+    assert scoring.commitment(both) in {each["model"] for each in told["requesters"][0]["models"]}
+    stranger = next(each for each in scoring.loans.codes if each not in scoring.codes)
+    with pytest.raises(DemoFailed, match="NO_CONSENT"):
+        command("score", "one", *arguments[:-1], stranger, "--own", own, "--reason", "e2e")
 
 
 def test_own_columns_that_are_missing_or_unknown_are_named(scoring: Scoring, both: str) -> None:

@@ -62,6 +62,17 @@ async def test_only_what_was_approved_is_opened(parties: Parties, computer: Comp
     ]
 
 
+async def test_a_bank_cannot_be_the_other_provider_of_a_pair(parties: Parties, computer: Computer) -> None:
+    consented(parties, 1)
+    both = await registries(parties)
+    model = await both.in_service(linear_model())
+    blobs = await blobs_of(linear_model(), computer)
+    async with exchange(parties, both) as link:
+        for others in ({2: "bank-1"}, {2: "nobody-1"}, {2: "tax-1"}, {1: "tax-2"}):
+            told = await refused(link, opening(model, others=others), blobs)
+            assert told.code == "PROTOCOL_VIOLATION", told
+
+
 async def test_the_limits_look_at_what_the_document_attests(parties: Parties, computer: Computer) -> None:
     consented(parties, 1)
     both = await registries(parties)
