@@ -22,7 +22,7 @@ from consent.models import Model
 from modeling.errors import ModelingError
 from nodes.errors import NodeError
 from nodes.exchanges.context import ExchangeContext
-from nodes.exchanges.requester import RequesterExchanges
+from nodes.exchanges.requester import APPROVAL_PATIENCE_S, RequesterExchanges
 from nodes.exchanges.session import Session
 from nodes.models.registry import Registry
 from nodes.scoring.batch_files import BatchFacts, BatchReport, BatchRequest, read_batch, write_result
@@ -137,8 +137,13 @@ class ScoreBatches:
     def updated(self, exchange_id: str, state: str) -> None:
         """A provider's operator has to approve: wait for that."""
         session = self._session_of(exchange_id)
-        if session is not None and state == "waiting_approval":
-            session.wait_longer(24 * 3600.0)
+        if session is None or state != "waiting_approval":
+            return
+        session.wait_longer(APPROVAL_PATIENCE_S)
+        for run in self._runs.values():
+            panel = self.panels.get(run.batch_id)
+            if panel is not None and panel.session_of(exchange_id) is session:
+                run.tell("waiting_approval", run.done, run.total)
 
     async def ended(self, exchange_id: str, failure: NodeError) -> None:
         """The hub says that an exchange is over."""

@@ -238,6 +238,8 @@ class Panel:
             sitting = _Sitting(session, {each.member: loop.create_future() for each in self._partners.values()})
             self._sitting = sitting
             try:
+                # As long as the session is patient: a provider's operator may have to approve the exchange first.
+                await asyncio.gather(*(each.session.wait_ready() for each in self._partners.values()))
                 async with asyncio.timeout(OPEN_S):
                     await self._sit_down(sitting)
             except (PeerRestarted, SessionLost) as error:
