@@ -47,9 +47,27 @@ def register(
     bureau: Annotated[
         str, typer.Option("--licensed-bureau", help="Member whose licence covers the scoring, where one is needed.")
     ] = "",
-    description: Annotated[str, typer.Option("--description", help="In words, for the providers.")] = "",
+    asker: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--asker",
+            help="Member that may ask, of a model that reads columns of whoever asks (data to model). Repeat.",
+        ),
+    ] = None,
+    covers: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--covers",
+            help="Field of your product as item.field that a consent has to cover before an asker gets a score, beside those that the "
+            "model reads. Repeat.",
+        ),
+    ] = None,
+    description: Annotated[str, typer.Option("--description", help="In words, for the providers or askers.")] = "",
 ) -> Result:
-    """Register a version of a scoring model, from a file or a joint job. Weights stay here; providers are asked to approve it."""
+    """Register a version of a scoring model, from a file or a joint job. Weights stay here; providers are asked to approve it.
+
+    A model that reads columns of whoever asks (*) waits for nobody: take it into service, and each asker approves for itself.
+    """
     request = agent_pb2.RegisterOwnModelRequest(
         linear=_imported(model, mapping) if model is not None else b"",
         job=job,
@@ -60,6 +78,8 @@ def register(
         metrics_json=msgspec.json.encode(dict(map(_metric, metric or ()))),
         replaces=replaces,
         licensed_bureau=bureau,
+        askers=asker or (),
+        covers=[".".join(_pair(each, ".", "item.field")) for each in covers or ()],
     )
     with AgentClient(home) as agent:
         reply = agent.call("RegisterOwnModel", request)
@@ -68,7 +88,10 @@ def register(
         data=_data(reply),
         text=[
             f"Registered {version.name} version {version.version} as {version.model_id}.",
-            f"It waits for {', '.join(version.providers)}: `xinqiao model approve {version.model_id}` at each of them.",
+            f"It waits for {', '.join(version.approvers)}: `xinqiao model approve {version.model_id}` at each of them."
+            if version.approvers
+            else f"`xinqiao model serve {version.model_id}` takes it into service; then {', '.join(version.askers)} may ask, each once "
+            "it has approved the model for itself.",
         ],
     )
 
@@ -94,7 +117,7 @@ def versions(home: NodeHome) -> Result:
     return Result(
         data={"models": [_data(reply) for reply in found]},
         text=[
-            Rows(columns=("model", "name", "version", "kind", "owner", "providers", "state", "why"), rows=rows)
+            Rows(columns=("model", "name", "version", "kind", "owner", "words", "state", "why"), rows=rows)
             if rows
             else "No model names this member. `xinqiao model register --help` says how to register one."
         ],
@@ -126,6 +149,7 @@ def show(model_id: ModelArgument, home: NodeHome) -> Result:
             f"Commitment {version.commitment}; registered {moment(version.created_ms)}.",
             *([f"Figures: {figures}."] if figures else []),
             *([f"Made by job {version.job} from {version.subjects:,} enterprises."] if version.job else []),
+            *_told(version),
             Rows(
                 title="What it reads",
                 columns=("provider", "product", "fields", "count", "leverage", "commitment"),
@@ -153,7 +177,7 @@ def show(model_id: ModelArgument, home: NodeHome) -> Result:
 
 @command(app, "approve")
 def approve(model_id: ModelArgument, home: NodeHome, reason: ReasonOption = "", user: UserOption = "") -> Result:
-    """Let this very version score with this member's data, once every provider and its owner have agreed."""
+    """Let this very version score with this member's data, at its providers or sent to its owner, once all of them have agreed."""
     return _step(home, model_id, Step.APPROVE, reason, user)
 
 
@@ -218,6 +242,20 @@ def _imported(path: Path, mapping: Path | None) -> bytes:
             "MODEL_INVALID", f"The mapping {mapping} is not YAML: {' '.join(str(error).split())[:300]}"
         ) from None
     return canonical(import_model(path.read_bytes(), form, said))
+
+
+def _told(version: ModelVersion) -> list[str]:
+    """Of data to model: what whoever asks sends and gets."""
+    if not version.askers:
+        return []
+    from modeling.scoring.told import parse_told
+
+    told = parse_told(version.told)
+    columns = ", ".join(each.name for each in told.preparation.inputs)
+    return [
+        f"May be asked by {', '.join(version.askers)}, who send encrypted: {columns}.",
+        f"Scores ({told.meaning.link}) are exact to {told.error:.1e}; scores of chosen columns tell an asker the model in the end.",
+    ]
 
 
 def _pair(text: str, separator: str, form: str) -> tuple[str, str]:

@@ -15,6 +15,8 @@ Rules:
 2. Approvals and acts name the model and the digest of its document: a word about one version says nothing about another.
 3. Where a model stands follows from the set of documents alone, in whatever order they came (`state_of`): what ends a use (an act
    of retiring, one provider's withdrawal) is final, and nothing is in service without every provider's approval.
+4. A model that comes to nobody's data (data to model) is its owner's to serve: it names its *askers*, who send encrypted columns of
+   their own. Each answers for itself alone: its word lets its own nodes ask, or not, and changes nothing for the others.
 
 A part's commitment is SM3 over a random salt and the part's bytes; a model's is SM3 over the parts' commitments, the owner's own
 first. So a party can show later which part it held, and nobody can guess a part from what the hub or another party keeps.
@@ -57,6 +59,8 @@ MODEL_APPROVAL_TYPE: Final = payload_type("model-approval")
 MODEL_ACT_TYPE: Final = payload_type("model-act")
 
 MAX_PROVIDERS: Final = 4
+MAX_ASKERS: Final = 50
+MAX_TOLD: Final = 200_000
 _DOMAIN: Final = b"xinqiao/model/v1\0"
 
 ModelName = Annotated[str, msgspec.Meta(pattern=r"^[a-z0-9][a-z0-9_.-]{0,80}\Z")]
@@ -81,7 +85,7 @@ class ModelPart(Document, frozen=True, kw_only=True, forbid_unknown_fields=True)
     word on weights that it holds, and None in a joint model, whose weights for these columns only the provider has.
     `preparation_sm3`: of the document that tells the provider how its columns become numbers, empty where the provider keeps that
     itself. `batch_root`: of the receipts over the enterprises of this provider that trained the model, empty for one that was not
-    trained here.
+    trained here. Of data to model: the owner's own product, which covers the columns that it adds, or those that stand for its score.
     """
 
     provider: MemberId
@@ -106,6 +110,7 @@ class ModelVersion(Document, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     `own_commitment`: of the owner's part; that of a linear model is the whole model, intercept, scale and bands too. `job`: the
     training job of a joint model. `subjects`: how many enterprises it was trained on, 0 where that is not known. `replaces`: the
     owner's model that this one is to follow. `licensed_bureau`: the member whose licence covers the scoring, where one is needed.
+    `askers`: of data to model, who may ask; `told`: what they are told of it, a document of modeling/scoring/told.py, without weights.
     """
 
     model_id: Uuid
@@ -125,13 +130,29 @@ class ModelVersion(Document, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     metrics: Metrics = msgspec.field(default_factory=dict)
     replaces: Uuid | None = None
     licensed_bureau: MemberId | None = None
+    askers: Annotated[tuple[MemberId, ...], msgspec.Meta(max_length=MAX_ASKERS)] = ()
+    told: Annotated[str, msgspec.Meta(max_length=MAX_TOLD)] = ""
     description: FreeText = ""
     created_ms: TimeMs
 
     @property
     def providers(self) -> tuple[str, ...]:
-        """The members whose data it reads, in the order of its parts."""
+        """The members whose data it reads, in the order of its parts; of data to model the owner."""
         return tuple(part.provider for part in self.parts)
+
+    @property
+    def approvers(self) -> tuple[str, ...]:
+        """The members without whose approval it is in service nowhere."""
+        return () if self.mode == "data_to_model" else self.providers
+
+    @property
+    def parties(self) -> tuple[str, ...]:
+        """The members that it concerns beside its owner: each has a word to say on it."""
+        return (*self.approvers, *self.askers)
+
+    def may_ask(self, member: str) -> bool:
+        """Whether this member asks for its scores."""
+        return member in (self.askers if self.mode == "data_to_model" else (self.owner,))
 
     def part_of(self, provider: str) -> ModelPart | None:
         """What it reads of this member."""
@@ -139,7 +160,7 @@ class ModelVersion(Document, frozen=True, kw_only=True, forbid_unknown_fields=Tr
 
 
 class ModelApproval(Document, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """A provider's word on a model. `withdrawn` is final; after `declined` the provider may still approve."""
+    """A provider's word on a model, or an asker's. `withdrawn` is final; after `declined` it may still be approved."""
 
     model_id: Uuid
     model_sm3: Sm3Hex
@@ -190,7 +211,7 @@ class Step(StrEnum):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Standing:
-    """Where a model stands, each provider's last word on it ("" before it has said one), and why where something was refused.
+    """Where a model stands, each party's last word on it ("" before it has said one), and why where something was refused.
 
     `ended_ms`: when the last word that ends it was said, None while it has not ended.
     """
@@ -202,7 +223,7 @@ class Standing:
 
     @property
     def waiting(self) -> tuple[str, ...]:
-        """The providers that have not approved."""
+        """The parties that have not approved."""
         return tuple(provider for provider, word in self.words.items() if word != Step.APPROVE)
 
 
@@ -262,7 +283,7 @@ def state_of(
         key=lambda each: (each.decision == "withdrawn", each.time_ms, each.decision != "approved"),
     ):
         words[word.provider] = word
-    said = {provider: words.get(provider) for provider in version.providers}
+    said = {member: words.get(member) for member in version.approvers}
     own = [act for act in acts if (act.model_id, act.model_sm3) == about and act.owner == version.owner]
     retired = [act for act in own if act.act == "retired"]
     withdrawn = [word for word in said.values() if word is not None and word.decision == "withdrawn"]
@@ -272,21 +293,15 @@ def state_of(
         all(word is not None and word.decision == "approved" for word in said.values()),
         any(act.act == "in_service" for act in own),
     ]
-    reason = next(
-        (
-            text
-            for text in (
-                *(f"{word.provider} withdrew its approval: {word.reason}" for word in withdrawn),
-                *(f"{version.owner} retired it: {act.reason}" for act in retired),
-                *(f"{word.provider} declined: {word.reason}" for word in refused),
-            )
-        ),
-        "",
-    )
+    told = [
+        *(f"{word.provider} withdrew its approval: {word.reason}" for word in withdrawn),
+        *(f"{version.owner} retired it: {act.reason}" for act in retired),
+        *(f"{word.provider} declined: {word.reason}" for word in refused),
+    ]
     return Standing(
         state=state,
-        words={provider: "" if word is None else word.decision for provider, word in said.items()},
-        reason=reason,
+        words={member: words[member].decision if member in words else "" for member in version.parties},
+        reason=told[0] if told else "",
         ended_ms=max([*(act.time_ms for act in retired), *(word.time_ms for word in withdrawn)], default=None),
     )
 
@@ -319,9 +334,14 @@ def model_commitment(parts: Iterable[str]) -> str:
 def parse_version(payload: bytes) -> ModelVersion:
     """Parse and check a version. Raises DocumentMalformed."""
     version = parse(payload, ModelVersion)
-    providers = version.providers
-    if len(set(providers)) != len(providers) or version.owner in providers:
-        raise DocumentMalformed("A model names each provider once, and its owner is none of them.")
+    members = (version.owner, *version.parties)
+    if len(set(members)) != len(members):
+        raise DocumentMalformed("A model names each provider or asker once, and its owner is none of them.")
+    served = version.mode == "data_to_model"
+    if bool(version.askers) != served or bool(version.told) != served or (served and version.providers != members[:1]):
+        raise DocumentMalformed(
+            "Data to model, and it alone, names askers, tells them what to send, and reads of its owner."
+        )
     if (version.mode == "joint") != (version.kind != "linear") or (version.job == "") != (version.kind == "linear"):
         raise DocumentMalformed("A joint model is scored jointly and names its job; a linear one is neither.")
     for part in version.parts:
@@ -329,8 +349,9 @@ def parse_version(payload: bytes) -> ModelVersion:
             raise DocumentMalformed(f"The items of {part.provider} are read in mode J, with their fields named.")
         if len({use.item_id for use in part.items}) != len(part.items):
             raise DocumentMalformed(f"The part of {part.provider} names an item twice: merge the two.")
-        if (part.nonzero is None) != (version.kind != "linear") or (part.leverage is None) != (part.nonzero is None):
-            raise DocumentMalformed("The owner attests weights that it holds, those of a linear model, and no others.")
+        attested = version.mode == "model_to_data"
+        if (part.nonzero is not None) != attested or (part.leverage is not None) != attested:
+            raise DocumentMalformed("The owner attests weights that it holds over others' columns, and no others.")
         if part.nonzero is not None and part.nonzero > part.features:
             raise DocumentMalformed(f"The part of {part.provider} has more weights than features.")
     if version.commitment != model_commitment([version.own_commitment, *(part.commitment for part in version.parts)]):
@@ -359,7 +380,7 @@ def open_word(document: SignedDocument, directory: Directory, model: Model) -> W
     _require_type(document, *_WORDS)
     word = parse_word(document)
     if isinstance(word, ModelApproval):
-        member, fits = word.provider, word.provider in model.version.providers
+        member, fits = word.provider, word.provider in model.version.parties
     else:
         member, fits = word.owner, word.owner == model.version.owner
     if not fits or (word.model_id, word.model_sm3) != (model.version.model_id, model.sm3):

@@ -341,8 +341,8 @@ async def serve(settings: Settings, secret: bytes, *, ready: Callable[[], None] 
         await agent.requester.close()
         await agent.jobs.close()
         await agent.psi.close()
-        await agent.scoring.close()
         await agent.provider.close()
+        await agent.scoring.close()
         for task in (waiting, *background):
             task.cancel()
         await asyncio.gather(*background, return_exceptions=True)

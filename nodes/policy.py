@@ -279,16 +279,16 @@ def counts_reader(connection: sqlite3.Connection) -> Callable[[str, int | None],
     return counts
 
 
-def spend(connection: sqlite3.Connection, permit: Permit) -> None:
-    """Charge one use to every consent of a permit."""
+def spend(connection: sqlite3.Connection, *permits: Permit) -> None:
+    """Charge one use to every consent of each permit."""
     connection.executemany(
         "INSERT INTO uses (record_id, total) VALUES (?, 1) ON CONFLICT (record_id) DO UPDATE SET total = total + 1",
-        [(record_id,) for record_id in permit.spends],
+        [(record_id,) for permit in permits for record_id in permit.spends],
     )
     connection.executemany(
         "INSERT INTO use_windows (record_id, window_start_ms, used) VALUES (?, ?, 1)"
         " ON CONFLICT (record_id, window_start_ms) DO UPDATE SET used = used + 1",
-        permit.windows,
+        [window for permit in permits for window in permit.windows],
     )
 
 

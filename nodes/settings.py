@@ -98,6 +98,7 @@ class _File(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=Tru
     joint_minimum_sum: Annotated[int, msgspec.Meta(ge=1, le=1_000_000)] = 10
     joint_selection: bool = True
     joint_executor: Annotated[str, msgspec.Meta(pattern=r"^(processes|ray://[A-Za-z0-9.:\[\]-]+:[0-9]{1,5})?$")] = ""
+    scoring_columns_mb: Annotated[int, msgspec.Meta(ge=0, le=1_000_000)] = 512
     exchange_idle_s: Annotated[int, msgspec.Meta(ge=1, le=86400)] = 600
     window_bytes: Annotated[int, msgspec.Meta(ge=1 << 20, le=1 << 30)] = 32 << 20
     log_level: Annotated[str, msgspec.Meta(pattern="^(DEBUG|INFO|WARNING|ERROR)$")] = "INFO"
@@ -115,6 +116,7 @@ class Settings(_File, frozen=True, forbid_unknown_fields=True, kw_only=True):
     `joint_executor`: where a party's heavy maps run: in its process if empty, in a pool of processes, or on
     this member's own Ray cluster.
     `model_approval`: scoring models that are approved by rule; none, unless a rule says so.
+    `scoring_columns_mb`: memory for own columns that are kept encoded, so that the next model over them is scored faster.
     `scoring`: how much each requester may score with this node's data.
     `psi`: who may compare sets with this node; nobody, unless a rule says so.
     `window_bytes`: how much of a transfer may be on its way unacknowledged.

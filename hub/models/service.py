@@ -6,7 +6,7 @@ Rules:
 2. A version has an identifier, and a number under its name, that its owner has not used (ALREADY_EXISTS); what it reads is on offer
    (PRODUCT_UNAVAILABLE); the model that it replaces is its owner's (NOT_FOUND).
 3. A word is about a model of the caller's (NOT_FOUND) and fits where that stands (WRONG_STATE): `consent.models` decides.
-4. Documents are shown to the owner, the providers and the operator, and never change. Nodes verify them again.
+4. Documents are shown to the owner, the providers, the askers and the operator, and never change. Nodes verify them again.
 """
 
 from __future__ import annotations
@@ -92,13 +92,13 @@ def register(hub: Hub, connection: Connection, who: Caller, document: SignedDocu
             raise HubError("NOT_FOUND", f"the model is to replace {version.replaces}, which is no model of yours")
     row = {"model_id": version.model_id, "owner": version.owner, "name": version.name, "version": version.version}
     connection.execute(insert(models), row)
-    parties = [{"member_id": member, "model_id": version.model_id} for member in (version.owner, *version.providers)]
+    parties = [{"member_id": member, "model_id": version.model_id} for member in (version.owner, *version.parties)]
     connection.execute(insert(model_parties), parties)
     return Kept(model_id=version.model_id, state=model.standing.state, seq=_keep(connection, model, document))
 
 
 def answer(hub: Hub, connection: Connection, who: Caller, document: SignedDocument) -> Kept:
-    """Keep a provider's approval. Only inside `Database.write`. Raises HubError, SignatureInvalid, ConsentError."""
+    """Keep the word of a provider or an asker. Only inside `Database.write`. Raises HubError, SignatureInvalid, ConsentError."""
     if document.payload_type != MODEL_APPROVAL_TYPE:
         raise HubError("INVALID_ARGUMENT", f"a document of type {document.payload_type} answers no model")
     word = parse(document.payload, ModelApproval)
@@ -195,7 +195,7 @@ def _keep(connection: Connection, model: Model, document: SignedDocument) -> int
         "document": document.encode(),
     }
     connection.execute(insert(model_documents), row)
-    for member in (model.version.owner, *model.version.providers):
+    for member in (model.version.owner, *model.version.parties):
         touch(connection, topic(member))
     return seq
 

@@ -2,10 +2,12 @@
 
 `linear` with the roles changed: the requester has features float64[n, p] within the bounds that the owner told, and holds the key; the
 owner multiplies by its weights, and adds what it has of its own: the intercept, and its part of each score. Up to 8192 // p rows go in
-one ciphertext (tiled), more of them in one for each column and 8,192 rows: 16 bytes a number, so this mode is for fewer rows.
+one ciphertext (tiled), more of them in one for each column and 8,192 rows: 16 bytes a number, so this mode is for fewer rows. Rows that
+the owner refuses are hidden by a mask that nobody keeps.
 
-Leak to the requester: the scores, in which fraction bits (the largest possible score, to a factor of two), and the bounds; as many
-scores of chosen rows as there are weights tell the weights, so an owner limits scores a day. To the owner: how many rows.
+Leak to the requester: the scores, in which fraction bits (the largest possible score, to a factor of two), and the bounds; scores of
+chosen rows, one more than there are weights, tell the model, and then of any subject all that the owner adds, so an owner limits
+scores a day. To the owner: how many rows.
 """
 
 from __future__ import annotations
@@ -16,6 +18,7 @@ import msgspec
 import numpy as np
 
 from modeling.errors import DataUnusable, ProtocolViolation
+from modeling.jobs.table import Flags
 from modeling.scoring import ring
 from modeling.scoring.fixed import FEATURE_BITS, Floats, scales_for, whole_features, whole_weights
 from modeling.scoring.linear import BLOCK, but_inner, inner_places, opened, tiled, tiled_rows
@@ -50,14 +53,17 @@ class Requester:
             ]
         return EncryptedFeatures(rows=rows, feature_bits=FEATURE_BITS, blocks=tuple(blocks))
 
-    def open(self, answer: Sequence[bytes], rows: int, features: int, weight_bits: int) -> Floats:
-        """float64[rows]: scores. `weight_bits` comes with the answer. Raises ProtocolViolation."""
+    def open(
+        self, answer: Sequence[bytes], rows: int, features: int, weight_bits: int, kept: Flags | None = None
+    ) -> Floats:
+        """float64[rows]: scores, NaN where `kept` bool[rows] is not. `weight_bits`: as the owner told. Raises ProtocolViolation."""
         many = not _is_tiled(rows, features)
         if len(answer) != (-(-rows // BLOCK) if many else 1):
             raise ProtocolViolation(f"an answer of {len(answer)} blocks came for {rows} rows")
         places = range(BLOCK) if many else inner_places(rows, features)
         parts = [self._key.decrypt(each, places, check=not place) for place, each in enumerate(answer)]
-        return opened(np.concatenate(parts)[:rows], weight_bits + FEATURE_BITS)
+        found = opened(np.concatenate(parts)[:rows], weight_bits + FEATURE_BITS)
+        return found if kept is None else np.where(kept, found, np.nan)
 
 
 class Owner:
@@ -70,15 +76,19 @@ class Owner:
         self._reserve, self._scale = reserve, 2.0**scales.fraction_bits
         self._weights = whole_weights(weights, bounds, scales.weight_bits)
 
-    def answer(self, public: bytes, features: EncryptedFeatures, added: Floats) -> list[bytes]:
+    def answer(
+        self, public: bytes, features: EncryptedFeatures, added: Floats, *, hidden: Flags | None = None
+    ) -> list[bytes]:
         """A ciphertext a block: weights times features plus `added` float64[n] (intercept, and the owner's own part).
 
-        Raises DataUnusable, ProtocolViolation.
+        `hidden`: bool[n], rows of which nothing is told. Raises DataUnusable, ProtocolViolation.
         """
         key, rows, width = PublicKey(public), features.rows, len(self._weights)
         if len(added) != rows or not (np.abs(added) <= self._reserve).all():
             raise DataUnusable(f"what is added is a number for each of {rows} rows, at most {self._reserve:g} in size")
         mask = ring.residues(np.round(added * self._scale).astype(np.int64))
+        if hidden is not None:
+            mask = np.where(hidden, ring.uniform(rows), mask)
         many = not _is_tiled(rows, width)
         shape = [width] * -(-rows // BLOCK) if many else [1]
         if features.feature_bits != FEATURE_BITS or [len(block) for block in features.blocks] != shape:

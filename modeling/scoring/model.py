@@ -147,7 +147,7 @@ def score_plain(model: LinearModel, tables: Mapping[str, Table], present: Mappin
     return total
 
 
-def canonical(document: LinearModel | Part | Preparation) -> bytes:
+def canonical(document: msgspec.Struct) -> bytes:
     """The one form of a document: JSON with sorted keys, floats in the shortest form that reads back exactly."""
     written = msgspec.json.encode(document)
     return msgspec.json.encode(msgspec.json.decode(written, type=type(document)), order="sorted")

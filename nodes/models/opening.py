@@ -17,6 +17,7 @@ from consent.models import Model, parse_version
 from modeling.errors import ModelingError
 from modeling.scoring.leverage import leverage
 from modeling.scoring.model import LinearModel, Part, canonical, parse_model, parse_part
+from modeling.scoring.told import told_of
 from nodes.errors import NodeError
 from nodes.joint.model_files import write_document
 from nodes.models.parts import HeldPart
@@ -89,7 +90,7 @@ def check_openings(openings: Sequence[Opening]) -> tuple[Checked, ...]:
 
 def _check(model: Model, opening: Opening, earlier: dict[str, list[Part]]) -> Checked:
     version = model.version
-    stated = {version.owner: version.own_commitment, **{part.provider: part.commitment for part in version.parts}}
+    stated = {part.provider: part.commitment for part in version.parts} | {version.owner: version.own_commitment}
     findings = [
         f"The part of {held.party} is not the one that was committed to."
         for held in opening.parts
@@ -113,6 +114,10 @@ def _linear(
     findings = []
     version = model.version
     whole: LinearModel | None = parse_model(held[version.owner].part) if version.owner in held else None
+    if version.mode == "data_to_model":
+        if whole is not None and canonical(told_of(whole)).decode() != version.told:
+            findings.append("Askers are told of other columns, or another meaning of scores, than those of the model.")
+        return findings
     for stated in version.parts:
         provider = stated.provider
         if provider not in held:

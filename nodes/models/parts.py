@@ -34,9 +34,12 @@ class HeldPart(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
 
 
 class LinearParts(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """A linear model at its owner. The owner's own part comes first, and is the whole model; the others follow from it."""
+    """A linear model at its owner. The owner's own part comes first, and is the whole model; the others' follow from it.
 
-    parts: Annotated[tuple[HeldPart, ...], msgspec.Meta(min_length=2)]
+    Of data to model there is no other part.
+    """
+
+    parts: Annotated[tuple[HeldPart, ...], msgspec.Meta(min_length=1)]
 
     @property
     def model(self) -> bytes:

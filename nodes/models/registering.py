@@ -13,12 +13,13 @@ import msgspec
 from consent.decision import ItemUse
 from consent.directory import Directory
 from consent.documents import ItemMode, Purpose
-from consent.models import Metrics, Model, ModelKind, ModelPart, ModelVersion, State, model_commitment
+from consent.models import Metrics, Model, ModelKind, ModelMode, ModelPart, ModelVersion, State, model_commitment
 from modeling.errors import DataUnusable
 from modeling.report.document import from_json
-from modeling.scoring.inputs import OWN
+from modeling.scoring.inputs import OWN, Preparation
 from modeling.scoring.leverage import leverage
-from modeling.scoring.model import Part, canonical, parse_model, parse_part
+from modeling.scoring.model import LinearModel, Part, canonical, parse_model, parse_part
+from modeling.scoring.told import told_of
 from nodes.errors import NodeError
 from nodes.joint.job_file import parse_job
 from nodes.joint.job_store import StoredJob
@@ -36,6 +37,8 @@ class Terms:
     """What an owner adds when it registers a model. `version` 0: the next under this name.
 
     `products`: by provider; one that is not named is found in the directory. `metrics`: those of a job's test where there are none.
+    `askers`: of data to model, who may ask; `covers`: fields of the owner's own product, as item.field, that a subject's consent has to
+    cover beside those that the model reads.
     """
 
     name: str
@@ -45,6 +48,8 @@ class Terms:
     metrics: Metrics = field(default_factory=dict)
     replaces: str | None = None
     licensed_bureau: str | None = None
+    askers: tuple[str, ...] = ()
+    covers: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -59,11 +64,14 @@ class Owner:
 
 
 def linear_version(data: bytes, terms: Terms, owner: Owner) -> tuple[ModelVersion, LinearParts]:
-    """From a linear model's document. Raises ModelInvalid, NodeError MODEL_INVALID, PRODUCT_UNAVAILABLE."""
+    """From a linear model's document. Raises ModelInvalid, DataUnusable, NodeError MODEL_INVALID, PRODUCT_UNAVAILABLE."""
     model = parse_model(data)
-    if model.mode != "model_to_data" or not model.members:
+    if model.mode == "data_to_model":
+        return _served_version(model, terms, owner)
+    if not model.members or terms.askers or terms.covers:
         raise NodeError(
-            "A model is registered with the members whose columns it reads; this one reads none, or those of whoever asks.",
+            "A model is registered with the members whose columns it reads, or as one that reads columns of whoever asks (*), with "
+            "its askers; this one is neither.",
             code="MODEL_INVALID",
         )
     held = LinearParts(
@@ -95,12 +103,64 @@ def linear_version(data: bytes, terms: Terms, owner: Owner) -> tuple[ModelVersio
         terms,
         owner,
         kind="linear",
+        mode="model_to_data",
         parts=tuple(parts),
         own_features=model.part_for(OWN).features,
         own_commitment=held.parts[0].commitment,
         metrics=terms.metrics,
     )
     return version, held
+
+
+def _served_version(model: LinearModel, terms: Terms, owner: Owner) -> tuple[ModelVersion, LinearParts]:
+    """Data to model: askers send their columns encrypted; the owner's own come from its product."""
+    if not terms.askers or any(not owner.directory.nodes_of(asker) for asker in terms.askers):
+        raise NodeError(
+            "A model that reads columns of whoever asks names its askers, members that have a node.",
+            code="MODEL_INVALID",
+        )
+    own = own_columns(model, owner.member_id)
+    covered = own.items
+    for text in terms.covers:
+        item, _, name = text.partition(".")
+        covered[item] = tuple(dict.fromkeys((*covered.get(item, ()), name)))
+    if not covered:
+        raise NodeError(
+            "The model reads no column of this member. Name what a consent has to cover so that its score may be given, as item.field.",
+            code="MODEL_INVALID",
+        )
+    items = tuple(ItemUse(item_id=item, mode=ItemMode.J, fields=names) for item, names in covered.items())
+    held = LinearParts(parts=(HeldPart(party=owner.member_id, salt=fresh_salt(), part=canonical(model)),))
+    part = ModelPart(
+        provider=owner.member_id,
+        product_id=terms.products.get(owner.member_id) or find_product(owner.directory, owner.member_id, items),
+        items=items,
+        features=sum(map(len, covered.values())),
+        nonzero=None,
+        leverage=None,
+        commitment=held.parts[0].commitment,
+    )
+    version = _version(
+        terms,
+        owner,
+        kind="linear",
+        mode="data_to_model",
+        parts=(part,),
+        own_features=len(own.inputs),
+        own_commitment=part.commitment,
+        metrics=terms.metrics,
+        told=canonical(told_of(model)).decode(),
+    )
+    return version, held
+
+
+def own_columns(model: LinearModel, owner: str) -> Preparation:
+    """Data to model: the owner's own columns, which are fields of its product as any member's. Raises NodeError MODEL_INVALID."""
+    try:
+        inputs = tuple(msgspec.structs.replace(each, member=owner) for each in model.preparation_for(OWN).inputs)
+        return Preparation(member=owner, inputs=inputs)
+    except ValueError as error:
+        raise NodeError(f"The owner's columns are fields of its product: {error}.", code="MODEL_INVALID") from None
 
 
 def earlier_parts(owner: Owner, member: str) -> list[Part]:
@@ -148,6 +208,7 @@ def joint_version(job: StoredJob, record: ModelRecord, own: str, terms: Terms, o
         terms,
         owner,
         kind=_KINDS[record.algorithm],
+        mode="joint",
         parts=parts,
         own_features=len(asked.own.features),
         own_commitment=own,
@@ -179,12 +240,14 @@ def _version(
     owner: Owner,
     *,
     kind: ModelKind,
+    mode: ModelMode,
     parts: tuple[ModelPart, ...],
     own_features: int,
     own_commitment: str,
     metrics: Metrics,
     job: str = "",
     subjects: int = 0,
+    told: str = "",
 ) -> ModelVersion:
     used = [each.version.version for each, _ in owner.models if each.version.name == terms.name]
     version = ModelVersion(
@@ -192,7 +255,7 @@ def _version(
         name=terms.name,
         version=terms.version or max(used, default=0) + 1,
         kind=kind,
-        mode="model_to_data" if kind == "linear" else "joint",
+        mode=mode,
         owner=owner.member_id,
         owner_node=owner.node_id,
         purpose=Purpose.SCORING,
@@ -205,6 +268,8 @@ def _version(
         metrics=metrics,
         replaces=terms.replaces,
         licensed_bureau=terms.licensed_bureau,
+        askers=terms.askers,
+        told=told,
         description=terms.description,
         created_ms=owner.now_ms,
     )

@@ -105,7 +105,7 @@ class Registry:
         return model
 
     def is_owner(self, model: Model) -> bool:
-        """Whether the model is this member's own; else it is one of its providers."""
+        """Whether the model is this member's own; else it is one of its providers, or may ask for its scores."""
         return model.version.owner == self._node.member_id
 
     def is_sent(self, model: Model) -> bool:
@@ -113,7 +113,7 @@ class Registry:
         return all(parse_word(one).model_id != model.version.model_id for one in self._known.unsent.values())
 
     def usable(self, model_id: str, sm3: str = "") -> Model:
-        """A model that may score now, at its owner's node as at a provider's; `sm3`: the very document that is meant.
+        """A model that may score now, at its owner's node, a provider's or an asker's; `sm3`: the very document that is meant.
 
         Raises NodeError NOT_FOUND, MODEL_NOT_APPROVED (not in service, another document, or not approved by this node), MODEL_RETIRED.
         """
@@ -126,9 +126,9 @@ class Registry:
         if not self.is_owner(model) and not self._approved_here(model):
             raise NodeError(f"Node {self._node.node_id} has not approved model {name}.", code="MODEL_NOT_APPROVED")
         if standing.state is not State.IN_SERVICE:
-            waiting = (
-                f"waits for {', '.join(standing.waiting)}" if standing.waiting else "has not been taken into service"
-            )
+            waiting = "has not been taken into service"
+            if standing.state is State.DRAFT:
+                waiting = f"waits for {', '.join(standing.waiting)}"
             told = f": {standing.reason}" if standing.reason else ""
             raise NodeError(f"Model {name} {waiting}{told}.", code="MODEL_NOT_APPROVED")
         return model
@@ -151,7 +151,8 @@ class Registry:
         """A linear model of this node's own, checked against the commitments. Raises NodeError NOT_FOUND, MODEL_INVALID."""
         model = self.model(model_id)
         held = read_linear(self._node.home, model_id)
-        stated = [model.version.own_commitment, *(part.commitment for part in model.version.parts)]
+        others = [part.commitment for part in model.version.parts if part.provider != model.version.owner]
+        stated = [model.version.own_commitment, *others]
         if [part.commitment for part in held.parts] != stated:
             raise _not_committed(model)
         return held
@@ -207,7 +208,7 @@ class Registry:
     # -- words -----------------------------------------------------------------------------------------------
 
     async def take_step(self, model_id: str, step: Step, reason: str, user: str) -> Model:
-        """A provider approves, declines or withdraws; an owner takes into service or retires. The model as it stands then.
+        """A provider or an asker approves, declines or withdraws; an owner takes into service or retires. The model as it is then.
 
         Raises NodeError NOT_FOUND, PERMISSION_DENIED, MODEL_INVALID; WrongState; what the hub refuses.
         """
@@ -220,9 +221,9 @@ class Registry:
         node = self._node
         by_owner = step in {Step.SERVE, Step.RETIRE}
         if by_owner is not self.is_owner(model):
-            who = "its owner, " + model.version.owner if by_owner else "a provider of its data"
+            who = "its owner, " + model.version.owner if by_owner else "a provider of its data, or one who may ask it"
             raise NodeError(f"Only {who}, can do this with model {_name(model)}.", code="PERMISSION_DENIED")
-        if step is Step.APPROVE and self._approved_here(model) and model.standing.words[node.member_id] == step:
+        if step is Step.APPROVE and self._approved_here(model):
             return model
         require_step(model, step, node.member_id)
         if step is Step.APPROVE and model.version.kind != "linear":
@@ -265,7 +266,7 @@ class Registry:
         return held
 
     def _approved_here(self, model: Model) -> bool:
-        return any(
+        return model.standing.words.get(self._node.member_id) == Step.APPROVE and any(
             word.node_id == self._node.node_id and word.decision == "approved" and word.model_sm3 == model.sm3
             for word in model.approvals
         )
@@ -342,7 +343,7 @@ class Registry:
             open_word(document, directory, known)
             return
         model = open_version(document, directory)
-        if self._node.member_id not in {model.version.owner, *model.version.providers}:
+        if self._node.member_id not in {model.version.owner, *model.version.parties}:
             raise ConsentError(f"Model {model.version.model_id} does not name this member.")
         if model.version.model_id in self._known.models:
             raise ConsentError(f"There is another document of model {model.version.model_id}.")

@@ -78,6 +78,8 @@ def _terms_of(request: agent_pb2.RegisterOwnModelRequest) -> Terms:
         metrics=_parsed(request.metrics_json, Metrics, "metrics"),
         replaces=request.replaces or None,
         licensed_bureau=request.licensed_bureau or None,
+        askers=tuple(request.askers),
+        covers=tuple(request.covers),
     )
 
 
@@ -93,7 +95,7 @@ def _reply(registry: Registry, model: Model) -> agent_pb2.ModelVersionReply:
     return agent_pb2.ModelVersionReply(
         version_json=model.document.payload,
         sm3=model.sm3,
-        role="owner" if registry.is_owner(model) else "provider",
+        role="owner" if registry.is_owner(model) else "asker" if model.version.askers else "provider",
         state=standing.state,
         reason=standing.reason,
         words_json=msgspec.json.encode(standing.words),

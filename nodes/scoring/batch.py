@@ -22,7 +22,7 @@ from consent.models import Model
 from modeling.errors import ModelingError
 from nodes.errors import NodeError
 from nodes.exchanges.context import ExchangeContext
-from nodes.exchanges.requester import RequesterExchanges
+from nodes.exchanges.requester import APPROVAL_PATIENCE_S, RequesterExchanges
 from nodes.exchanges.session import Session
 from nodes.models.registry import Registry
 from nodes.scoring.batch_files import BatchFacts, BatchReport, BatchRequest, read_batch, write_result
@@ -32,7 +32,7 @@ from nodes.scoring.own import rows_of_file
 from nodes.scoring.panel import Asking, Panel
 from nodes.scoring.recipe import Recipe, recipe_of
 from nodes.scoring.rows import Chosen, choose
-from nodes.scoring.scores import require_own, scored, told_refusal
+from nodes.scoring.scores import require_asker, scored, told_refusal
 from trust.suite import Sm3
 
 log = logging.getLogger(__name__)
@@ -73,7 +73,9 @@ class _Job:
     request: BatchRequest
     model: Model
     recipe: Recipe
+    listed: Sequence[str]
     subjects: Sequence[str]
+    """The same in order of their codes: neighbours in a provider's data are in one block."""
     own: pa.Table
     folder: Path
 
@@ -105,7 +107,7 @@ class ScoreBatches:
         if running is not None and running.task is not None and not running.task.done():
             return running
         model = await self._registry.looked_up(request.model_id)
-        require_own(self.context, model)
+        require_asker(self.context, model)
         recipe = recipe_of(model, self._registry, self.computer)
         subjects, own, digest = await asyncio.to_thread(read_batch, request, recipe)
         asked = Asked(
@@ -122,7 +124,8 @@ class ScoreBatches:
             request=request,
             model=model,
             recipe=recipe,
-            subjects=subjects,
+            listed=subjects,
+            subjects=sorted(subjects),
             own=own,
             folder=self.context.settings.home / "scores" / stored.batch_id,
         )
@@ -134,8 +137,13 @@ class ScoreBatches:
     def updated(self, exchange_id: str, state: str) -> None:
         """A provider's operator has to approve: wait for that."""
         session = self._session_of(exchange_id)
-        if session is not None and state == "waiting_approval":
-            session.wait_longer(24 * 3600.0)
+        if session is None or state != "waiting_approval":
+            return
+        session.wait_longer(APPROVAL_PATIENCE_S)
+        for run in self._runs.values():
+            panel = self.panels.get(run.batch_id)
+            if panel is not None and panel.session_of(exchange_id) is session:
+                run.tell("waiting_approval", run.done, run.total)
 
     async def ended(self, exchange_id: str, failure: NodeError) -> None:
         """The hub says that an exchange is over."""
@@ -197,7 +205,7 @@ class ScoreBatches:
                 traffic=scoring.bytes,
             )
             report = await asyncio.to_thread(
-                write_result, job.folder, job.blocks, job.request.directory, job.model.version, facts
+                write_result, job.folder, job.listed, job.blocks, job.request.directory, job.model.version, facts
             )
         except BaseExceptionGroup as group:
             first = group.exceptions[0]

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import csv
 from collections import Counter
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
 import msgspec
 import pyarrow as pa
+import pyarrow.compute as pc
 import pyarrow.csv
 import pyarrow.parquet as pq
 
@@ -99,9 +101,12 @@ def read_subjects(file: Path) -> list[str]:
     return list(dict.fromkeys(found))
 
 
-def write_result(folder: Path, blocks: int, directory: Path, version: ModelVersion, facts: BatchFacts) -> BatchReport:
-    """Put the blocks together and write the report, last: a folder with a report is complete."""
+def write_result(
+    folder: Path, listed: Sequence[str], blocks: int, directory: Path, version: ModelVersion, facts: BatchFacts
+) -> BatchReport:
+    """Put the blocks together in the order of the list and write the report, last: a folder with a report is complete."""
     table = pa.concat_tables([read_block(folder, block) for block in range(blocks)])
+    table = table.take(pc.index_in(pa.array(listed, pa.string()), value_set=table.column(SUBJECT).combine_chunks()))
     directory.mkdir(mode=0o700, parents=True, exist_ok=True)
     pyarrow.csv.write_csv(table, directory / CSV_FILE)
     pq.write_table(table, directory / PARQUET_FILE)

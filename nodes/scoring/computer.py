@@ -35,13 +35,16 @@ class SessionLost(NodeError):
 class Computer:
     """One process; many may ask at once."""
 
-    def __init__(self) -> None:
+    def __init__(self, column_bytes: int = 0) -> None:
+        """`column_bytes`: of encoded columns that the process keeps at most."""
+        self._column_bytes = column_bytes
         self._numbers = itertools.count(1)
         self._starting = asyncio.Lock()
         self._child: asyncio.subprocess.Process | None = None
         self._writer: asyncio.StreamWriter | None = None
         self._reading: asyncio.Task[None] | None = None
         self._waiting: dict[int, asyncio.Future[Done]] = {}
+        self._closed = False
 
     @property
     def pid(self) -> int | None:
@@ -53,6 +56,8 @@ class Computer:
         number = next(self._numbers)
         future: asyncio.Future[Done] = asyncio.get_running_loop().create_future()
         async with self._starting:
+            if self._closed:
+                raise SessionLost
             writer = await self._ready()
             self._waiting[number] = future
             writer.write(framed(Call(number=number, task=task)))
@@ -70,6 +75,7 @@ class Computer:
 
     async def close(self) -> None:
         """End the process: it ends by itself when it is left alone, and is killed where it does not."""
+        self._closed = True
         child, self._child = self._child, None
         if self._writer is not None:
             self._writer.close()
@@ -90,7 +96,8 @@ class Computer:
             return self._writer
         ours, theirs = socket.socketpair()
         try:
-            child = await asyncio.create_subprocess_exec(*WORKER, str(theirs.fileno()), pass_fds=(theirs.fileno(),))
+            arguments = (*WORKER, str(theirs.fileno()), str(self._column_bytes))
+            child = await asyncio.create_subprocess_exec(*arguments, pass_fds=(theirs.fileno(),))
         except BaseException:
             ours.close()
             raise

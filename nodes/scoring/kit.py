@@ -5,6 +5,7 @@
 | linear         | the owner's, encrypted               | the owner's document         |                                         |
 | joint_logistic | this party's coefficients            | this party's own part        |                                         |
 | joint_boosting | this party's splits                  | this party's own part        | of a single provider: encrypted leaves  |
+| data to model  | this party's own                     | this party's own document    | the asker's columns, encrypted          |
 """
 
 from __future__ import annotations
@@ -23,13 +24,14 @@ from modeling.jobs.passive import PassiveResult
 from modeling.scoring.fixed import Floats
 from modeling.scoring.inputs import Preparation
 from modeling.scoring.leverage import misdeclared
-from modeling.scoring.model import parse_preparation
+from modeling.scoring.model import LinearModel, canonical, parse_model, parse_preparation
 from nodes.errors import NodeError
 from nodes.joint.provider_plan import DecidedPlan
+from nodes.models.registering import own_columns
 from nodes.scoring.columns import Columns, WantedItem
 from nodes.scoring.limits import PartFacts
 from nodes.scoring.node import ScoringNode
-from nodes.scoring.work import Load, LoadBoosting, LoadLogistic, LoadSides, Task
+from nodes.scoring.work import Load, LoadBoosting, LoadLogistic, LoadOwner, LoadSides, Task
 from trust.suite import sm3
 
 
@@ -42,8 +44,8 @@ class Kit(Protocol):
         ...
 
     @property
-    def facts(self) -> PartFacts:
-        """What the limits look at."""
+    def facts(self) -> PartFacts | None:
+        """What the limits look at; None where there is nothing to look at: of this party's own model, and where sides are told."""
         ...
 
     def load(self, session: str, place: int, seeds: Mapping[int, bytes]) -> Task:
@@ -87,7 +89,7 @@ class JointKit:
     """A joint model: this party has its part, the owner knows nothing of it. `blobs`: what the opening brought."""
 
     items: tuple[WantedItem, ...]
-    facts: PartFacts
+    facts: PartFacts | None
     part: PassiveResult
     alone: bool
     blobs: tuple[bytes, ...]
@@ -112,10 +114,34 @@ class JointKit:
         return ()
 
 
+@dataclass(frozen=True, kw_only=True)
+class OwnerKit:
+    """Data to model: this party's own model, to which the asker's encrypted columns come."""
+
+    items: tuple[WantedItem, ...]
+    model: LinearModel
+    public: bytes
+    facts: None = None
+
+    def load(self, session: str, place: int, seeds: Mapping[int, bytes]) -> Task:
+        """As in Kit."""
+        return LoadOwner(session=session, model=canonical(self.model), public=self.public)
+
+    def features(self, columns: Columns) -> Floats:
+        """float64[n, 1]: what is added to each score: the intercept, and what the own columns count for."""
+        return np.asarray(self.model.own_predictor(columns.table, columns.present)[:, None])
+
+    def strange(self, columns: Columns) -> tuple[str, ...]:
+        """As in Kit."""
+        return ()
+
+
 async def kit_of(node: ScoringNode, model: Model, part: ModelPart, blobs: Sequence[bytes]) -> Kit:
     """Raises NodeError, ModelInvalid."""
-    if model.version.kind == "linear":
+    if model.version.mode == "model_to_data":
         return _linear(node, part, blobs)
+    if model.version.mode == "data_to_model":
+        return _owner(node, model, blobs)
     return await _joint(node, model, part, tuple(blobs))
 
 
@@ -130,10 +156,7 @@ def _linear(node: ScoringNode, part: ModelPart, blobs: Sequence[bytes]) -> Linea
     if part.nonzero is None or part.leverage is None:
         raise NodeError("The model's document attests nothing about its weights.", code="MODEL_INVALID")
     return LinearKit(
-        items=tuple(
-            WantedItem(item_id=item, fields=fields, aggregate=preparation.aggregates[item])
-            for item, fields in preparation.items.items()
-        ),
+        items=_wanted(preparation),
         facts=PartFacts(features=part.features, nonzero=part.nonzero, leverage=part.leverage),
         preparation=preparation,
         public=blobs[1],
@@ -143,6 +166,20 @@ def _linear(node: ScoringNode, part: ModelPart, blobs: Sequence[bytes]) -> Linea
 
 def _fields(items: Mapping[str, Sequence[str]]) -> dict[str, set[str]]:
     return {item: set(fields) for item, fields in items.items()}
+
+
+def _owner(node: ScoringNode, model: Model, blobs: Sequence[bytes]) -> OwnerKit:
+    if len(blobs) != 1:
+        raise NodeError("The opening does not bring what this kind of model needs.", code="MODEL_INVALID")
+    linear = parse_model(node.registry.linear(model.version.model_id).model)
+    return OwnerKit(items=_wanted(own_columns(linear, node.member_id)), model=linear, public=blobs[0])
+
+
+def _wanted(preparation: Preparation) -> tuple[WantedItem, ...]:
+    return tuple(
+        WantedItem(item_id=item, fields=fields, aggregate=preparation.aggregates[item])
+        for item, fields in preparation.items.items()
+    )
 
 
 async def _joint(node: ScoringNode, model: Model, part: ModelPart, blobs: tuple[bytes, ...]) -> JointKit:
@@ -161,7 +198,7 @@ async def _joint(node: ScoringNode, model: Model, part: ModelPart, blobs: tuple[
         for use in part.items
         if use.item_id in items
     )
-    return JointKit(items=wanted, facts=_facts(own), part=own, alone=alone, blobs=blobs)
+    return JointKit(items=wanted, facts=_facts(own, alone=alone), part=own, alone=alone, blobs=blobs)
 
 
 def _plan(connection: sqlite3.Connection, job: str, owner: str) -> DecidedPlan:
@@ -171,8 +208,10 @@ def _plan(connection: sqlite3.Connection, job: str, owner: str) -> DecidedPlan:
     return msgspec.json.decode(row[0], type=DecidedPlan)
 
 
-def _facts(own: PassiveResult) -> PartFacts:
+def _facts(own: PassiveResult, *, alone: bool) -> PartFacts | None:
     """What this party knows of its own part; nobody who knows the weights sees the features, so there is no leverage."""
+    if own.boosting is not None and not alone:
+        return None
     if own.boosting is not None:
         used = {each.split.feature for each in own.boosting.splits}
         return PartFacts(features=own.boosting.features, nonzero=len(used), leverage=0.0, trained=True)

@@ -12,6 +12,9 @@ feature. So a provider's node bounds, for each requester:
 | scores_per_day             | scores on one calendar day                              | harvesting                               |
 | probing                    | models over the same features; models hardly used       | tries: flagged, refused if so configured |
 
+A model of the node's own member, to which the requester's data come (data to model), has no weights of the requester's: there the
+limits on scores alone count. They bound how fast scores of chosen columns tell the model.
+
 Days are calendar days in UTC+8, as in the decision. Everything here is pure: it is given what was spent and says what is left; the
 counts are read and written in the transaction that charges the uses (`spent`). A refusal names its limit.
 """
@@ -107,9 +110,12 @@ def check_part(rules: ScoringRules, part: PartFacts) -> None:
 
 
 def refusals(
-    rules: ScoringRules, model: str, spent: Iterable[SubjectSpent], used_today: int
+    rules: ScoringRules, model: str | None, spent: Iterable[SubjectSpent], used_today: int
 ) -> tuple[list[str | None], int]:
-    """For each subject in order the limit that refuses it or None; and the requester's scores of the day with those allowed."""
+    """For each subject in order the limit that refuses it or None; and the requester's scores of the day with those allowed.
+
+    `model`: None if it is of this node's own member.
+    """
     found: list[str | None] = []
     for each in spent:
         limit = _refusal(rules, model, each, used_today)
@@ -118,8 +124,8 @@ def refusals(
     return found, used_today
 
 
-def _refusal(rules: ScoringRules, model: str, spent: SubjectSpent, used_today: int) -> str | None:
-    if model not in spent.models and len(spent.models) >= rules.models_per_subject:
+def _refusal(rules: ScoringRules, model: str | None, spent: SubjectSpent, used_today: int) -> str | None:
+    if model is not None and model not in spent.models and len(spent.models) >= rules.models_per_subject:
         return MODELS
     if spent.today >= rules.scores_per_subject_per_day:
         return SUBJECT_DAY
@@ -141,7 +147,7 @@ def probing(models: Sequence[ModelUse], now_ms: int) -> tuple[Flag, ...]:
 
 
 def _many_alike(models: Sequence[ModelUse], now_ms: int) -> Iterable[Flag]:
-    recent = [each for each in models if now_ms - each.created_ms < PROBING_WINDOW_MS]
+    recent = [each for each in models if each.fields and now_ms - each.created_ms < PROBING_WINDOW_MS]
     by_fields: dict[frozenset[str], list[str]] = {}
     for each in recent:
         by_fields.setdefault(each.fields, []).append(each.model)

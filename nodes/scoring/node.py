@@ -37,6 +37,7 @@ class ScoringNode:
     catalogue: Catalogue
     rules: UsageRules
     limits: ScoringRules
+    column_bytes: int
     identity: PrivateKey
     member_id: str
     node_id: str

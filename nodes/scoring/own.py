@@ -10,6 +10,7 @@ from typing import Any, Final, Literal
 import msgspec
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 import pyarrow.csv
 import pyarrow.parquet as pq
 
@@ -133,7 +134,8 @@ def read_own_file(columns: Sequence[OwnColumn], file: Path | None) -> pa.Table:
 
 def rows_of_file(table: pa.Table, subjects: Sequence[str]) -> OwnRows:
     """The rows of these enterprises; one that is not in the file has every value missing."""
-    found, present = in_order(table, subjects, "")
+    wanted = pc.is_in(table.column(SUBJECT), value_set=pa.array(subjects, pa.string()))
+    found, present = in_order(table.filter(wanted), subjects, "")
     return OwnRows(
         table={name: values_of(pa.chunked_array([column])) for name, column in found.items()}, present=present
     )

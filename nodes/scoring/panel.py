@@ -36,6 +36,7 @@ SCORE_LIFE_MS: Final = 24 * 3_600_000
 OPEN_S: Final = 60.0
 MAX_ATTEMPTS: Final = 5
 _BETWEEN_S: Final = 0.2
+_LAST_WORD_S: Final = 1.0
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -237,6 +238,8 @@ class Panel:
             sitting = _Sitting(session, {each.member: loop.create_future() for each in self._partners.values()})
             self._sitting = sitting
             try:
+                # As long as the session is patient: a provider's operator may have to approve the exchange first.
+                await asyncio.gather(*(each.session.wait_ready() for each in self._partners.values()))
                 async with asyncio.timeout(OPEN_S):
                     await self._sit_down(sitting)
             except (PeerRestarted, SessionLost) as error:
@@ -355,19 +358,23 @@ class Panel:
 
     async def _stop(self) -> None:
         sitting, self._sitting = self._sitting, None
-        for partner in self._partners.values():
-            if sitting is not None:
-                with suppress(NodeError, PeerRestarted, TimeoutError):
-                    async with asyncio.timeout(1.0):
-                        await partner.link.say(Leave(session=sitting.session))
-            await partner.session.close()
-            for task in partner.tasks:
-                task.cancel()
-            await asyncio.gather(*partner.tasks, return_exceptions=True)
+        await asyncio.gather(*(_part_from(partner, sitting) for partner in self._partners.values()))
         if sitting is not None:
             sitting.fail(SessionLost())
             with suppress(NodeError):
                 await self._computer.do(Drop(session=sitting.session))
+
+
+async def _part_from(partner: _Partner, sitting: _Sitting | None) -> None:
+    """Say good-bye and let go."""
+    if sitting is not None:
+        with suppress(NodeError, PeerRestarted, TimeoutError):
+            async with asyncio.timeout(_LAST_WORD_S):
+                await partner.link.say(Leave(session=sitting.session))
+    await partner.session.close()
+    for task in partner.tasks:
+        task.cancel()
+    await asyncio.gather(*partner.tasks, return_exceptions=True)
 
 
 def _part(member: str, said: Answer, blobs: Sequence[bytes]) -> Part:

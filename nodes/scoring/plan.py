@@ -16,16 +16,18 @@ from nodes.scoring.batch import BLOCK, choose_slowly
 from nodes.scoring.batch_files import BatchRequest, read_batch
 from nodes.scoring.computer import Computer
 from nodes.scoring.recipe import recipe_of
-from nodes.scoring.scores import require_own
+from nodes.scoring.scores import require_asker
 from nodes.scoring.work import Drop
 
 ANSWER_BYTES: Final = 131_200
 """Of a block of a linear model: one ciphertext after its modulus was switched down."""
+SENT_BYTES: Final = 131_200
+"""Of a column that travels encrypted, a block of it."""
 PLAIN_BYTES: Final = 8
 ROW_BYTES: Final = 16 + 1 + 16
 """Of a row: the consent that names it, its code, the consent that was used."""
-BLOCK_S: Final = 0.25
-"""Seconds a block and provider on the reference machine, decisions and records with it; see `xinqiao bench score`."""
+BLOCK_S: Final = 0.6
+"""Seconds a block on the reference machine, most of them for decisions and records; providers work side by side."""
 
 
 class LeakTold(msgspec.Struct, frozen=True, kw_only=True):
@@ -52,12 +54,17 @@ class ScorePlan(msgspec.Struct, frozen=True, kw_only=True):
     leaks: tuple[LeakTold, ...]
 
 
+_HUB: Final = LeakTold(
+    to="hub", what="who exchanges with whom, when, and how many bytes; no number, no enterprise, no column"
+)
+
+
 async def plan_batch(
     context: ExchangeContext, registry: Registry, computer: Computer, request: BatchRequest
 ) -> ScorePlan:
     """Raises NodeError, ModelingError: a model whose precision does not do is refused here."""
     model = registry.usable(request.model_id)
-    require_own(context, model)
+    require_asker(context, model)
     recipe = recipe_of(model, registry, computer)
     subjects, _, _ = await asyncio.to_thread(read_batch, request, recipe)
     chosen = await choose_slowly(context, model, subjects)
@@ -77,8 +84,10 @@ async def plan_batch(
         permitted=len(chosen.subjects),
         refused=dict(refused.most_common()),
         blocks=blocks,
-        bytes=opening + providers * (blocks * answer + len(chosen.subjects) * ROW_BYTES),
-        seconds=round(blocks * providers * BLOCK_S, 1),
+        bytes=opening
+        + blocks * begun.sent * SENT_BYTES
+        + providers * (blocks * answer + len(chosen.subjects) * ROW_BYTES),
+        seconds=round(blocks * BLOCK_S, 1),
         error_bound=begun.error,
         leaks=leaks_of(model),
     )
@@ -87,6 +96,16 @@ async def plan_batch(
 def leaks_of(model: Model) -> tuple[LeakTold, ...]:
     """The leak statement of the model's mode (docs/scoring.md)."""
     version = model.version
+    if version.mode == "data_to_model":
+        return (
+            LeakTold(
+                to="this node",
+                what="the score of each enterprise that the owner permits, and why not the others; from scores of chosen columns, one "
+                "more than the model has, the model itself, and then what the owner's columns count for of any enterprise",
+            ),
+            LeakTold(to=version.owner, what="which of its enterprises are scored, and when; no value, no score"),
+            LeakTold(to="hub", what=f"{_HUB.what} but what the registry says the model is sent"),
+        )
     several = len(version.parts) > 1
     to_owner = (
         "of each enterprise that every provider permits, the sum of what the providers' columns count for, and no part of it"

@@ -59,7 +59,7 @@ class ScoringProvider:
 
     def __init__(self, node: ScoringNode) -> None:
         self._node = node
-        self._computer = Computer()
+        self._computer = Computer(node.column_bytes)
         self.suspected = ""
         """What looked like probing last, with who did it."""
 
@@ -183,9 +183,9 @@ class _Serving:
         model = await self._node.registry.looked_up(said.model_id, said.model_sm3)
         version = model.version
         part = version.part_of(member)
-        if version.owner != asked.requester or part is None:
+        if not version.may_ask(asked.requester) or part is None:
             raise NodeError(
-                f"Model {version.name} is of {version.owner} and reads nothing here; {asked.requester} cannot score with it.",
+                f"Model {version.name} of {version.owner} is not for {asked.requester} to score with here.",
                 code="MODEL_NOT_APPROVED",
             )
         opened = {use.item_id: set(use.fields) for use in asked.items}
@@ -194,11 +194,12 @@ class _Serving:
         if any(not set(use.fields) <= opened.get(use.item_id, set()) for use in part.items):
             raise NodeError("The model reads fields that its exchange was not opened for.", code="MODEL_INVALID")
         kit = await kit_of(self._node, model, part, blobs)
-        check_part(self._node.limits, kit.facts)
+        if kit.facts is not None:
+            check_part(self._node.limits, kit.facts)
         counted = spent.Model(
             requester=asked.requester,
             model=version.commitment,
-            fields=frozenset(part.fields),
+            fields=frozenset() if kit.facts is None else frozenset(part.fields),
             created_ms=version.created_ms,
         )
         return _Session(opened=said, model=model, part=part, kit=kit, counted=counted)

@@ -1,9 +1,10 @@
-"""How scores of a model come about at its owner: what a session begins with, what each question brings, how the answers open.
+"""How scores of a model come about at whoever asks: what a session begins with, what a question brings, how the answers open.
 
 | kind           | a session begins with                        | an answer is                  | opened as                            |
 |----------------|----------------------------------------------|-------------------------------|--------------------------------------|
 | linear         | a key and the encrypted weights              | encrypted sums under masks    | decrypted sum + own part             |
 | joint_logistic | nothing: each party has its coefficients     | sums under masks              | sum + own part                       |
+| data to model  | the asker's key                              | encrypted scores              | decrypted                            |
 | joint_boosting | one provider: a key, which splits share paths| encrypted leaves under masks  | decrypted sum over the leaves        |
 |                | several: nothing                             | the side of each split        | the trees are walked                 |
 """
@@ -28,12 +29,22 @@ from modeling.scoring.joint import ERROR, logistic_total
 from modeling.scoring.meaning import Meaning, Outcome
 from modeling.scoring.model import LinearModel, canonical, parse_model
 from modeling.scoring.reasons import outcome
+from modeling.scoring.told import Told, parse_told
 from nodes.errors import NodeError
 from nodes.models.registry import Registry
 from nodes.scoring.computer import Computer
 from nodes.scoring.messages import Layout
 from nodes.scoring.own import OwnColumn, OwnRows, columns_of, columns_of_job
-from nodes.scoring.work import AskBoosting, MakeBoosting, MakeKey, OpenBoosting, OpenScores
+from nodes.scoring.work import (
+    AskBoosting,
+    EncryptRows,
+    MakeBoosting,
+    MakeKey,
+    MakeRequester,
+    OpenBoosting,
+    OpenRows,
+    OpenScores,
+)
 
 FEW_ROWS = 256
 """A small answer of a model whose answers are all of one form."""
@@ -41,11 +52,15 @@ FEW_ROWS = 256
 
 @dataclass(frozen=True, kw_only=True)
 class Begun:
-    """`blobs`: what the opening brings each provider. `error`: proved bound of a score's error. `few`: most rows of a small answer."""
+    """`blobs`: what the opening brings each provider. `error`: proved bound of a score's error. `few`: most rows of a small answer.
+
+    `sent`: ciphertexts that a question about many rows brings for each 8,192 of them.
+    """
 
     blobs: Mapping[str, tuple[bytes, ...]]
     error: float
     few: int
+    sent: int = 0
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -247,6 +262,41 @@ class SidesRecipe(_Plain):
         return bits.astype(np.bool_).reshape(splits, rows)
 
 
+class MirroredRecipe(_Plain):
+    """Data to model: another member's model, to which the own columns travel encrypted."""
+
+    def __init__(self, told: Told, owner: str, computer: Computer) -> None:
+        self._told, self._owner, self._computer = told, owner, computer
+        self.own = columns_of(told.preparation)
+
+    async def begin(self, session: str) -> Begun:
+        """As in Recipe."""
+        bounds = self._told.preparation.bounds.astype(np.float64).tobytes()
+        made = await self._computer.do(
+            MakeRequester(session=session, bounds=bounds, weight_bits=self._told.weight_bits)
+        )
+        columns = len(self._told.preparation.names)
+        return Begun(blobs={self._owner: made.parts}, error=self._told.error, few=made.rows, sent=columns)
+
+    async def question(self, session: str, own: OwnRows) -> tuple[bytes, ...]:
+        """As in Recipe."""
+        features = self._told.preparation.apply(own.table, own.present).tobytes()
+        done = await self._computer.do(EncryptRows(session=session, rows=len(own.present), features=features))
+        return done.parts
+
+    async def open(self, answers: Answers, kept: Flags, own: OwnRows) -> Floats:
+        """As in Recipe."""
+        parts = answers.parts[self._owner]
+        done = await self._computer.do(
+            OpenRows(session=answers.session, rows=answers.rows, answers=parts, kept=kept.tobytes())
+        )
+        return np.frombuffer(done.parts[0], np.float64)
+
+    def read(self, score: Floats, own: OwnRows) -> Outcome:
+        """As in Recipe."""
+        return self._told.meaning.read(score)
+
+
 def recipe_of(model: Model, registry: Registry, computer: Computer) -> Recipe:
     """Raises NodeError NOT_FOUND, MODEL_INVALID; ModelInvalid."""
     version = model.version
@@ -259,7 +309,7 @@ def recipe_of(model: Model, registry: Registry, computer: Computer) -> Recipe:
         if len(version.providers) == 1:
             return BoostingRecipe(part, part.boosting, version.providers[0], computer)
         return SidesRecipe(part, part.boosting, version.providers)
-    raise NodeError(f"Model {version.name} is scored by whoever has the data, not by its owner.", code="MODEL_INVALID")
+    return MirroredRecipe(parse_told(version.told), version.owner, computer)
 
 
 def _of_other_rows(member: str) -> NodeError:

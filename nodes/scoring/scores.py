@@ -31,7 +31,7 @@ log = logging.getLogger(__name__)
 DEADLINE_S: Final = 30.0
 REPEAT_S: Final = 600.0
 """How long a request key gets its first answer again."""
-MOST_KEPT: Final = 10_000
+MOST_KEPT: Final = 2_000
 MOST_PANELS: Final = 16
 _ATTEMPTS: Final = 3
 
@@ -136,8 +136,7 @@ class Scores:
 
     async def close(self) -> None:
         """Leave everything."""
-        for key in list(self._panels):
-            await self._drop(key)
+        await asyncio.gather(*(self._drop(key) for key in list(self._panels)))
 
     async def _drop(self, key: _PanelKey) -> None:
         await self._panels.pop(key).panel.close()
@@ -163,19 +162,25 @@ class Scores:
         if not 1 <= len(request.subjects) <= MOST_SUBJECTS:
             raise NodeError(f"A request is for 1 to {MOST_SUBJECTS:,} enterprises.", code="INVALID_ARGUMENT")
         model = await self._registry.looked_up(request.model_id)
-        require_own(self._context, model)
+        require_asker(self._context, model)
         recipe = self._recipe(model)
         rows_of_request(recipe.own, request.subjects, request.own)
         asking = Asking(reason=request.reason, user=request.user, application_no=request.application_no)
         try:
             async with asyncio.timeout(DEADLINE_S):
-                panel = await self.panel(model, recipe, asking)
-                return await self._ask(panel, request, request_key)
+                for fresh in (False, True):
+                    panel = await self.panel(model, recipe, asking)
+                    try:
+                        return await self._ask(panel, request, request_key)
+                    except NodeError as error:
+                        if fresh or error.code != "EXCHANGE_ENDED":  # it was open for a day: the next is opened
+                            raise
         except TimeoutError as error:
             raise ExchangeFailed(
                 f"The providers did not answer within {DEADLINE_S:.0f} s. Repeat with the same request key: it counts once.",
                 code="PEER_OFFLINE",
             ) from error
+        raise AssertionError
 
     async def _ask(self, panel: Panel, request: ScoreRequest, request_key: str) -> tuple[Scored, ...]:
         chosen = choose(self._context, panel.model, request.subjects)
@@ -211,11 +216,11 @@ async def scored(
     return told | _outcomes(panel, chosen.subjects, score, own, checked.kept, ids, begun.error)
 
 
-def require_own(context: ExchangeContext, model: Model) -> None:
-    """Raises NodeError unless the model is this member's own."""
-    if model.version.owner != context.settings.member_id:
+def require_asker(context: ExchangeContext, model: Model) -> None:
+    """Raises NodeError unless this member may score with the model."""
+    if not model.version.may_ask(context.settings.member_id):
         raise NodeError(
-            f"Model {model.version.name} is of {model.version.owner}; this node scores with its own.",
+            f"Model {model.version.name} of {model.version.owner} is not for this member to score with.",
             code="PERMISSION_DENIED",
         )
 

@@ -1,21 +1,25 @@
-"""The models that this node owns, as its own programs list them."""
+"""The models that this node may score with, as its own programs list them."""
 
 from __future__ import annotations
 
 import msgspec
 
-from consent.models import Model
+from consent.models import Model, State
 from modeling.errors import ModelingError
 from modeling.jobs.active import ActivePartOfJob
 from modeling.scoring.inputs import OWN
 from modeling.scoring.model import parse_model
+from modeling.scoring.told import parse_told
 from nodes.errors import NodeError
 from nodes.models.registry import Registry
 from nodes.scoring.own import OwnColumn, columns_of, columns_of_job
 
 
 class Servable(msgspec.Struct, frozen=True, kw_only=True):
-    """A model of this node's own. `why`: why it is not in service; `own_columns`: what the bank brings itself."""
+    """A model to score with. `why`: why it is not in service here; `own_columns`: what the bank brings itself.
+
+    `name`: of another member's model "owner/name", so that it cannot be taken for one of this member's.
+    """
 
     model_id: str
     name: str
@@ -29,25 +33,27 @@ class Servable(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def servable(registry: Registry, member: str) -> list[Servable]:
-    """Every model of this member, newest first, whatever its state; one whose parts are gone says so."""
-    return [_servable(registry, each) for each in registry.models() if each.version.owner == member]
+    """Every model that this member may score with, newest first, whatever its state; one whose parts are gone says so."""
+    return [_servable(registry, each) for each in registry.models() if each.version.may_ask(member)]
 
 
 def _servable(registry: Registry, model: Model) -> Servable:
     version, standing = model.version, model.standing
-    why = standing.reason
+    state, why = standing.state, standing.reason
     columns: tuple[OwnColumn, ...] = ()
     try:
         columns = _columns(registry, model)
+        if state is State.IN_SERVICE:
+            registry.usable(version.model_id)
     except (NodeError, ModelingError, msgspec.MsgspecError) as error:
-        why = why or str(error)
+        state, why = State.APPROVED if state is State.IN_SERVICE else state, why or str(error)
     return Servable(
         model_id=version.model_id,
-        name=version.name,
+        name=version.name if registry.is_owner(model) else f"{version.owner}/{version.name}",
         version=version.version,
         kind=version.kind,
         mode=version.mode,
-        state=standing.state,
+        state=state,
         why=why,
         providers=version.providers,
         own_columns=columns,
@@ -56,6 +62,8 @@ def _servable(registry: Registry, model: Model) -> Servable:
 
 def _columns(registry: Registry, model: Model) -> tuple[OwnColumn, ...]:
     version = model.version
+    if version.mode == "data_to_model":
+        return columns_of(parse_told(version.told).preparation)
     if version.kind == "linear":
         return columns_of(parse_model(registry.linear(version.model_id).model).preparation_for(OWN))
     part = msgspec.json.decode(registry.own_part(version.model_id).part, type=ActivePartOfJob)

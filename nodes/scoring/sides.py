@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import logging
+import asyncio
 from typing import Final
 
 from nodes.errors import NodeError
@@ -16,8 +16,6 @@ from nodes.scoring.provider import ScoringProvider
 from nodes.scoring.scores import Scores
 from nodes.scoring.spent import forget
 from nodes.scoring.verdict import REPEAT_MS
-
-log = logging.getLogger(__name__)
 
 FORGET_EVERY_MS: Final = 3_600_000
 FORGET_MS: Final = REPEAT_MS + FORGET_EVERY_MS
@@ -43,6 +41,7 @@ class ScoringSides:
                 catalogue=context.catalogue,
                 rules=context.rules,
                 limits=context.settings.scoring,
+                column_bytes=context.settings.scoring_columns_mb << 20,
                 identity=context.identity,
                 member_id=context.settings.member_id,
                 node_id=context.settings.node_id,
@@ -86,5 +85,4 @@ class ScoringSides:
         """Stop; batches are gone on with when they are asked for again."""
         await self.batches.close()
         await self.scores.close()
-        await self.computer.close()
-        await self.provider.close()
+        await asyncio.gather(self.computer.close(), self.provider.close())

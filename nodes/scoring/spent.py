@@ -11,17 +11,27 @@ import msgspec
 from consent.identifiers import window_start_ms
 from nodes.scoring.limits import YEAR_MS, Flag, ModelUse, SubjectSpent, probing
 
+_SERVED = "served/"
+"""Before the name of a model of this node's own member, where a subject's models are counted."""
 _MODEL_COLUMNS = "model, fields, created_ms, first_ms, subjects"
 
 
 @dataclass(frozen=True, kw_only=True)
 class Model:
-    """A requester's model as the counts name it. `model`: its commitment; `fields`: what it reads here."""
+    """A requester's model as the counts name it. `model`: its commitment; `fields`: what it reads here.
+
+    Without fields it is no model of the requester's: this node's own member serves it (data to model).
+    """
 
     requester: str
     model: str
     fields: frozenset[str]
     created_ms: int
+
+    @property
+    def touch(self) -> str:
+        """How it is named among the models of a subject."""
+        return self.model if self.fields else _SERVED + self.model
 
 
 def spent_on(connection: sqlite3.Connection, requester: str, uscc: str, now_ms: int) -> SubjectSpent:
@@ -32,7 +42,8 @@ def spent_on(connection: sqlite3.Connection, requester: str, uscc: str, now_ms: 
     ).fetchall()
     today = window_start_ms("day", now_ms)
     return SubjectSpent(
-        models=frozenset(model for model, _, _ in rows), today=sum(used for _, day, used in rows if day == today)
+        models=frozenset(model for model, _, _ in rows if not model.startswith(_SERVED)),
+        today=sum(used for _, day, used in rows if day == today),
     )
 
 
@@ -52,13 +63,13 @@ def spend(connection: sqlite3.Connection, model: Model, usccs: Sequence[str], no
     (before,) = connection.execute("SELECT total_changes()").fetchone()
     connection.executemany(
         "INSERT OR IGNORE INTO score_touched (requester, uscc, model, last_ms, day_ms, used) VALUES (?, ?, ?, ?, ?, 0)",
-        [(model.requester, uscc, model.model, now_ms, today) for uscc in usccs],
+        [(model.requester, uscc, model.touch, now_ms, today) for uscc in usccs],
     )
     (after,) = connection.execute("SELECT total_changes()").fetchone()
     connection.executemany(
         "UPDATE score_touched SET last_ms = ?, used = CASE WHEN day_ms = ? THEN used + 1 ELSE 1 END, day_ms = ?"
         " WHERE requester = ? AND uscc = ? AND model = ?",
-        [(now_ms, today, today, model.requester, uscc, model.model) for uscc in usccs],
+        [(now_ms, today, today, model.requester, uscc, model.touch) for uscc in usccs],
     )
     connection.execute(
         "INSERT INTO score_days (requester, day_ms, used) VALUES (?, ?, ?)"

@@ -156,8 +156,7 @@ def _decide_and_record(connection: sqlite3.Connection, node: ScoringNode, asked:
         return _repeat(node, asked, known, now_ms)
     rows = _decide(connection, node, asked, now_ms)
     permitted = [(place, row.permit) for place, row in enumerate(rows) if row.permit is not None]
-    for _, permit in permitted:
-        spend(connection, permit)
+    spend(connection, *(permit for _, permit in permitted))
     subjects = [_uscc(asked, place) for place, _ in permitted]
     spent.spend(connection, asked.model, subjects, now_ms)
     seed = secrets.token_bytes(SEED_BYTES)
@@ -180,7 +179,7 @@ def _decide(connection: sqlite3.Connection, node: ScoringNode, asked: _Asked, no
     open_rows = [place for place, row in enumerate(rows) if row.permit is not None]
     found, _ = refusals(
         node.limits,
-        asked.model.model,
+        asked.model.model if asked.model.fields else None,
         (spent.spent_on(connection, requester, _uscc(asked, place), now_ms) for place in open_rows),
         spent.spent_today(connection, requester, now_ms),
     )

@@ -55,6 +55,13 @@ class LoadSides(_Task, frozen=True, kw_only=True, tag="load_sides"):
     part: bytes
 
 
+class LoadOwner(_Task, frozen=True, kw_only=True, tag="load_owner"):
+    """Owner of a model that others' data comes to: its document, and the asker's public key."""
+
+    model: bytes
+    public: bytes
+
+
 class Compute(_Task, frozen=True, kw_only=True, tag="compute"):
     """Provider: this party's part of the scores. `features`: float64[rows, p]; `hidden`: bool[rows], rows that nobody may learn.
 
@@ -109,6 +116,28 @@ class OpenBoosting(_Task, frozen=True, kw_only=True, tag="open_boosting"):
     kept: bytes
 
 
+class MakeRequester(_Task, frozen=True, kw_only=True, tag="make_requester"):
+    """Asker: a key for the session. `bounds`: float64[p], of the columns that it sends."""
+
+    bounds: bytes
+    weight_bits: int
+
+
+class EncryptRows(_Task, frozen=True, kw_only=True, tag="encrypt_rows"):
+    """Asker: what a question brings. `features`: float64[rows, p]."""
+
+    rows: int
+    features: bytes
+
+
+class OpenRows(_Task, frozen=True, kw_only=True, tag="open_rows"):
+    """Asker: the scores. `answers`: the owner's ciphertexts; `kept`: bool[rows]."""
+
+    rows: int
+    answers: tuple[bytes, ...]
+    kept: bytes
+
+
 class Drop(_Task, frozen=True, kw_only=True, tag="drop"):
     """Forget a session."""
 
@@ -118,12 +147,16 @@ Task = (
     | LoadLogistic
     | LoadBoosting
     | LoadSides
+    | LoadOwner
     | Compute
     | MakeKey
     | OpenScores
     | MakeBoosting
     | AskBoosting
     | OpenBoosting
+    | MakeRequester
+    | EncryptRows
+    | OpenRows
     | Drop
 )
 

@@ -20,15 +20,17 @@ import msgspec
 import numpy as np
 
 from modeling import bfv
-from modeling.errors import DataUnusable, ModelingError
+from modeling.errors import DataUnusable, ModelingError, ProtocolViolation
 from modeling.gbdt.trees import ActivePart, PassivePart
 from modeling.gbdt.wire import pack_flags
-from modeling.scoring import boosting, ring
+from modeling.scoring import boosting, mirrored, ring
 from modeling.scoring.fixed import Floats, Scales, scales_for
 from modeling.scoring.joint import logistic_part
 from modeling.scoring.lanes import Lanes
 from modeling.scoring.linear import EncryptedWeights, ModelKey, Provider, tiled_rows
 from modeling.scoring.masks import PairMasks
+from modeling.scoring.model import parse_model
+from modeling.scoring.told import owner_of
 from nodes.scoring.work import (
     HEAD,
     AskBoosting,
@@ -36,13 +38,17 @@ from nodes.scoring.work import (
     Compute,
     Done,
     Drop,
+    EncryptRows,
     Load,
     LoadBoosting,
     LoadLogistic,
+    LoadOwner,
     LoadSides,
     MakeBoosting,
     MakeKey,
+    MakeRequester,
     OpenBoosting,
+    OpenRows,
     OpenScores,
     Task,
     framed,
@@ -120,6 +126,37 @@ class _Sides:
 
 
 @dataclass
+class _Owner:
+    """The owner's side of data to model."""
+
+    owner: mirrored.Owner
+    public: bytes
+
+    def compute(self, task: Compute) -> tuple[bytes, ...]:
+        """Ciphertexts of the scores. Raises ProtocolViolation."""
+        try:
+            features = msgspec.msgpack.decode(b"".join(task.asked), type=mirrored.EncryptedFeatures)
+        except msgspec.MsgspecError:
+            raise ProtocolViolation("a question does not bring the columns that it asks about") from None
+        added, hidden = _features(task)[:, 0], np.frombuffer(task.hidden, np.bool_)
+        return tuple(self.owner.answer(self.public, features, added, hidden=hidden))
+
+
+@dataclass
+class _Requester:
+    """The asker's side of data to model."""
+
+    requester: mirrored.Requester
+    bounds: Floats
+    weight_bits: int
+
+    def open(self, task: OpenRows) -> Floats:
+        """float64[rows], NaN where a row is not kept."""
+        kept = np.frombuffer(task.kept, np.bool_)
+        return self.requester.open(task.answers, task.rows, len(self.bounds), self.weight_bits, kept)
+
+
+@dataclass
 class _Key:
     """The owner's side of a session."""
 
@@ -143,9 +180,10 @@ class _SessionUnknownError(Exception):
 @dataclass
 class _Worker:
     lanes: Lanes
-    providers: dict[str, _Linear | _Logistic | _Boosting | _Sides] = field(default_factory=dict)
+    providers: dict[str, _Linear | _Logistic | _Boosting | _Sides | _Owner] = field(default_factory=dict)
     keys: dict[str, _Key] = field(default_factory=dict)
     owners: dict[str, boosting.Owner] = field(default_factory=dict)
+    requesters: dict[str, _Requester] = field(default_factory=dict)
 
     def do(self, task: Task) -> Done:
         """Raises ModelingError, _SessionUnknownError."""
@@ -167,12 +205,27 @@ class _Worker:
             case LoadSides():
                 self.providers[task.session] = _Sides(msgspec.json.decode(task.part, type=PassivePart))
                 return Done(number=0)
+            case LoadOwner():
+                owner = owner_of(parse_model(task.model))
+                self.providers[task.session] = _Owner(owner, task.public)
+                return Done(number=0)
             case Compute():
                 return Done(number=0, parts=_of(self.providers, task.session).compute(task))
             case MakeKey():
                 return self._make_key(task)
             case OpenScores():
                 return Done(number=0, parts=(_of(self.keys, task.session).open(task).tobytes(),))
+            case MakeBoosting() | AskBoosting() | OpenBoosting():
+                return self._boosted(task)
+            case MakeRequester() | EncryptRows() | OpenRows():
+                return self._as_requester(task)
+            case Drop():
+                for held in (self.providers, self.keys, self.owners, self.requesters):
+                    held.pop(task.session, None)
+                return Done(number=0)
+
+    def _boosted(self, task: MakeBoosting | AskBoosting | OpenBoosting) -> Done:
+        match task:
             case MakeBoosting():
                 _test_bfv()
                 owner = boosting.Owner(msgspec.json.decode(task.part, type=ActivePart))
@@ -184,10 +237,20 @@ class _Worker:
                 kept = np.frombuffer(task.kept, np.bool_)
                 margins = _of(self.owners, task.session).open(task.answers, _features(task), kept)
                 return Done(number=0, parts=(margins.tobytes(),))
-            case Drop():
-                for held in (self.providers, self.keys, self.owners):
-                    held.pop(task.session, None)
-                return Done(number=0)
+
+    def _as_requester(self, task: MakeRequester | EncryptRows | OpenRows) -> Done:
+        match task:
+            case MakeRequester():
+                requester, bounds = mirrored.Requester(), np.frombuffer(task.bounds, np.float64)
+                self.requesters[task.session] = _Requester(requester, bounds, task.weight_bits)
+                return Done(number=0, parts=(requester.public,), rows=tiled_rows(len(bounds)))
+            case EncryptRows():
+                held = _of(self.requesters, task.session)
+                return Done(
+                    number=0, parts=(msgspec.msgpack.encode(held.requester.encrypt(_features(task), held.bounds)),)
+                )
+            case OpenRows():
+                return Done(number=0, parts=(_of(self.requesters, task.session).open(task).tobytes(),))
 
     def _make_key(self, task: MakeKey) -> Done:
         weights = [np.frombuffer(each, np.float64) for each in task.weights]
@@ -220,7 +283,7 @@ def _test_bfv() -> None:
     bfv.self_test()
 
 
-def _features(task: Compute | AskBoosting | OpenBoosting) -> Floats:
+def _features(task: Compute | AskBoosting | OpenBoosting | EncryptRows) -> Floats:
     return np.frombuffer(task.features, np.float64).reshape(task.rows, -1)
 
 
@@ -231,20 +294,22 @@ def _answered(do: Callable[[Task], Done], call: Call) -> Done:
         done = Done(number=0, failed="PEER_FAILED", message="the session is lost", unknown=True)
     except ModelingError as error:
         done = Done(number=0, failed=error.code, message=str(error))
+    except msgspec.MsgspecError as error:
+        done = Done(number=0, failed="PROTOCOL_VIOLATION", message=f"the other party's bytes cannot be read: {error}")
     except Exception as error:  # its words may repeat a value
         traceback.print_tb(error.__traceback__)
         done = Done(number=0, failed="INTERNAL", message=f"the process of scoring failed ({type(error).__name__})")
     return msgspec.structs.replace(done, number=call.number)
 
 
-def main(number: int) -> None:
-    """Serve the socket until it closes."""
+def main(number: int, column_bytes: int) -> None:
+    """Serve the socket until it closes. `column_bytes`: of encoded columns that are kept, in all lanes together."""
     connection = socket.socket(fileno=number)
     poll = select.poll()
     poll.register(connection, select.POLLIN)
     ring.self_test()
     with ExitStack() as stack:
-        worker = _Worker(stack.enter_context(Lanes()))
+        worker = _Worker(stack.enter_context(Lanes(column_bytes=column_bytes)))
         while True:
             while not poll.poll(0) and worker.prepare_one():
                 pass
@@ -258,4 +323,4 @@ def main(number: int) -> None:
 
 
 if __name__ == "__main__":
-    main(int(sys.argv[1]))
+    main(int(sys.argv[1]), int(sys.argv[2]))

@@ -24,6 +24,8 @@ from nodes.store import Store
 DAY_MS: Final = 86_400_000
 KEPT_DAYS: Final = 1095
 """As long as receipts."""
+MOST_ROWS: Final = 100_000
+"""Scores that are looked at one by one: enough for any figure; volumes and refusals are counted over all."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -62,13 +64,20 @@ class ScoreRows:
     """Scores of a model as arrays of n, the oldest first. `probability`, `label`: NaN where there is none."""
 
     score_ids: tuple[str, ...]
-    at_ms: npt.NDArray[np.int64]
     probability: npt.NDArray[np.float64]
     label: npt.NDArray[np.float64]
     latency_ms: npt.NDArray[np.float64]
     bands: tuple[str, ...]
-    refused: tuple[str, ...]
-    roles: tuple[str, ...]
+
+
+@dataclass(frozen=True, kw_only=True)
+class DayCount:
+    """A day (UTC, days since the epoch) of a model: enterprises scored and refused, and the sum of the probabilities."""
+
+    day: int
+    scored: int
+    refused: int
+    sum: float
 
 
 class Records:
@@ -173,15 +182,48 @@ class Records:
         return tuple(row[0] for row in rows)
 
     async def scores(self, model_id: str, from_ms: int, to_ms: int) -> ScoreRows:
-        """The scores of a model with a time in from_ms .. to_ms - 1, with their outcomes."""
-        return _rows(
-            await self._store.read(
-                lambda connection: connection.execute(
-                    f"{_SELECT} WHERE s.model_id = ? AND s.at_ms >= ? AND s.at_ms < ? ORDER BY s.at_ms, s.score_id",
-                    (model_id, from_ms, to_ms),
-                ).fetchall()
-            )
+        """The scores of a model with a time in from_ms .. to_ms - 1 and their outcomes; the newest MOST_ROWS of them."""
+        return await self._scores("LEFT JOIN", model_id, from_ms, to_ms)
+
+    async def labelled(self, model_id: str, from_ms: int, to_ms: int) -> ScoreRows:
+        """Those of them with an outcome; the newest MOST_ROWS."""
+        return await self._scores("JOIN", model_id, from_ms, to_ms)
+
+    async def _scores(self, join: str, model_id: str, from_ms: int, to_ms: int) -> ScoreRows:
+        def work(connection: sqlite3.Connection) -> ScoreRows:
+            found = connection.execute(
+                "SELECT s.score_id, s.probability, o.defaulted, s.latency_ms, s.band FROM scores s "  # noqa: S608 (own words)
+                f"{join} outcomes o ON o.score_id = s.score_id WHERE s.model_id = ? AND s.at_ms >= ? AND s.at_ms < ? "
+                "ORDER BY s.at_ms DESC, s.score_id LIMIT ?",
+                (model_id, from_ms, to_ms, MOST_ROWS),
+            ).fetchall()
+            return _rows(found[::-1])
+
+        return await self._store.read(work)
+
+    async def days(self, model_id: str, from_ms: int, to_ms: int) -> tuple[DayCount, ...]:
+        """Every day with a score of a model, in order."""
+        rows = await self._store.read(
+            lambda connection: connection.execute(
+                "SELECT at_ms / ?, COUNT(probability), COUNT(*), TOTAL(probability) FROM scores "
+                "WHERE model_id = ? AND at_ms >= ? AND at_ms < ? GROUP BY 1 ORDER BY 1",
+                (DAY_MS, model_id, from_ms, to_ms),
+            ).fetchall()
         )
+        return tuple(
+            DayCount(day=day, scored=scored, refused=all_ - scored, sum=total) for day, scored, all_, total in rows
+        )
+
+    async def refusals(self, model_id: str, from_ms: int, to_ms: int) -> dict[str, int]:
+        """How many were refused, by reason, the most frequent first."""
+        rows = await self._store.read(
+            lambda connection: connection.execute(
+                "SELECT refused, COUNT(*) FROM scores WHERE model_id = ? AND at_ms >= ? AND at_ms < ? AND refused != '' "
+                "GROUP BY refused ORDER BY 2 DESC, 1",
+                (model_id, from_ms, to_ms),
+            ).fetchall()
+        )
+        return dict(rows)
 
     async def first_scores(self, model_id: str, count: int) -> npt.NDArray[np.float64]:
         """The probabilities that a model gave first, fewer than `count` if there are fewer."""
@@ -210,23 +252,14 @@ class Records:
         return found
 
 
-_SELECT: Final = (
-    "SELECT s.score_id, s.at_ms, s.probability, o.defaulted, s.latency_ms, s.band, s.refused, s.role "
-    "FROM scores s LEFT JOIN outcomes o ON o.score_id = s.score_id"
-)
-
-
 def _rows(rows: Sequence[Any]) -> ScoreRows:
-    ids, at_ms, probability, label, latency, bands, refused, roles = zip(*rows, strict=True) if rows else ((),) * 8
+    ids, probability, label, latency, bands = zip(*rows, strict=True) if rows else ((),) * 5
     return ScoreRows(
         score_ids=tuple(ids),
-        at_ms=np.array(at_ms, np.int64),
         probability=np.array([np.nan if each is None else each for each in probability], np.float64),
         label=np.array([np.nan if each is None else each for each in label], np.float64),
         latency_ms=np.array(latency, np.float64),
         bands=tuple(bands),
-        refused=tuple(refused),
-        roles=tuple(roles),
     )
 
 

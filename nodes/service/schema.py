@@ -29,7 +29,7 @@ _FIRST: Final = (
         score_id TEXT NOT NULL, model_id TEXT NOT NULL, role TEXT NOT NULL, at_ms INTEGER NOT NULL, probability REAL,
         band TEXT NOT NULL, refused TEXT NOT NULL, latency_ms REAL NOT NULL,
         PRIMARY KEY (score_id, model_id)) WITHOUT ROWID""",
-    "CREATE INDEX scores_by_model ON scores (model_id, at_ms)",
+    "CREATE INDEX scores_by_model ON scores (model_id, at_ms, probability, refused)",
     "CREATE INDEX scores_by_time ON scores (at_ms)",
     """CREATE TABLE outcomes (
         score_id TEXT PRIMARY KEY, defaulted INTEGER NOT NULL, observed TEXT NOT NULL, at_ms INTEGER NOT NULL,

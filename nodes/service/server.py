@@ -43,6 +43,8 @@ log = logging.getLogger(__name__)
 
 GRACE_S: Final = 5
 _BACKLOG: Final = 256
+_MOST_CALLS: Final = 256
+"""At once, at each door: with bodies of 1 MiB what they hold in memory has a bound."""
 
 
 @dataclass(frozen=True)
@@ -154,7 +156,7 @@ async def serve(
     `ready` is told where the doors are once both answer. `clock`: milliseconds since the epoch.
     """
     async with AsyncExitStack() as stack:
-        listening = stack.enter_context(_listen(settings.http))
+        listening = stack.enter_context(listen(settings.http))
         store = open_store(settings.home)
         stack.push_async_callback(store.close)
         agent = await stack.enter_async_context(AgentLink(settings.home))
@@ -185,17 +187,26 @@ def _config(settings: ServiceSettings, app: App) -> uvicorn.Config:
         access_log=False,
         server_header=False,
         proxy_headers=False,
+        limit_concurrency=_MOST_CALLS,
         timeout_graceful_shutdown=GRACE_S,
         ssl_certfile=settings.certificate,
         ssl_keyfile=settings.private_key,
     )
 
 
-def _listen(address: Address) -> socket.socket:
-    """A bound socket. Raises SettingsInvalid if it cannot be had."""
+def listen(address: Address) -> socket.socket:
+    """A socket that listens there. Raises SettingsInvalid if it cannot be had."""
     try:
-        family, *_, where = socket.getaddrinfo(address.host, address.port, type=socket.SOCK_STREAM)[0]
-        listening = socket.create_server(where[:2], family=family, backlog=_BACKLOG)
+        family, kind, _, _, where = socket.getaddrinfo(address.host, address.port, type=socket.SOCK_STREAM)[0]
+        # asyncio sends small answers at once only where the socket itself says that it is TCP; else each waits 40 ms for an ACK
+        listening = socket.socket(family, kind, socket.IPPROTO_TCP)
+        try:
+            listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            listening.bind(where)
+            listening.listen(_BACKLOG)
+        except OSError:
+            listening.close()
+            raise
     except OSError as error:
         raise SettingsInvalid(f"{address} cannot be listened on ({error.strerror}); choose a free port.") from error
     return listening
@@ -205,7 +216,7 @@ async def _open_grpc(settings: ServiceSettings, rpc: ScoringRpc, stack: AsyncExi
     """The second door, if there is one. Raises SettingsInvalid."""
     if settings.grpc is None:
         return None
-    server = grpc.aio.server(options=(*OPTIONS, ("grpc.so_reuseport", 0)))
+    server = grpc.aio.server(options=(*OPTIONS, ("grpc.so_reuseport", 0)), maximum_concurrent_rpcs=_MOST_CALLS)
     score_pb2_grpc.add_ScoringServicer_to_server(rpc, server)
     try:
         if settings.certificate is None or settings.private_key is None:

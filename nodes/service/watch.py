@@ -15,7 +15,7 @@ from nodes.service.monitor.document import MonitorReport
 from nodes.service.records import Records
 from nodes.service.roles import Roles
 
-FOR_S: Final = 15.0
+FOR_S: Final = 60.0
 
 
 class Watch:

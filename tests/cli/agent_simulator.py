@@ -16,9 +16,12 @@ from consent.documents import encode
 from modeling.gbdt.settings import Settings as BoostingSettings
 from modeling.jobs.estimate import estimate
 from modeling.jobs.leaks import statement
+from nodes.scoring.plan import LeakTold, ScorePlan
+from nodes.scoring.spent import Spending
+from nodes.settings import ScoringRules
 from tests.cli.simulators import BANK_NODE, Refusal, refusing, serving
 from tests.consent import model_builders
-from tests.consent.builders import BANK, PROVIDER
+from tests.consent.builders import BANK, PROVIDER, USCC
 from trust.suite import sm3
 
 MODEL = model_builders.version()
@@ -120,6 +123,54 @@ AGENT_REPLIES: dict[str, Any] = {
         ]
     ),
     "StopJob": agent_pb2.StopJobReply(),
+    "Score": agent_pb2.ScoreReply(
+        scores=[
+            agent_pb2.SubjectScore(
+                uscc=USCC,
+                model_id=MODEL.model_id,
+                score=-1.25,
+                probability=0.2227,
+                points=536,
+                band="C",
+                reasons=["R01", PROVIDER],
+                receipt_ids=["r-1"],
+                error_bound=1e-6,
+            )
+        ]
+    ),
+    "PlanScore": agent_pb2.PlanScoreReply(
+        plan_json=msgspec.json.encode(
+            ScorePlan(
+                model="card",
+                version=2,
+                mode="model_to_data",
+                providers=(PROVIDER,),
+                subjects=1000,
+                permitted=990,
+                refused={"NO_CONSENT": 10},
+                blocks=1,
+                bytes=4_500_000,
+                seconds=0.6,
+                error_bound=1e-6,
+                leaks=(LeakTold(to=PROVIDER, what="which of its enterprises are scored"),),
+            )
+        )
+    ),
+    "ListScoreLimits": agent_pb2.ListScoreLimitsReply(
+        limits_json=msgspec.json.encode(
+            {
+                "limits": ScoringRules(),
+                "requesters": [
+                    Spending(
+                        requester=BANK,
+                        today=7,
+                        models=({"model": "ab" * 32, "subjects": 5, "scores": 7},),
+                        flags=("A model was used on 3 enterprises only.",),
+                    )
+                ],
+            }
+        )
+    ),
     "RegisterOwnModel": REGISTERED,
     "StepModel": REGISTERED,
     "ListModelVersions": agent_pb2.ListModelVersionsReply(models=[REGISTERED]),
@@ -135,12 +186,19 @@ class AgentSimulator(agent_pb2_grpc.AgentServicer):
     asked: dict[str, Any] = field(default_factory=dict)
     progress: list[agent_pb2.FetchProgress] = field(default_factory=list)
     training: list[agent_pb2.JobProgress | Refusal] = field(default_factory=list)
+    scoring: list[agent_pb2.ScoreProgress] = field(default_factory=list)
 
     def Fetch(
         self, request: agent_pb2.FetchRequest, context: grpc.ServicerContext
     ) -> Iterator[agent_pb2.FetchProgress]:
         self.asked["Fetch"] = request
         yield from self.progress
+
+    def ScoreBatch(
+        self, request: agent_pb2.ScoreBatchRequest, context: grpc.ServicerContext
+    ) -> Iterator[agent_pb2.ScoreProgress]:
+        self.asked["ScoreBatch"] = request
+        yield from self.scoring
 
     def TrainJob(self, request: agent_pb2.JobRequest, context: grpc.ServicerContext) -> Iterator[agent_pb2.JobProgress]:
         self.asked["TrainJob"] = request

@@ -38,6 +38,15 @@ def test_a_model_in_a_file_is_read_here_and_registered_as_one_canonical_document
     assert f"waits for {PROVIDER}" in run(*arguments).out
 
 
+def test_a_model_that_others_ask_names_them_and_what_a_consent_covers(node: AgentWorld, tmp_path: Path) -> None:
+    (tmp_path / "card.json").write_bytes(linear())
+    arguments = ("model", "register", "--home", node.home, "--name", "sme-default", "--model", tmp_path / "card.json")
+    run_json(*arguments, "--asker", "firstbank", "--asker", "nextbank", "--covers", "sales_summary.revenue")
+    asked = node.agent.asked["RegisterOwnModel"]
+    assert (list(asked.askers), list(asked.covers)) == (["firstbank", "nextbank"], ["sales_summary.revenue"])
+    assert failing(*arguments, "--covers", "sales_summary", code=2)["code"] == "INVALID_ARGUMENT"
+
+
 def test_what_is_no_model_is_refused_before_anything_is_sent(node: AgentWorld, tmp_path: Path) -> None:
     (tmp_path / "card.json").write_text("{}", encoding="utf-8")
     (tmp_path / "card.pmml").write_text("<PMML/>", encoding="utf-8")

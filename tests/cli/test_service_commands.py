@@ -3,17 +3,10 @@
 from __future__ import annotations
 
 import asyncio
-import json
-import signal
-import subprocess
-import sys
 import threading
 from collections.abc import Iterator
-from contextlib import closing, contextmanager
-from http.client import HTTPConnection
+from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
-from urllib.parse import urlsplit
 
 import grpc
 import numpy as np
@@ -23,6 +16,7 @@ from xinqiao.v1 import score_pb2, score_pb2_grpc
 from tests.cli.running import failing, run, run_json
 from tests.consent.builders import USCC
 from tests.nodes.service.agent import SimulatedAgent, serving
+from tests.nodes.service.process import ask, served
 
 BODY = {"subjects": [{"uscc": USCC, "features": {"years": 4, "branch": "Xiamen"}}], "reason": "loan application"}
 
@@ -56,31 +50,6 @@ def home(tmp_path: Path) -> Iterator[Path]:
     (folder / "node.toml").write_text('node_id = "bank-1"\nmember_id = "bank"\n', encoding="utf-8")
     with in_thread(folder, SimulatedAgent()):
         yield folder
-
-
-@contextmanager
-def served(home: Path, *options: str) -> Iterator[dict[str, Any]]:
-    """`xinqiao score serve` as a process; yields what it says that it serves."""
-    command = [
-        sys.executable,
-        "-m",
-        "cli.main",
-        "score",
-        "serve",
-        "--home",
-        str(home),
-        "--listen",
-        "127.0.0.1:0",
-        "--json",
-    ]
-    process = subprocess.Popen([*command, *options], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
-    assert process.stdout is not None
-    try:
-        yield json.loads(process.stdout.readline())
-    finally:
-        process.send_signal(signal.SIGTERM)
-        _, said = process.communicate(timeout=20)
-    assert process.returncode == 0, said
 
 
 def test_keys_are_made_listed_and_revoked(home: Path) -> None:
@@ -156,16 +125,10 @@ def test_without_the_agent_a_role_is_not_given_and_the_monitor_has_no_names(tmp_
 def test_a_served_score_is_monitored_with_its_outcome(home: Path, tmp_path: Path) -> None:
     run("score", "champion", "m-1", "--home", home, "--reason", "x")
     key = run_json("score", "key", "create", "portal", "--home", home).data["key"]
-    headers = {"Authorization": f"Bearer {key}", "Content-Type": "application/json"}
-    with served(home, "--grpc-listen", "127.0.0.1:0") as told:
-        where = urlsplit(told["http"])
-        assert where.scheme == "http"
-        assert where.hostname is not None
-        with closing(HTTPConnection(where.hostname, where.port)) as connection:
-            connection.request("POST", "/v1/score", json.dumps(BODY), headers)
-            answer = connection.getresponse()
-            result = json.loads(answer.read())["results"][0]
-        assert answer.status == 200
+    with served(home) as told:
+        status, answer = ask(told["http"], key, BODY)
+        assert status == 200
+        (result,) = answer["results"]
         with grpc.insecure_channel(told["grpc"]) as channel:
             assert score_pb2_grpc.ScoringStub(channel).GetHealth(score_pb2.ScoringHealthRequest()).agent
         labels = tmp_path / "labels.csv"

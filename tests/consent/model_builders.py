@@ -83,6 +83,13 @@ def version(*providers: str, **changes: Any) -> ModelVersion:
     return msgspec.structs.replace(made, **changes)
 
 
+def served_version(*askers: str, **changes: Any) -> ModelVersion:
+    """Data to model: a model that these members (`PROVIDER`, if none is named) send their columns to."""
+    own = part(OWNER, nonzero=None, leverage=None, preparation_sm3="")
+    facts = {"mode": "data_to_model", "parts": (own,), "askers": askers or (PROVIDER,), "told": "{}"}
+    return version(**(facts | changes))
+
+
 def approval(model: ModelVersion, sm3: str, decision: Any = "approved", **changes: Any) -> ModelApproval:
     """A provider's word."""
     made = ModelApproval(

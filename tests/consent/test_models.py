@@ -38,6 +38,7 @@ from tests.consent.model_builders import (
     act,
     approval,
     part,
+    served_version,
     version,
 )
 from trust.document import sign_document
@@ -202,6 +203,36 @@ def test_a_joint_version_attests_no_weights_of_its_providers() -> None:
     assert parse_version(encode(joint)) == joint
     with pytest.raises(DocumentMalformed, match="attests"):
         parse_version(encode(version(kind="joint_boosting", mode="joint", job="ab" * 16)))
+
+
+def test_data_to_model_is_its_owners_to_serve_and_each_asker_answers_for_itself() -> None:
+    served = served_version(PROVIDER, OTHER)
+    assert parse_version(encode(served)) == served
+    assert (served.parties, served.may_ask(OTHER), served.may_ask(OWNER)) == ((PROVIDER, OTHER), True, False)
+    assert (version().may_ask(OWNER), version().may_ask(PROVIDER)) == (True, False)
+    model = Model(version=served, sm3=SM3, document=sign_version(served, PrivateKey.generate()))
+    assert model.standing.state is State.APPROVED
+    require_step(model, Step.SERVE, OWNER)
+    in_service = model.with_word(act(served, SM3)).with_word(approval(served, SM3))
+    left = in_service.with_word(approval(served, SM3, "withdrawn", time_ms=NOW + 9))
+    assert (left.standing.state, left.standing.words) == (State.IN_SERVICE, {PROVIDER: "withdrawn", OTHER: ""})
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"askers": ()},
+        {"askers": (PROVIDER, PROVIDER)},
+        {"askers": (OWNER,)},
+        {"told": ""},
+        {"parts": (part(OTHER, nonzero=None, leverage=None),)},
+        {"parts": (part(OWNER),)},
+        {"mode": "model_to_data"},
+    ],
+)
+def test_data_to_model_that_contradicts_itself_is_refused(changes: Any) -> None:
+    with pytest.raises(DocumentMalformed):
+        parse_version(encode(served_version(**changes)))
 
 
 @pytest.fixture(scope="module")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import csv
 import json
 import subprocess
 import sys
@@ -13,6 +14,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import msgspec
+import numpy as np
 import pytest
 from xinqiao.v1 import agent_pb2
 
@@ -21,9 +24,13 @@ from cli.demo.enterprises import DAY_MS, Enterprise, Registry, now_ms
 from cli.demo.loans import OWNERS, Loans, product_toml, source_toml, split_loans
 from cli.demo.models import job_text, write_applications
 from cli.demo.network import DemoFailed, Network, command, wait_until
+from cli.demo.scores import consent_to_scoring
 from cli.enterprise_home import create_home
 from cli.secret import read_secret
 from consent.documents import ItemMode, ItemScope, Limits, Purpose
+from modeling.gbdt.trees import tree_margin
+from modeling.jobs.active import ActivePartOfJob
+from modeling.jobs.passive import PassiveResult
 from modeling.report.document import from_json
 from nodes.client import AgentClient, Node
 from nodes.credentials import load_hub
@@ -200,7 +207,61 @@ def registered(joint: Joint, job: str, report: dict[str, Any]) -> None:
     step("tax-1", "approved", "draft")
     step("pay-1", "approved", "draft")
     step("bank-1", "in_service", "approved")
+    scored(joint, model["model_id"], job)
     step("pay-1", "withdrawn", "in_service")
+
+
+def scored(joint: Joint, model_id: str, job: str) -> None:
+    """Enterprises that consent to it are scored with the model, as with all of its parts in one place."""
+    enterprises = joint.enterprises[:3]
+    for enterprise in enterprises:
+        consent_to_scoring(joint.registry, enterprise)
+    codes = [enterprise.uscc for enterprise in enterprises]
+    own = columns(joint.folder / "applications.csv", OWN, codes)
+    subjects = [
+        agent_pb2.ScoreSubject(uscc=code, own_json=json.dumps({name: own[name][at] for name in OWN}).encode())
+        for at, code in enumerate(codes)
+    ]
+    request = agent_pb2.ScoreRequest(model_id=model_id, subjects=subjects, reason="e2e", user="e2e")
+    found: list[Any] = []
+
+    def arrived() -> bool:
+        nonlocal found
+        with joint.network.agent("bank-1") as agent:
+            found = list(agent.call("Score", request).scores)
+        return not any(each.refused for each in found)
+
+    wait_until("the consents to scoring have arrived", arrived)
+    active = part_of(joint, "bank-1", job, ActivePartOfJob)
+    present = np.ones(len(codes), np.bool_)
+    mine = active.prepared.matrix({name: np.array(own[name]) for name in OWN}, present)
+    parts, theirs = {}, {}
+    for place, (_, node, item) in enumerate(PROVIDERS, start=1):
+        part = parts[f"p{place}"] = part_of(joint, node, job, PassiveResult)
+        raw = columns(joint.folder / "data" / f"{item}.csv", BROUGHT[item], codes)
+        named = {f"{item}.{name}": np.array(values) for name, values in raw.items()}
+        theirs[f"p{place}"] = part.prepared.matrix(named, present)
+    if active.boosting is None:
+        plain = active.coefficients[0] + mine @ np.array(active.coefficients[1:])
+        plain = plain + sum(theirs[name] @ np.array(parts[name].coefficients) for name in parts)
+    else:
+        walk = [
+            tree_margin(tree, mine, lambda at: parts[at.party].boosting.splits[at.number].split.left(theirs[at.party]))
+            for tree in active.boosting.trees
+        ]
+        plain = active.boosting.base + sum(walk)
+    np.testing.assert_allclose([each.score for each in found], plain, atol=1e-8)
+
+
+def columns(file: Path, names: tuple[str, ...], codes: list[str]) -> dict[str, list[float]]:
+    with file.open(encoding="utf-8", newline="") as text:
+        rows = {row["uscc"]: row for row in csv.DictReader(text)}
+    return {name: [float(rows[code][name]) for code in codes] for name in names}
+
+
+def part_of(joint: Joint, node: str, job: str, kind: Any) -> Any:
+    stored = json.loads((joint.network.node_home(node) / "models" / job / "part.json").read_bytes())
+    return msgspec.json.decode(base64.b64decode(stored["part"]), type=kind)
 
 
 def _state(agent: AgentClient, wanted: agent_pb2.ListModelVersionsRequest) -> str:

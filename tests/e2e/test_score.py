@@ -8,14 +8,18 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import numpy as np
 import pytest
 
-from cli.demo.cohort import GOVERNMENT, PLATFORM
-from cli.demo.network import command, wait_until
+from cli.demo.cohort import BANK, GOVERNMENT, PLATFORM
+from cli.demo.network import DemoFailed, command, wait_until
 from cli.enterprise_home import create_home
+from modeling.scoring.inputs import ASKER, OWN
+from modeling.scoring.model import canonical
 from nodes.errors import NodeError
 from tests.e2e.scoring_network import Scoring, limits_of, scores_of, scoring_network
+from tests.nodes.service.process import ask, served
 
 pytestmark = pytest.mark.timeout(240)
 
@@ -85,6 +89,21 @@ def test_a_request_key_counts_once(scoring: Scoring, both: str) -> None:
         scoring.score(both, scoring.codes[7:8], key="application-1")
 
 
+def test_the_command_scores_one_and_shows_what_was_spent(scoring: Scoring, both: str) -> None:
+    code = scoring.codes[17]
+    own = json.dumps({name: values[0] for name, values in scoring.own([code]).items()})
+    arguments = ("--home", str(scoring.network.node_home("bank-1")), "--model", both, "--uscc", code)
+    one = command("score", "one", *arguments, "--own", own, "--reason", "e2e")
+    (plain,) = scoring.plain(scoring.model("both", GOVERNMENT, PLATFORM), [code])
+    assert one["score"] == pytest.approx(plain, abs=one["error_bound"])
+    told = command("score", "limits", "--home", str(scoring.network.node_home("tax-1")))
+    assert told["limits"]["maximum_leverage"] == 0.75
+    assert scoring.commitment(both) in {each["model"] for each in told["requesters"][0]["models"]}
+    stranger = next(each for each in scoring.loans.codes if each not in scoring.codes)
+    with pytest.raises(DemoFailed, match="NO_CONSENT"):
+        command("score", "one", *arguments[:-1], stranger, "--own", own, "--reason", "e2e")
+
+
 def test_own_columns_that_are_missing_or_unknown_are_named(scoring: Scoring, both: str) -> None:
     from xinqiao.v1 import agent_pb2
 
@@ -108,6 +127,46 @@ def test_a_model_is_scored_with_only_while_every_provider_approves(scoring: Scor
     with pytest.raises(NodeError) as late:
         scoring.score(model_id, code)
     assert late.value.code == "MODEL_RETIRED"
+
+
+def test_data_comes_to_another_members_model(scoring: Scoring, tmp_path: Path) -> None:
+    """The platform's model: two columns that the bank sends encrypted, and the platform's own."""
+    pay = ("--home", str(scoring.network.node_home("pay-1")))
+    bank, platform = scoring.model("sent", PLATFORM), scoring.model("served", PLATFORM)
+    sent = [each for each in bank.features if not each.input.member]
+    kept = [each for each in platform.features if each.input.member == PLATFORM]
+    features = [
+        *(msgspec.structs.replace(each, input=msgspec.structs.replace(each.input, member=ASKER)) for each in sent),
+        *(msgspec.structs.replace(each, input=msgspec.structs.replace(each.input, member=OWN)) for each in kept),
+    ]
+    file = tmp_path / "served.json"
+    file.write_bytes(canonical(scoring.with_features(platform, features)))
+    registered = command("model", "register", *pay, "--name", "served", "--model", str(file), "--asker", BANK)
+    model_id = str(registered["model_id"])
+    assert registered["state"] == "approved"
+    scoring.step("bank-1", model_id, "approved")
+    scoring.step("pay-1", model_id, "in_service")
+    codes = scoring.codes[12:16]
+    found = scoring.score(model_id, codes)
+    assert [each.refused for each in found] == [""] * 4, found[0].detail
+    plain = scoring.plain(platform, codes)  # the same weights, whoever sends what
+    np.testing.assert_allclose([each.score for each in found], plain, atol=found[0].error_bound)
+    assert 0 < found[0].error_bound <= 1e-4
+    assert (len(found[0].receipt_ids), found[0].reasons) == (1, [])
+    scoring.registry.revoke(scoring.enterprises[15], PLATFORM, scoring.consents[15][PLATFORM])
+    batch = scoring.run(model_id, codes, tmp_path / "asked")
+    assert (batch["scored"], batch["refused"]) == (3, {"CONSENT_REVOKED": 1})
+    rows = scores_of(tmp_path / "asked")
+    np.testing.assert_allclose([float(rows[code]["score"]) for code in codes[:3]], plain[:3], atol=batch["error_bound"])
+    lists = ("--list", str(tmp_path / "asked.txt"), "--own", str(tmp_path / "asked-own.csv"))
+    bank_home = str(scoring.network.node_home("bank-1"))
+    told = command("score", "plan", "--home", bank_home, "--model", model_id, *lists)
+    assert (told["mode"], told["permitted"], told["error_bound"]) == ("data_to_model", 3, batch["error_bound"])
+    assert "the model itself" in told["leaks"][0]["what"]
+    scoring.step("bank-1", model_id, "withdrawn")
+    with pytest.raises(NodeError) as refused:
+        scoring.score(model_id, codes)
+    assert refused.value.code == "MODEL_NOT_APPROVED"
 
 
 def test_limits_refuse_by_name(scoring: Scoring, both: str) -> None:
@@ -172,3 +231,25 @@ def test_a_batch_goes_on_where_its_bank_was_killed(scoring: Scoring, both: str, 
     report = json.loads((tmp_path / "out" / "report.json").read_bytes())
     assert (report["subjects"], report["scored"], report["refused"]) == (9000, 10, {"NO_CONSENT": 8990})
     assert not any(blocks.iterdir())
+
+
+def test_the_banks_programs_score_over_http_until_a_provider_withdraws(scoring: Scoring, both: str) -> None:
+    """The last: no model is left after it."""
+    model = scoring.model("both", GOVERNMENT, PLATFORM)
+    home, codes = scoring.network.node_home("bank-1"), scoring.codes[20:22]
+    command("score", "champion", "both", "--home", str(home), "--reason", "e2e")
+    key = command("score", "key", "create", "e2e", "--home", str(home))["key"]
+    own = scoring.own(codes)
+    subjects = [
+        {"uscc": code, "features": {name: each[at] for name, each in own.items()}} for at, code in enumerate(codes)
+    ]
+    with served(home) as told:
+        status, answer = ask(told["http"], key, {"subjects": subjects, "reason": "e2e", "user": "e2e"})
+        assert status == 200, answer
+        np.testing.assert_allclose(
+            [each["score"] for each in answer["results"]], scoring.plain(model, codes), atol=1e-4
+        )
+        scoring.step("tax-1", both, "withdrawn")
+        status, refused = ask(told["http"], key, {"subjects": subjects, "reason": "e2e", "user": "e2e"})
+        assert (status, refused["code"]) == (409, "MODEL_RETIRED")
+        assert "tax-bureau withdrew" in refused["detail"]

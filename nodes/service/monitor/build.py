@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-from collections import Counter
 from collections.abc import Callable, Sequence
 from typing import Final
 
@@ -26,7 +25,7 @@ from modeling.monitoring import (
 from nodes.service.ledger import population_of
 from nodes.service.models import ServedModel
 from nodes.service.monitor.document import LEVELS, Alarm, Day, ModelWatch, MonitorReport
-from nodes.service.records import DAY_MS, Records, ScoreRows
+from nodes.service.records import DAY_MS, DayCount, Records, ScoreRows
 from nodes.service.roles import Appointed, Roles
 
 DEFAULT_DAYS: Final = 90
@@ -51,10 +50,9 @@ async def monitor_report(
     known = {each.model_id: each for each in models}
     named = [each.model_id for each in (appointed.champion, appointed.challenger) if each is not None]
     ids = [*named, *(each for each in await records.models(from_ms) if each not in named)]
-    rows = {each: await records.scores(each, from_ms, now_ms + 1) for each in ids}
-    watched = [
-        await _watch(records, each, known.get(each), appointed, rows[each], from_ms, now_ms, limits) for each in ids
-    ]
+    window = (from_ms, now_ms + 1)
+    rows = {each: await records.scores(each, *window) for each in ids}
+    watched = [await _watch(records, each, known.get(each), appointed, rows[each], window, limits) for each in ids]
     pair = tuple(each.model_id if each is not None else "" for each in (appointed.champion, appointed.challenger))
     return MonitorReport(
         made_ms=now_ms,
@@ -73,24 +71,26 @@ async def _watch(
     model: ServedModel | None,
     appointed: Appointed,
     rows: ScoreRows,
-    from_ms: int,
-    now_ms: int,
+    window: tuple[int, int],
     limits: Thresholds,
 ) -> ModelWatch:
     found = await records.population(model_id) if model is None else await population_of(records, model)
-    counts = {} if found is None else await records.column_counts(model_id, found, from_ms, now_ms)
+    counts = {} if found is None else await records.column_counts(model_id, found, *window)
     made_on = found.population if found is not None else Population(source="")
     if made_on.score is None:
         first = await _first_scores(records, model_id)
         if first is not None:
             made_on = Population(source=made_on.source or "first_scores", score=first, columns=made_on.columns)
 
+    labelled = await records.labelled(model_id, *window)
+    days = await records.days(model_id, *window)
+
     def figures() -> tuple[Drift | None, tuple[Drift, ...], Realised | None]:
         given = rows.probability[~np.isnan(rows.probability)]
         score = score_drift(made_on.score, given, limits) if made_on.score is not None else None
         columns = (drift(each, counts[each.bins.name], limits) for each in made_on.columns)
         ordered = tuple(sorted(columns, key=lambda each: (-LEVELS[each.level], -each.value)))
-        return score, ordered, realised(rows.probability, rows.label, rows.bands, limits)
+        return score, ordered, realised(labelled.probability, labelled.label, labelled.bands, limits)
 
     score, columns, outcomes = await asyncio.to_thread(figures)
     challenger = appointed.challenger
@@ -101,9 +101,9 @@ async def _watch(
         state=model.state if model is not None else "",
         why=model.why if model is not None else "",
         share=challenger.share if challenger is not None and challenger.model_id == model_id else 1.0,
-        scored=int((~np.isnan(rows.probability)).sum()),
-        refused=dict(Counter(each for each in rows.refused if each).most_common()),
-        days=_days(rows, from_ms, now_ms),
+        scored=sum(each.scored for each in days),
+        refused=await records.refusals(model_id, *window),
+        days=_days(days, window[1] // DAY_MS),
         latency_ms=quantiles(rows.latency_ms),
         source=made_on.source,
         score=score,
@@ -118,25 +118,19 @@ async def _first_scores(records: Records, model_id: str) -> Counted | None:
     return population("", first, {}).score if len(first) == FIRST_SCORES else None
 
 
-def _days(rows: ScoreRows, from_ms: int, now_ms: int) -> tuple[Day, ...]:
-    """Every day of the window from the first with a score on."""
-    if not len(rows.at_ms):
-        return ()
-    at = (rows.at_ms // DAY_MS).astype(np.int64)
-    first, last = max(int(at[0]), from_ms // DAY_MS), now_ms // DAY_MS
-    size = last - first + 1
-    scored = ~np.isnan(rows.probability)
-    counts = np.bincount(at[scored] - first, minlength=size)
-    sums = np.bincount(at[scored] - first, weights=rows.probability[scored], minlength=size)
-    refused = np.bincount(at[~scored] - first, minlength=size)
+def _days(counts: Sequence[DayCount], last: int) -> tuple[Day, ...]:
+    """Every day from the first with a score on, up to the window's last."""
+    by_day = {each.day: each for each in counts}
+    first = min(by_day, default=last + 1)
+    found = (by_day.get(day, DayCount(day=day, scored=0, refused=0, sum=0.0)) for day in range(first, last + 1))
     return tuple(
         Day(
-            start_ms=(first + place) * DAY_MS,
-            scored=int(counts[place]),
-            refused=int(refused[place]),
-            mean=float(sums[place] / counts[place]) if counts[place] else None,
+            start_ms=each.day * DAY_MS,
+            scored=each.scored,
+            refused=each.refused,
+            mean=each.sum / each.scored if each.scored else None,
         )
-        for place in range(size)
+        for each in found
     )
 
 

@@ -17,6 +17,7 @@ from consent.models import (
 )
 from hub.models import service
 from tests.consent import model_builders
+from tests.consent.model_builders import OWNER, OWNER_NODE, PROVIDER
 from tests.hub.live import PROVIDER_NODE, LiveHub, Node, admin_stub, now_ms, refused_with, until
 from trust.document import SignedDocument, sign_document
 from trust.suite import sm3
@@ -38,10 +39,10 @@ def sent(document: SignedDocument) -> node_pb2.ModelDocument:
     return node_pb2.ModelDocument(document=document.encode())
 
 
-async def register(node: Node, made: ModelVersion) -> Model:
+async def register(node: Node, made: ModelVersion, state: str = "draft") -> Model:
     document = sign_version(made, node.key)
     reply = await node.models.RegisterModel(sent(document))
-    assert (reply.model_id, reply.state) == (made.model_id, "draft")
+    assert (reply.model_id, reply.state) == (made.model_id, state)
     return Model(version=made, sm3=sm3(document.payload).hex(), document=document)
 
 
@@ -88,6 +89,20 @@ async def test_every_party_is_told_and_gets_documents_that_it_can_verify_itself(
             seen = seen.with_word(open_word(SignedDocument.decode(word.document), directory, seen))
         assert seen.standing.state == "in_service"
         assert [one.seq for one in await documents(node, after=1)] == [2, 3]
+
+
+async def test_askers_of_data_to_model_are_told_and_each_speaks_for_itself(live: LiveHub) -> None:
+    await live.bank.connect()
+    own = model_builders.part(PROVIDER, product_id=PRODUCT, nonzero=None, leverage=None)
+    by_owner = {"owner": PROVIDER, "owner_node": PROVIDER_NODE, "created_ms": now_ms()}
+    made = model_builders.served_version(OWNER, parts=(own,), **by_owner)
+    model = await register(live.provider, made, "approved")
+    served = await do(live.provider, model, owner=PROVIDER, node_id=PROVIDER_NODE)
+    assert served.state == "in_service"
+    for decision in ("approved", "withdrawn"):
+        assert (await answer(live.bank, model, decision, provider=OWNER, node_id=OWNER_NODE)).state == "in_service"
+    await until(lambda: live.bank.of("models")[-1:] == [4])
+    assert [one.seq for one in await documents(live.bank)] == [1, 2, 3, 4]
 
 
 async def test_a_node_that_was_away_is_told_where_the_registry_is_when_it_comes_back(live: LiveHub) -> None:

@@ -84,3 +84,23 @@ def test_features_out_of_bounds_are_not_sent_and_answers_of_another_shape_not_op
     pair.features[0, 0] = np.nan
     with pytest.raises(DataUnusable, match="feature 0 of row 0"):
         pair.asked()
+
+
+@pytest.mark.parametrize("rows", [5, BLOCK + 7])
+def test_a_hidden_row_opens_to_nothing_and_the_others_to_their_scores(rows: int) -> None:
+    pair = Pair(rows)
+    hidden = np.arange(rows) % 2 == 1
+    told = [
+        pair.requester.open(
+            pair.owner.answer(pair.requester.public, pair.asked(), pair.added, hidden=hidden),
+            rows,
+            3,
+            pair.owner.weight_bits,
+            kept=kept,
+        )
+        for kept in (~hidden, None, None)
+    ]
+    np.testing.assert_allclose(told[0][~hidden], pair.plain()[~hidden], atol=pair.owner.error + 2.0**-30)
+    assert np.isnan(told[0][hidden]).all()
+    assert (told[1] != told[2])[hidden].all()
+    assert np.mean(np.abs(told[1] - pair.plain())[hidden] > 1.0) > 0.5

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import msgspec
@@ -14,7 +15,7 @@ from nodes.models.opening import Opening, check_openings, read_opening
 from nodes.models.parts import HeldPart
 from nodes.models.registering import Terms
 from tests.consent.model_builders import OWNER, OWNER_NODE, PROVIDER
-from tests.nodes.models.world import World, linear
+from tests.nodes.models.world import World, linear, served
 from trust.document import SignedDocument, sign_document
 
 TERMS = Terms(name="sme-default")
@@ -66,6 +67,24 @@ async def test_false_attestations_are_proved(world: World, tmp_path: Path) -> No
     assert found.findings == (f"{PROVIDER}: 6 of 6 features were attested to count; 1 of 6 do.",)
     other = attest(world, one, lambda version: with_part(version, preparation_sm3="0" * 64))
     assert "prepare its columns in another way" in check_openings([other])[0].findings[0]
+
+
+async def test_an_opening_of_data_to_model_shows_whether_askers_are_told_the_truth(
+    world: World, tmp_path: Path
+) -> None:
+    world.directory.offer(OWNER, "platform-scores", "sales_summary")
+    model = await world.owner.register_linear(served(), replace(TERMS, askers=(PROVIDER,)))
+    assert world.owner.opening(model.version.model_id, tmp_path / "1.json") == 1
+    one = read_opening(tmp_path / "1.json")
+    (found,) = check_openings([one])
+    assert (found.opened, found.findings, found.leverages) == ((OWNER,), (), {})
+    lie = model.version.told.replace("turnover", "headcount")
+    (found,) = check_openings([attest(world, one, lambda version: msgspec.structs.replace(version, told=lie))])
+    assert "told of other columns" in found.findings[0]
+    (found,) = check_openings(
+        [Opening(model=one.model, parts=(HeldPart(party=OWNER, salt="00" * 16, part=one.parts[0].part),))]
+    )
+    assert found.findings == (f"The part of {OWNER} is not the one that was committed to.",)
 
 
 async def test_parts_that_were_not_committed_to_or_are_not_of_the_model_are_found(world: World, tmp_path: Path) -> None:

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import asyncio
+from dataclasses import replace
 from typing import Any
 
 import msgspec
@@ -10,13 +11,23 @@ from consent.models import Model, State, Step, WrongState, sign_version, sign_wo
 from modeling.errors import ModelInvalid
 from modeling.scoring.inputs import ASKER
 from modeling.scoring.model import canonical, parse_model
+from modeling.scoring.told import parse_told
 from nodes.errors import HubUnavailable, NodeError
 from nodes.models.parts import LinearParts, read_linear, write_linear
 from nodes.models.registering import YEAR_MS
 from nodes.models.registry import Registry, Terms
 from nodes.settings import ModelRule
-from tests.consent.model_builders import OTHER, OTHER_NODE, OWNER_NODE, PROVIDER, PROVIDER_NODE, approval, version
-from tests.nodes.models.world import OTHER_ITEM, SECOND_NODE, World, linear
+from tests.consent.model_builders import (
+    OTHER,
+    OTHER_NODE,
+    OWNER,
+    OWNER_NODE,
+    PROVIDER,
+    PROVIDER_NODE,
+    approval,
+    version,
+)
+from tests.nodes.models.world import OTHER_ITEM, SECOND_NODE, World, linear, served
 from trust.document import SignedDocument, sign_document
 from trust.suite import sm3
 
@@ -405,3 +416,54 @@ async def test_parts_that_are_not_what_was_committed_to_are_never_used(world: Wo
         world.owner.linear(model.version.model_id)
     with refused_with("MODEL_INVALID", "do not lie in this node's home"):
         await world.owner.register_linear(linear(), TERMS)
+
+
+ASKED = Terms(name="sme-default", askers=(PROVIDER,))
+
+
+async def test_whoever_may_ask_a_model_asks_once_it_is_in_service_and_its_own_node_has_approved(world: World) -> None:
+    world.directory.offer(OWNER, "platform-scores", "sales_summary")
+    model = await world.owner.register_linear(served(), ASKED)
+    version, model_id = model.version, model.version.model_id
+    assert (version.mode, version.askers, version.own_features) == ("data_to_model", (PROVIDER,), 2)
+    (part,) = version.parts
+    assert (part.provider, part.product_id, part.nonzero) == (OWNER, "platform-scores", None)
+    assert part.fields == ("sales_summary.revenue", "sales_summary.refunds")
+    told = parse_told(version.told)
+    assert [each.name for each in told.preparation.inputs] == ["turnover", "age"]
+    await world.sync()
+    with refused_with("NOT_FOUND"):
+        world.other.model(model_id)
+    await world.owner.take_step(model_id, Step.SERVE, "validated", "risk")
+    await world.sync()
+    assert world.owner.usable(model_id)
+    with refused_with("MODEL_NOT_APPROVED", "has not approved"):
+        world.provider.usable(model_id)
+    with refused_with("PERMISSION_DENIED"):
+        await world.provider.take_step(model_id, Step.RETIRE, "", "officer")
+    await world.provider.take_step(model_id, Step.APPROVE, "checked", "officer")
+    await world.sync()
+    assert world.provider.usable(model_id, model.sm3).version.told == version.told
+    await world.provider.take_step(model_id, Step.WITHDRAW, "another is better", "officer")
+    await world.sync()
+    with refused_with("MODEL_NOT_APPROVED"):
+        world.provider.usable(model_id)
+    assert world.owner.usable(model_id).standing.words == {PROVIDER: "withdrawn"}
+    assert world.owner.linear(model_id).model == served()
+
+
+async def test_a_model_without_columns_of_its_owner_names_what_a_consent_covers(world: World) -> None:
+    world.directory.offer(OWNER, "platform-scores", "sales_summary")
+    bare = canonical(msgspec.structs.replace(parse_model(served()), features=parse_model(served()).features[:2]))
+    with refused_with("MODEL_INVALID", "Name what a consent has to cover"):
+        await world.owner.register_linear(bare, ASKED)
+    made = await world.owner.register_linear(bare, replace(ASKED, covers=("sales_summary.revenue",)))
+    assert (made.version.parts[0].fields, made.version.own_features) == (("sales_summary.revenue",), 0)
+    for terms, told in (
+        (replace(ASKED, askers=()), "names its askers"),
+        (replace(ASKED, askers=("nobody-there",)), "names its askers"),
+    ):
+        with refused_with("MODEL_INVALID", told):
+            await world.owner.register_linear(served(), terms)
+    with refused_with("MODEL_INVALID", "neither"):
+        await world.owner.register_linear(linear(), ASKED)

@@ -11,6 +11,7 @@ from typing import Any
 from consent.models import (
     MODEL_VERSION_TYPE,
     Model,
+    ModelVersion,
     Step,
     open_version,
     open_word,
@@ -19,7 +20,7 @@ from consent.models import (
     require_step,
 )
 from modeling.preparation.columns import Number
-from modeling.scoring.inputs import OWN, Input
+from modeling.scoring.inputs import ASKER, OWN, Input
 from modeling.scoring.model import Feature, LinearModel, canonical
 from nodes.backoff import Backoff
 from nodes.errors import HubRefused, HubUnavailable
@@ -51,6 +52,16 @@ def linear(
     ]
     own = Feature(input=Input(member=OWN, column=number("income")), weights=(0.9,))
     return canonical(LinearModel(name="m", intercept=-1.5, features=(own, *features), **changes))
+
+
+def served() -> bytes:
+    """Two columns of whoever asks, two of the owner's product."""
+    names = ((ASKER, "turnover"), (ASKER, "age"), (OWN, "sales_summary.revenue"), (OWN, "sales_summary.refunds"))
+    features = tuple(
+        Feature(input=Input(member=member, column=number(name)), weights=(weight,))
+        for (member, name), weight in zip(names, (0.5, -0.25, 0.75, 0.3), strict=True)
+    )
+    return canonical(LinearModel(name="m", intercept=-1.5, features=features))
 
 
 def number(name: str) -> Number:
@@ -132,12 +143,15 @@ class Seen:
             return True
         if document.payload_type != MODEL_VERSION_TYPE:
             return self.member_id in _parties(self.hub.model(parse_word(document).model_id))
-        version = parse_version(document.payload)
-        return self.member_id in {version.owner, *version.providers}
+        return self.member_id in _parties_of(parse_version(document.payload))
 
 
 def _parties(model: Model) -> set[str]:
-    return {model.version.owner, *model.version.providers}
+    return _parties_of(model.version)
+
+
+def _parties_of(version: ModelVersion) -> set[str]:
+    return {version.owner, *version.parties}
 
 
 @dataclass

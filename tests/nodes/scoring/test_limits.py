@@ -121,3 +121,13 @@ def test_a_model_that_is_hardly_used_beside_others_is_flagged_after_a_day() -> N
     assert probing([tried], NOW) == ()
     assert probing([use("new", subjects=3), use("real")], NOW) == ()
     assert probing([use("unused", subjects=0, first_ms=None), use("real")], NOW) == ()
+
+
+def test_a_model_of_the_nodes_own_member_is_limited_by_scores_alone() -> None:
+    full = SubjectSpent(models=frozenset({"a", "b", "c"}), today=0)
+    worn = SubjectSpent(models=frozenset(), today=RULES.scores_per_subject_per_day)
+    assert refusals(RULES, "d", [full], 0)[0] == ["models_per_subject"]
+    assert refusals(RULES, None, [full, worn], 0)[0] == [None, "scores_per_subject_per_day"]
+    assert refusals(RULES, None, [full], RULES.scores_per_day)[0] == ["scores_per_day"]
+    alike = [ModelUse(model=f"m{n}", fields=frozenset(), created_ms=0, first_ms=0, subjects=1) for n in range(12)]
+    assert probing(alike, DAY_MS) == ()

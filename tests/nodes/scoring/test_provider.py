@@ -4,98 +4,41 @@ from __future__ import annotations
 
 import asyncio
 import secrets
-from collections.abc import AsyncIterator, Sequence
-from contextlib import asynccontextmanager, suppress
+from collections.abc import Sequence
+from contextlib import suppress
 from typing import Any
 
 import msgspec
 import numpy as np
 import pytest
-import pytest_asyncio
 import tenseal.sealapi as seal
 
-from consent.models import Model, Step
+from consent.models import Step
 from modeling import seal_bytes
 from modeling.errors import ModelingError
 from modeling.jobs.table import Table
 from modeling.scoring import ring
 from modeling.scoring.linear import EncryptedWeights
 from modeling.scoring.model import LinearModel
-from nodes.errors import ExchangeFailed, NodeError
-from nodes.exchanges.session import PeerRestarted
+from nodes.errors import NodeError
 from nodes.scoring.computer import Computer, SessionLost
-from nodes.scoring.link import ScoreLink
-from nodes.scoring.messages import Answer, Declined, Layout, Open, Opened
+from nodes.scoring.messages import Answer, Layout, Opened
 from nodes.scoring.own import OwnRows
-from nodes.scoring.provider import ScoringProvider
 from nodes.scoring.recipe import Answers, LinearRecipe
 from tests.nodes.exchanges.parties import FIELDS, ITEM, Parties
 from tests.nodes.hub_simulator import PROVIDER
 from tests.nodes.scoring.two_nodes import (
-    Registries,
+    SESSION,
     asked,
     consented,
+    exchange,
+    heard,
     linear_model,
     named,
+    opening,
+    refused,
     registries,
-    score_terms,
-    scoring_node,
 )
-
-SESSION = "ab" * 16
-
-
-@pytest_asyncio.fixture
-async def computer() -> AsyncIterator[Computer]:
-    """The bank's process."""
-    made = Computer()
-    yield made
-    await made.close()
-
-
-@asynccontextmanager
-async def exchange(parties: Parties, both: Registries, expects: str = "", **limits: Any) -> AsyncIterator[ScoreLink]:
-    """The bank's link to a provider that serves; `expects`: how the provider ends it."""
-    terms = score_terms(parties)
-    provider = ScoringProvider(scoring_node(parties, both.provider, **limits))
-    theirs, ours = parties.session(terms, "provider"), parties.session(terms, "requester")
-    coroutines: tuple[Any, ...] = (theirs.run(), ours.run(), provider.serve(theirs, terms))
-    tasks = [asyncio.create_task(each) for each in coroutines]
-    try:
-        async with asyncio.timeout(60):
-            await ours.wait_ready()
-            yield ScoreLink(ours)
-            if not expects:
-                assert not tasks[-1].done(), tasks[-1].exception()
-            else:
-                with pytest.raises(ExchangeFailed, match=expects):
-                    await tasks[-1]
-    finally:
-        await ours.close()
-        for task in tasks:
-            task.cancel()
-        await asyncio.gather(*tasks, return_exceptions=True)
-        await provider.close()
-
-
-def opening(model: Model, **changes: Any) -> Open:
-    facts: dict[str, Any] = {"model_id": model.version.model_id, "model_sm3": model.sm3, "place": 1, "others": {}}
-    return Open(session=SESSION, **(facts | changes))
-
-
-async def heard(link: ScoreLink) -> tuple[Any, tuple[bytes, ...]]:
-    while True:
-        try:
-            return await link.hear()
-        except PeerRestarted:
-            continue
-
-
-async def refused(link: ScoreLink, said: Open, blobs: Sequence[bytes]) -> Declined:
-    await link.say(said, blobs)
-    answer, _ = await heard(link)
-    assert isinstance(answer, Declined), answer
-    return answer
 
 
 async def test_only_what_was_approved_is_opened(parties: Parties, computer: Computer) -> None:
@@ -117,6 +60,17 @@ async def test_only_what_was_approved_is_opened(parties: Parties, computer: Comp
         "MODEL_INVALID",
         "MODEL_RETIRED",
     ]
+
+
+async def test_a_bank_cannot_be_the_other_provider_of_a_pair(parties: Parties, computer: Computer) -> None:
+    consented(parties, 1)
+    both = await registries(parties)
+    model = await both.in_service(linear_model())
+    blobs = await blobs_of(linear_model(), computer)
+    async with exchange(parties, both) as link:
+        for others in ({2: "bank-1"}, {2: "nobody-1"}, {2: "tax-1"}, {1: "tax-2"}):
+            told = await refused(link, opening(model, others=others), blobs)
+            assert told.code == "PROTOCOL_VIOLATION", told
 
 
 async def test_the_limits_look_at_what_the_document_attests(parties: Parties, computer: Computer) -> None:

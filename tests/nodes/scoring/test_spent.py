@@ -72,3 +72,18 @@ def test_a_subject_counts_once_for_a_model_however_often_it_is_scored(database: 
     (account,) = spending(database, NOW + DAY_MS)
     assert account.models[0] == {"model": "a" * 64, "subjects": 1, "scores": 3}
     assert len(account.flags) == 2
+
+
+def test_a_model_that_this_node_serves_counts_for_the_day_and_is_no_model_of_the_requester(
+    database: sqlite3.Connection,
+) -> None:
+    served = Model(requester="bank", model="c" * 64, fields=frozenset(), created_ms=NOW)
+    spend(database, model("a"), [A], NOW)
+    for _ in range(2):
+        spend(database, served, [A], NOW)
+    spent = spent_on(database, "bank", A, NOW)
+    assert spent.models == {"a" * 64}
+    assert (spent.today, spent_today(database, "bank", NOW)) == (3, 3)
+    (account,) = spending(database, NOW)
+    assert account.models[1] == {"model": "c" * 64, "subjects": 1, "scores": 2}
+    assert flags_of(database, "bank", NOW + DAY_MS) == ()

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import asyncio
 import random
 import uuid
-from collections.abc import Sequence
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from typing import Any, cast
 
 import pyarrow as pa
+import pytest
 
 from consent.decision import ItemUse
 from consent.documents import ConsentDocument, ExchangeMode, ItemMode, Purpose
@@ -17,12 +20,16 @@ from modeling.preparation.columns import Number
 from modeling.scoring.inputs import OWN, Input
 from modeling.scoring.model import Feature, LinearModel, canonical
 from nodes.backoff import Backoff
+from nodes.errors import ExchangeFailed
+from nodes.exchanges.session import PeerRestarted
 from nodes.exchanges.terms import ExchangeTerms
 from nodes.models.node import RegistryNode
 from nodes.models.registry import Registry, Terms
 from nodes.scoring import spent
-from nodes.scoring.messages import Ask
+from nodes.scoring.link import ScoreLink
+from nodes.scoring.messages import Ask, Declined, Open
 from nodes.scoring.node import ScoringNode
+from nodes.scoring.provider import ScoringProvider
 from nodes.settings import ScoringRules
 from nodes.store import Store
 from tests.nodes.exchanges.parties import CATALOGUE, FIELDS, ITEM, RULES, Parties, Tables, rows_for
@@ -31,6 +38,7 @@ from tests.nodes.models.world import Hub, Seen
 from trust.sm2 import PrivateKey
 
 PRODUCT = "delinquency"
+SESSION = "ab" * 16
 USES = (ItemUse(item_id=ITEM, mode=ItemMode.J, fields=FIELDS),)
 SPENT = spent.Model(requester=BANK, model="ab" * 32, fields=frozenset(FIELDS), created_ms=0)
 
@@ -60,7 +68,7 @@ def score_terms(parties: Parties, **changes: Any) -> ExchangeTerms:
 
 def asked(rows: int, **changes: Any) -> Ask:
     facts: dict[str, Any] = {"request_no": 1, "request_key": "k", "single": False, "layout": "tiled"}
-    return Ask(session="ab" * 16, rows=rows, **(facts | changes))
+    return Ask(session=SESSION, rows=rows, **(facts | changes))
 
 
 def named(consents: Sequence[ConsentDocument | str]) -> bytes:
@@ -77,6 +85,7 @@ def scoring_node(parties: Parties, registry: Registry | None = None, **limits: A
         catalogue=CATALOGUE,
         rules=RULES,
         limits=ScoringRules(**limits),
+        column_bytes=1 << 20,
         identity=parties.tax_key,
         member_id=PROVIDER,
         node_id="tax-1",
@@ -114,6 +123,13 @@ class Registries:
         await self.step(self.provider, model_id, Step.APPROVE)
         await self.step(self.bank, model_id, Step.SERVE)
         return self.bank.usable(model_id)
+
+    async def served(self, model: LinearModel, *askers: str) -> Model:
+        """Data to model: the provider's own model, in service; the bank approves it."""
+        terms = Terms(name="m", products={PROVIDER: PRODUCT}, askers=askers or (BANK,))
+        registered = await self.provider.register_linear(canonical(model), terms)
+        await self.step(self.provider, registered.version.model_id, Step.SERVE)
+        return registered
 
     async def step(self, registry: Registry, model_id: str, step: Step) -> None:
         await registry.sync()
@@ -156,3 +172,48 @@ class _Directory:
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self._parties.replica.directory, name)
+
+
+@asynccontextmanager
+async def exchange(parties: Parties, both: Registries, expects: str = "", **limits: Any) -> AsyncIterator[ScoreLink]:
+    """The bank's link to a provider that serves; `expects`: how the provider ends it."""
+    terms = score_terms(parties)
+    provider = ScoringProvider(scoring_node(parties, both.provider, **limits))
+    theirs, ours = parties.session(terms, "provider"), parties.session(terms, "requester")
+    coroutines: tuple[Any, ...] = (theirs.run(), ours.run(), provider.serve(theirs, terms))
+    tasks = [asyncio.create_task(each) for each in coroutines]
+    try:
+        async with asyncio.timeout(60):
+            await ours.wait_ready()
+            yield ScoreLink(ours)
+            if not expects:
+                assert not tasks[-1].done(), tasks[-1].exception()
+            else:
+                with pytest.raises(ExchangeFailed, match=expects):
+                    await tasks[-1]
+    finally:
+        await ours.close()
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+        await provider.close()
+
+
+def opening(model: Model, **changes: Any) -> Open:
+    facts: dict[str, Any] = {"model_id": model.version.model_id, "model_sm3": model.sm3, "place": 1, "others": {}}
+    return Open(session=SESSION, **(facts | changes))
+
+
+async def heard(link: ScoreLink) -> tuple[Any, tuple[bytes, ...]]:
+    while True:
+        try:
+            return await link.hear()
+        except PeerRestarted:
+            continue
+
+
+async def refused(link: ScoreLink, said: Open, blobs: Sequence[bytes]) -> Declined:
+    await link.say(said, blobs)
+    answer, _ = await heard(link)
+    assert isinstance(answer, Declined), answer
+    return answer

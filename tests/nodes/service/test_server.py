@@ -9,6 +9,7 @@ import ipaddress
 import json
 import os
 import signal
+import socket
 import ssl
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -26,7 +27,7 @@ from nodes.errors import SettingsInvalid
 from nodes.service.keys import KeyStore
 from nodes.service.roles import Roles
 from nodes.service.schema import open_store
-from nodes.service.server import Address, Bound, ServiceSettings, serve
+from nodes.service.server import Address, Bound, ServiceSettings, listen, serve
 from tests.nodes.service.agent import SimulatedAgent, serving
 from tests.nodes.service.conftest import NOW_MS, question
 
@@ -149,6 +150,11 @@ async def test_a_port_that_is_taken_is_told(tmp_path: Path) -> None:
             with pytest.raises(SettingsInvalid, match="choose a free port"):
                 async with running(tmp_path, **options):
                     pass
+
+
+def test_answers_are_sent_at_once() -> None:
+    with contextlib.closing(listen(ANY)) as listening:
+        assert listening.proto == socket.IPPROTO_TCP  # by which asyncio knows that it may turn Nagle's delay off
 
 
 @pytest.mark.parametrize(

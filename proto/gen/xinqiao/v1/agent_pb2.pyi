@@ -1533,6 +1533,8 @@ class RegisterOwnModelRequest(_message.Message):
     METRICS_JSON_FIELD_NUMBER: _builtins.int
     REPLACES_FIELD_NUMBER: _builtins.int
     LICENSED_BUREAU_FIELD_NUMBER: _builtins.int
+    ASKERS_FIELD_NUMBER: _builtins.int
+    COVERS_FIELD_NUMBER: _builtins.int
     linear: _builtins.bytes
     """The canonical document of a linear model; empty: `job`."""
     job: _builtins.str
@@ -1548,6 +1550,12 @@ class RegisterOwnModelRequest(_message.Message):
     replaces: _builtins.str
     """A model of this member that this one follows, or empty."""
     licensed_bureau: _builtins.str
+    @_builtins.property
+    def askers(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """Data to model: who may ask, and item.field of this member's product that a consent has to cover beside what the model reads."""
+
+    @_builtins.property
+    def covers(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]: ...
     def __init__(
         self,
         *,
@@ -1560,10 +1568,12 @@ class RegisterOwnModelRequest(_message.Message):
         metrics_json: _builtins.bytes = ...,
         replaces: _builtins.str = ...,
         licensed_bureau: _builtins.str = ...,
+        askers: _abc.Iterable[_builtins.str] | None = ...,
+        covers: _abc.Iterable[_builtins.str] | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["description", b"description", "job", b"job", "licensed_bureau", b"licensed_bureau", "linear", b"linear", "metrics_json", b"metrics_json", "name", b"name", "products_json", b"products_json", "replaces", b"replaces", "version", b"version"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["askers", b"askers", "covers", b"covers", "description", b"description", "job", b"job", "licensed_bureau", b"licensed_bureau", "linear", b"linear", "metrics_json", b"metrics_json", "name", b"name", "products_json", b"products_json", "replaces", b"replaces", "version", b"version"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -1587,7 +1597,7 @@ class ModelVersionReply(_message.Message):
     sm3: _builtins.str
     """Hex SM3 of these bytes."""
     role: _builtins.str
-    """owner or provider: what this member is to it."""
+    """owner, provider or asker: what this member is to it."""
     state: _builtins.str
     """draft, approved, in_service, retired."""
     reason: _builtins.str
