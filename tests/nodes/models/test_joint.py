@@ -40,9 +40,11 @@ async def trained(world: World) -> None:
     text = job_texts.text_of(
         job_texts.document(providers=[{**job_texts.provider(PROVIDER, item=ITEM), "product": "tax-models"}])
     )
-    stored = StoredJob(job_id=JOB, job_text=text, base="/", user="risk", directory=str(world.home / "report"))
+    stored = StoredJob(
+        job_id=JOB, name="default-risk", job_text=text, base="/", user="risk", directory=str(world.home / "report")
+    )
     jobs = JobStore(world.stores[OWNER_NODE])
-    await jobs.add(stored, "default-risk", 1)
+    await jobs.add(stored, 1)
     await jobs.finish(JOB, record.commitment, 2)
     write_document(world.home / OWNER_NODE / "models" / JOB / "model.json", record)
     for node, party in ((OWNER_NODE, OWNER), (PROVIDER_NODE, PROVIDER)):
