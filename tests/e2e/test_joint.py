@@ -1,16 +1,11 @@
-"""Joint models through the running hub: two providers and a bank as real processes, killed, stopped, and left by enterprises."""
+"""Joint models through the running hub: what a bank and two providers make, what they refuse, and who leaves."""
 
 from __future__ import annotations
 
 import base64
 import csv
 import json
-import subprocess
-import sys
-import time
 from collections.abc import Iterator
-from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -19,143 +14,27 @@ import numpy as np
 import pytest
 from xinqiao.v1 import agent_pb2
 
-from cli.demo.cohort import BANK, GOVERNMENT, GOVERNMENT_ITEM, PLATFORM, PLATFORM_ITEM
-from cli.demo.enterprises import DAY_MS, Enterprise, Registry, now_ms
-from cli.demo.loans import OWNERS, Loans, product_toml, source_toml, split_loans
-from cli.demo.models import job_text, write_applications
-from cli.demo.network import DemoFailed, Network, command, wait_until
+from cli.demo.cohort import BANK, GOVERNMENT, GOVERNMENT_ITEM, PLATFORM
+from cli.demo.enterprises import Enterprise
+from cli.demo.loans import OWNERS
+from cli.demo.network import DemoFailed, command, wait_until
 from cli.demo.scores import consent_to_scoring
 from cli.enterprise_home import create_home
-from cli.secret import read_secret
-from consent.documents import ItemMode, ItemScope, Limits, Purpose
 from modeling.gbdt.trees import tree_margin
 from modeling.jobs.active import ActivePartOfJob
 from modeling.jobs.passive import PassiveResult
 from modeling.report.document import from_json
 from nodes.client import AgentClient, Node
-from nodes.credentials import load_hub
 from nodes.errors import NodeError
-from trust.keyfile import load_private_key
+from tests.e2e.joint_network import BROUGHT, ENTERPRISES, OWN, PROVIDERS, Joint, joint_network
 
 pytestmark = pytest.mark.timeout(240)
-
-ENTERPRISES = 200
-PROVIDERS = ((GOVERNMENT, "tax-1", GOVERNMENT_ITEM), (PLATFORM, "pay-1", PLATFORM_ITEM))
-OWN = ("funded_amnt", "int_rate", "annual_inc")
-BROUGHT = {GOVERNMENT_ITEM: ("inq_last_6mths", "inq_last_12m"), PLATFORM_ITEM: ("revol_util", "all_util")}
-
-
-@dataclass
-class Joint:
-    network: Network
-    registry: Registry
-    enterprises: list[Enterprise]
-    consents: list[dict[str, str]]
-    folder: Path
-
-    def job(self, name: str, algorithm: str, parameters: str, *, providers: int = 2) -> Path:
-        brought = {(member, item): BROUGHT[item] for member, _, item in PROVIDERS[:providers]}
-        path = self.folder / f"{name}.yaml"
-        path.write_text(job_text(name, algorithm, parameters, OWN, brought), encoding="utf-8")
-        return path
-
-    def start(self, job: Path) -> subprocess.Popen[bytes]:
-        arguments = ("model", "train", str(job), "--home", str(self.network.node_home("bank-1")))
-        return subprocess.Popen(
-            [sys.executable, "-m", "cli.main", *arguments, "--out", str(self.folder / job.stem), "--json"],
-            stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
-        )
-
-    def train(self, job: Path) -> dict[str, Any]:
-        """Train to the end; where the command lost its agent, once more into the same folder."""
-        for _ in range(5):
-            running = self.start(job)
-            said, _ = running.communicate(timeout=150)
-            if running.returncode == 0:
-                report: dict[str, Any] = json.loads(said)["report"]
-                return report
-            time.sleep(1)
-        raise AssertionError(said.decode())
-
-    def listed(self, node: str, name: str) -> dict[str, Any]:
-        jobs = command("model", "list", "--home", str(self.network.node_home(node)))["jobs"]
-        found: dict[str, Any] = next((each for each in jobs if each["name"] == name), {})
-        return found
-
-    def reaches(self, job: Path, phase: str, running: subprocess.Popen[bytes]) -> None:
-        """Until the job is in a phase, as a file at the bank shows."""
-        folder = self.network.node_home("bank-1") / "joint"
-
-        def reached() -> bool:
-            assert running.poll() is None, running.communicate()[0].decode()
-            return any(folder.glob(f"*/{phase}"))
-
-        wait_until(f"{job.stem} is in {phase}", reached, 60)
 
 
 @pytest.fixture(scope="module")
 def joint(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Joint]:
-    home = tmp_path_factory.mktemp("joint") / "net"
-    network = Network(home)
-    try:
-        network.start_hub()
-        loans = split_loans(home / "data")
-        network.admit(BANK, "bank", BANK)
-        network.add_node(BANK, "bank-1")
-        for member, node, item in PROVIDERS:
-            network.admit(member, "government" if member == GOVERNMENT else "platform", member)
-            network.add_node(member, node, sources=source_toml(item, loans.files[item]))
-            (network.node_home(node) / "products.toml").write_text(product_toml(item, item), encoding="utf-8")
-            with network.agent(node) as agent:
-                agent.call("LoadSources", agent_pb2.LoadSourcesRequest())
-                agent.call("PublishOwnProducts", agent_pb2.PublishOwnProductsRequest())
-            command("hub", "review-product", item.replace("_", "-"), "--home", str(network.hub_home), "--approve")
-        registry = Registry(
-            load_hub(network.node_home("bank-1")),
-            str(network.hub_home / "admin.sock"),
-            "operator",
-            load_private_key(network.operator_key, read_secret(network.hub_home, None)),
-        )
-        chosen = _balanced(loans)
-        with ThreadPoolExecutor(8) as pool:
-            both = list(pool.map(lambda place: _enterprise(registry, loans.codes[place]), chosen))
-        for _, node, _ in PROVIDERS:
-            wait_until(f"{node} holds the consents", lambda node=node: _consents(network, node) == ENTERPRISES)  # type: ignore[misc]
-        write_applications(loans, home)
-        yield Joint(network, registry, [one for one, _ in both], [held for _, held in both], home)
-        registry.close()
-    finally:
-        network.stop()
-
-
-def _balanced(loans: Loans) -> list[int]:
-    """As many bad loans as good ones: a small cohort that can be tested on."""
-    bad = [place for place, label in enumerate(loans.labels) if label == "bad"]
-    good = [place for place, label in enumerate(loans.labels) if label != "bad"]
-    return [*bad[: ENTERPRISES // 2], *good[: ENTERPRISES // 2]]
-
-
-def _enterprise(registry: Registry, code: str) -> tuple[Enterprise, dict[str, str]]:
-    at = now_ms()
-    limits = Limits(valid_from_ms=at - 60_000, valid_to_ms=at + 30 * DAY_MS, data_life_days=30)
-    enterprise = registry.register(code, "joint")
-    return enterprise, {
-        member: registry.consent(
-            enterprise,
-            member,
-            (BANK,),
-            (ItemScope(item_id=item, mode=ItemMode.J),),
-            purpose=Purpose.JOINT_MODELLING,
-            limits=limits,
-        )
-        for member, _, item in PROVIDERS
-    }
-
-
-def _consents(network: Network, node: str) -> int:
-    with network.agent(node) as agent:
-        return int(agent.call("GetAgentStatus", agent_pb2.AgentStatusRequest()).consents)
+    with joint_network(tmp_path_factory.mktemp("joint") / "net") as opened:
+        yield opened
 
 
 def test_a_plan_tells_cost_and_leaks_and_opens_nothing(joint: Joint) -> None:
@@ -287,65 +166,6 @@ def test_a_notebook_plans_follows_and_reads_a_model(joint: Joint) -> None:
     assert [leak.learns for leak in made.document.leaks] == [leak.learns for leak in plan.leaks]
 
 
-@pytest.mark.parametrize(
-    ("phase", "victim", "trees"),
-    [
-        ("rows.arrow", "tax-1", 6),
-        ("table.arrow", "pay-1", 6),
-        ("checkpoint.json", "bank-1", 60),
-        ("checkpoint.json", "tax-1", 60),
-        ("checkpoint.json", "hub", 60),
-        ("made.json", "bank-1", 6),
-        ("made.json", "pay-1", 6),
-    ],
-)
-def test_kill_9_in_any_phase_goes_on_from_there(joint: Joint, phase: str, victim: str, trees: int) -> None:
-    """The cohort is being decided, columns prepared, trees trained, the finished model recorded: `phase` lies at the bank."""
-    name = f"killed-{victim}-{phase.partition('.')[0]}"
-    job = joint.job(name, "boosting", f"{{trees: {trees}, depth: 2, key_bits: 2048}}")
-    running = joint.start(job)
-    joint.reaches(job, phase, running)
-    joint.network.processes[victim].kill()
-    joint.network.start(victim)
-    running.communicate(timeout=120)
-    report = (
-        joint.train(job) if running.returncode else json.loads((joint.folder / job.stem / "report.json").read_bytes())
-    )
-    assert report["steps"] == trees
-    assert report["attempts"] > 1 or victim in {"bank-1", "hub"} or phase != "checkpoint.json"
-    for node in ("bank-1", "tax-1", "pay-1"):
-        assert joint.listed(node, job.stem)["commitment"] == report["commitment"]
-
-
-def test_a_bank_that_is_stopped_in_order_goes_on_after_its_next_start(joint: Joint) -> None:
-    """An upgrade: no provider takes the end of the connection for the end of the job."""
-    job = joint.job("upgraded", "boosting", "{trees: 60, depth: 2, key_bits: 2048}")
-    running = joint.start(job)
-    joint.reaches(job, "checkpoint.json", running)
-    joint.network.processes["bank-1"].stop()
-    running.communicate(timeout=60)
-    joint.network.start("bank-1")
-    assert joint.train(job)["steps"] == 60
-    for node in ("bank-1", "tax-1", "pay-1"):
-        jobs = command("model", "list", "--home", str(joint.network.node_home(node)))["jobs"]
-        assert [each["state"] for each in jobs if each["name"] == "upgraded"] == ["finished"]
-
-
-def test_logistic_regression_with_several_providers_goes_on_after_kill_9(joint: Joint) -> None:
-    job = joint.job("killed-logistic", "logistic", "{steps: 24, tolerance: 0}")
-    running = joint.start(job)
-    joint.reaches(job, "checkpoint.json", running)
-    joint.network.processes["pay-1"].kill()
-    joint.network.start("pay-1")
-    running.communicate(timeout=120)
-    report = (
-        joint.train(job) if running.returncode else json.loads((joint.folder / job.stem / "report.json").read_bytes())
-    )
-    assert report["steps"] == 24 and report["attempts"] > 1
-    for provider in ("tax-1", "pay-1"):
-        assert joint.listed(provider, job.stem)["commitment"] == report["commitment"]
-
-
 def test_an_enterprise_that_withdraws_leaves_the_training_and_sees_its_lineage(joint: Joint) -> None:
     job = joint.job("left", "boosting", "{trees: 60, depth: 2, key_bits: 2048}")
     running = joint.start(job)
@@ -396,22 +216,6 @@ def _audited(joint: Joint, enterprise: Enterprise, commitment: str, least: int) 
     return found
 
 
-def test_a_provider_stops_a_job_and_the_bank_is_told(joint: Joint) -> None:
-    job = joint.job("stopped", "boosting", "{trees: 300, depth: 3, key_bits: 2048}")
-    running = joint.start(job)
-    joint.reaches(job, "checkpoint.json", running)
-    home = str(joint.network.node_home("tax-1"))
-    command("model", "stop", joint.listed("tax-1", "stopped")["job_id"], "--home", home, "--reason", "not ours")
-    said, _ = running.communicate(timeout=60)
-    assert running.returncode == 3
-    assert "JOB_STOPPED" in said.decode()
-    wait_until("the job is over at every node", lambda: _states(joint, "stopped") == {"failed", "ended"})
-
-
-def _states(joint: Joint, name: str) -> set[str]:
-    return {joint.listed(node, name)["state"] for node in ("bank-1", "tax-1", "pay-1")}
-
-
 def test_a_cohort_below_the_minimum_is_refused(joint: Joint) -> None:
     job = joint.job("small", "boosting", "{trees: 5}")
     job.write_text(job.read_text(encoding="utf-8") + "cohort: {minimum: 1000}\n", encoding="utf-8")
@@ -435,37 +239,3 @@ def test_columns_that_no_product_offers_are_refused(joint: Joint) -> None:
     said, _ = running.communicate(timeout=60)
     assert running.returncode != 0
     assert joint.listed("bank-1", "unknown").get("state", "failed") == "failed", said
-
-
-def test_a_provider_stops_a_job_while_the_bank_is_down(joint: Joint) -> None:
-    job = joint.job("stopped-away", "boosting", "{trees: 300, depth: 3, key_bits: 2048}")
-    running = joint.start(job)
-    joint.reaches(job, "checkpoint.json", running)
-    joint.network.processes["bank-1"].kill()
-    running.communicate(timeout=60)
-    stopped = joint.listed("tax-1", "stopped-away")["job_id"]
-    command(
-        "model", "stop", stopped, "--home", str(joint.network.node_home("tax-1")), "--reason", "not ours, whoever asks"
-    )
-    joint.network.start("bank-1")
-    wait_until("the job is over at every node", lambda: _states(joint, "stopped-away") == {"failed", "ended"})
-    assert "JOB_STOPPED" in joint.listed("bank-1", "stopped-away")["failure"]
-    for node in ("bank-1", "tax-1", "pay-1"):
-        home = joint.network.node_home(node)
-        assert not (home / "models" / stopped).exists()
-        assert not list((home / "joint").glob("*/table.arrow"))
-
-
-def test_a_job_of_any_who_consented_goes_on_with_the_same_rows_after_kill_9(joint: Joint) -> None:
-    joint.registry.revoke(joint.enterprises[0], PLATFORM, joint.consents[0][PLATFORM])
-    job = joint.job("any", "boosting", "{trees: 6, depth: 2, key_bits: 2048}")
-    job.write_text(job.read_text(encoding="utf-8") + "cohort: {rows: any}\n", encoding="utf-8")
-    running = joint.start(job)
-    joint.reaches(job, "checkpoint.json", running)
-    joint.network.processes["bank-1"].kill()
-    assert joint.listed("pay-1", "any")["state"] == "running"
-    joint.network.start("bank-1")
-    running.communicate(timeout=60)
-    report = joint.train(job)
-    assert (report["steps"], report["cohort"]["rows"], report["cohort"]["withdrawn"]) == (6, ENTERPRISES, 0)
-    assert joint.listed("pay-1", "any")["commitment"] == report["commitment"]
