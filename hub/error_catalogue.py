@@ -44,7 +44,7 @@ SENTENCES: Final[dict[str, str]] = {
     "PROTOCOL_VIOLATION": "A party sent what the protocol does not have at this place; the job was ended - check that all run the same version.",
     "PSI_NOT_PERMITTED": "The provider has no rule that lets this member compare sets with this product - ask it for one, with your legal basis.",
     "PSI_LIMIT_REACHED": "This member has compared sets with this product as often as the provider's rule allows for today - go on tomorrow.",
-    "WORKERS_FAILED": "Workers of a computation died again and again - see memory and the executor that the node's settings name, and try again.",
+    "WORKERS_FAILED": "Workers of a computation died again and again, or their cluster is away - its node's log says which; a job goes on when it is asked to.",
     "LOG_INCONSISTENT": "The log does not extend what was seen before - stop and look at it; `xinqiao audit verify` names the place.",
     "PROOF_OUT_OF_RANGE": "The proof reaches past the end of the log - ask for the current checkpoint first.",
     "UNAVAILABLE": "The service is busy or restarting - try again, calls are idempotent.",

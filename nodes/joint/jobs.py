@@ -24,7 +24,7 @@ from modeling.jobs.leaks import statement
 from nodes.errors import ExchangeFailed, NodeError
 from nodes.exchanges.context import ExchangeContext
 from nodes.exchanges.requester import APPROVAL_PATIENCE_S, RequesterExchanges, Wanted
-from nodes.exchanges.session import Session
+from nodes.exchanges.session import Session, SessionClosed
 from nodes.joint.bank_cohort import kept_rows, selected_rows, training_rows
 from nodes.joint.job_file import JobFile, JobFileInvalid, own_path, parse_job, rules_of
 from nodes.joint.job_report import write_report
@@ -38,7 +38,7 @@ from trust.errors import TrustError
 
 log = logging.getLogger(__name__)
 
-_WAITING_CODES: Final = frozenset({"PEER_OFFLINE", "UNAVAILABLE"})
+_WAITING_CODES: Final = frozenset({"PEER_OFFLINE", "UNAVAILABLE", "WORKERS_FAILED"})
 """A job that ends with these is not over: it goes on when it is asked to, or after the next start."""
 
 
@@ -248,7 +248,9 @@ class JointJobs:
 
         async def leave() -> None:
             self._sessions.pop(terms.exchange_id, None)
-            await session.close()
+            # Without a word: a provider that hears of an end takes no further part, and this job may go on after a restart.
+            # Of one that is over the hub tells.
+            await session.abort(SessionClosed())
             for task in tasks:
                 task.cancel()
             await asyncio.gather(*tasks, return_exceptions=True)

@@ -27,10 +27,12 @@ from consent.documents import ItemMode, ItemScope, Limits, Purpose
 from modeling.report.document import from_json
 from nodes.client import Node
 from nodes.credentials import load_hub
+from tests.modeling.ray_cluster import ray_cluster
 from trust.keyfile import load_private_key
 
 pytestmark = pytest.mark.timeout(240)
 
+ROOT = Path(__file__).parents[2]
 ENTERPRISES = 200
 PROVIDERS = ((GOVERNMENT, "tax-1", GOVERNMENT_ITEM), (PLATFORM, "pay-1", PLATFORM_ITEM))
 OWN = ("funded_amnt", "int_rate", "annual_inc")
@@ -336,16 +338,42 @@ def test_a_provider_stops_a_job_while_the_bank_is_down(joint: Joint) -> None:
         assert not list((home / "joint").glob("*/table.arrow"))
 
 
-def test_a_job_of_any_who_consented_goes_on_with_the_same_rows_after_kill_9(joint: Joint) -> None:
+def test_a_job_of_any_who_consented_goes_on_with_the_same_rows_after_a_restart(joint: Joint) -> None:
     joint.registry.revoke(joint.enterprises[0], PLATFORM, joint.consents[0][PLATFORM])
-    job = joint.job("any", "boosting", "{trees: 6, depth: 2, key_bits: 2048}")
+    job = joint.job("any", "boosting", "{trees: 60, depth: 2, key_bits: 2048}")
     job.write_text(job.read_text(encoding="utf-8") + "cohort: {rows: any}\n", encoding="utf-8")
     running = joint.start(job)
     joint.reaches(job, "checkpoint.json", running)
-    joint.network.processes["bank-1"].kill()
+    joint.network.processes["bank-1"].stop()
     assert joint.listed("pay-1", "any")["state"] == "running"
     joint.network.start("bank-1")
     running.communicate(timeout=60)
     report = joint.train(job)
-    assert (report["steps"], report["cohort"]["rows"], report["cohort"]["withdrawn"]) == (6, ENTERPRISES, 0)
+    assert (report["steps"], report["cohort"]["rows"], report["cohort"]["withdrawn"]) == (60, ENTERPRISES, 0)
     assert joint.listed("pay-1", "any")["commitment"] == report["commitment"]
+
+
+def test_a_machine_that_dies_in_a_providers_ray_cluster_costs_no_attempt_and_a_cluster_that_is_away_only_time(
+    joint: Joint,
+) -> None:
+    """The last of this provider."""
+    node = joint.network.processes["pay-1"]
+    with ray_cluster(ROOT) as cluster:
+        node.environment = {"XINQIAO_NODE_JOINT_EXECUTOR": cluster.address}
+        joint.network.restart("pay-1")
+        job = joint.job("on-ray", "boosting", "{trees: 12, depth: 2, key_bits: 2048}")
+        running = joint.start(job)
+        missed = f"nothing answers at {cluster.address}"
+        wait_until("the operator is told", lambda: missed in node.log.read_text(encoding="utf-8"))
+        cluster.start((0, 1, 1))
+        joint.reaches(job, "checkpoint.json", running)
+        cluster.kill(cluster.at_work())
+        said, _ = running.communicate(timeout=120)
+        assert running.returncode == 0, said.decode()
+        assert joint.listed("pay-1", job.stem)["state"] == "finished"
+        assert cluster.processes("nodes.joint.worker") == []
+        node.stop()
+    assert cluster.processes() == []
+    report = json.loads((joint.folder / job.stem / "report.json").read_bytes())
+    assert report["steps"] == 12
+    assert node.log.read_text(encoding="utf-8").count("WORKERS_FAILED") == report["attempts"] - 1

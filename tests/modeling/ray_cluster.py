@@ -11,7 +11,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -21,23 +21,42 @@ _AT_WORK = "ray::applied"
 """What Ray calls a worker with a task of ours."""
 
 
+def _free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port: int = probe.getsockname()[1]
+    return port
+
+
 @dataclass
 class RayCluster:
-    """`folder`: with one for each machine in it; short, for sockets lie there. `machines`: their processes, the head's first.
+    """`folder`: with one for each machine in it; short, for sockets lie there. `imports`: where its workers find modules.
 
-    `token`: what lets into the cluster; in the environment of all that is started while it stands.
+    `token`: what lets into the cluster; in the environment of all that is started while it stands. `machines`: their processes.
     """
 
     folder: Path
+    imports: Path
     token: str
-    port: int
-    client_port: int
     machines: list[subprocess.Popen[bytes]] = field(default_factory=list)
+    _port: int = field(default_factory=_free_port)
+    _client_port: int = field(default_factory=_free_port)
 
     @property
     def address(self) -> str:
         """What an operator names."""
-        return f"ray://127.0.0.1:{self.client_port}"
+        return f"ray://127.0.0.1:{self._client_port}"
+
+    def start(self, cpus: Sequence[int]) -> None:
+        """Its machines, with so many workers each; the first is the head."""
+        head = ["--head", f"--port={self._port}", f"--ray-client-server-port={self._client_port}"]
+        self._start([*head, "--include-dashboard=false"], cpus[0])
+        self._wait_for(lambda: _listens(self._port))
+        for count in cpus[1:]:
+            self._start([f"--address=127.0.0.1:{self._port}"], count)
+        self._wait_for(lambda: _listens(self._client_port))
+        joined = [self._log(place) for place in range(1, len(cpus))]
+        self._wait_for(lambda: all(b"runtime started" in log.read_bytes() for log in joined))
 
     def kill(self, machine: int) -> None:
         """`kill -9` of all that a machine runs."""
@@ -65,31 +84,6 @@ class RayCluster:
             and self.token.encode() in _read(each / "environ")
         ]
 
-    def start(self, place: Sequence[str], cpus: int, environment: Mapping[str, str]) -> None:
-        """A machine."""
-        own = self.folder / str(len(self.machines))
-        own.mkdir()
-        command = [sys.executable, "-m", "ray.scripts.scripts", "start", "--block", *place]
-        command += [f"--num-cpus={cpus}", "--object-store-memory=80000000"]
-        environment = {**environment, "RAY_TMPDIR": str(own)}
-        with self.log(len(self.machines)).open("wb") as log:
-            self.machines.append(
-                subprocess.Popen(command, env=environment, stdout=log, stderr=log, start_new_session=True)
-            )
-
-    def log(self, machine: int) -> Path:
-        """What its process says."""
-        return self.folder / str(machine) / "log"
-
-    def wait_for(self, true: Callable[[], bool]) -> None:
-        """Until it is so; raises if a machine ends."""
-        until = time.monotonic() + _START_S
-        while not true():
-            if time.monotonic() > until or any(machine.poll() is not None for machine in self.machines):
-                said = [self.log(place).read_text(encoding="utf-8")[-2000:] for place in range(len(self.machines))]
-                raise RuntimeError(f"the cluster did not start: {said}")
-            time.sleep(0.05)
-
     def stop(self) -> None:
         """All machines."""
         for machine in self.machines:
@@ -100,33 +94,51 @@ class RayCluster:
             self.kill(place)
         shutil.rmtree(self.folder, ignore_errors=True)
 
+    def _start(self, place: Sequence[str], cpus: int) -> None:
+        own = self.folder / str(len(self.machines))
+        own.mkdir()
+        command = [sys.executable, "-m", "ray.scripts.scripts", "start", "--block", *place]
+        command += [
+            f"--num-cpus={cpus}",
+            "--include-log-monitor=false",
+            "--object-store-memory=80000000",
+            f"--temp-dir={own}",
+        ]
+        environment = os.environ | {
+            "PYTHONPATH": os.pathsep.join([str(self.imports), *filter(None, sys.path)]),
+            "RAY_USAGE_STATS_ENABLED": "0",
+            "GRPC_ENABLE_FORK_SUPPORT": "0",  # else the client's server, which forks, hangs once in a while
+            "RAY_health_check_period_ms": "200",  # that a machine is gone is known in a second, not in fifteen
+        }
+        with self._log(len(self.machines)).open("wb") as log:
+            self.machines.append(
+                subprocess.Popen(command, env=environment, stdout=log, stderr=log, start_new_session=True)
+            )
+
+    def _log(self, machine: int) -> Path:
+        return self.folder / str(machine) / "log"
+
+    def _wait_for(self, true: Callable[[], bool]) -> None:
+        until = time.monotonic() + _START_S
+        while not true():
+            if time.monotonic() > until or any(machine.poll() is not None for machine in self.machines):
+                said = [self._log(place).read_text(encoding="utf-8")[-2000:] for place in range(len(self.machines))]
+                raise RuntimeError(f"the cluster did not start: {said}")
+            time.sleep(0.05)
+
 
 @contextmanager
-def ray_cluster(imports: Path, cpus: Sequence[int] = (2,)) -> Iterator[RayCluster]:
-    """Started and waited for. `imports`: a folder whose modules its workers find; `cpus`: of each machine, the head's first."""
-    folder, token = Path(tempfile.mkdtemp(prefix="xqray")), secrets.token_hex(32)
-    cluster = RayCluster(folder, token, _free_port(), _free_port())
+def ray_cluster(imports: Path) -> Iterator[RayCluster]:
+    """One that is not started yet, and its token in the environment."""
+    token = secrets.token_hex(32)
+    cluster = RayCluster(Path(tempfile.mkdtemp(prefix="xqray")), imports, token)
     clients = {
         "RAY_AUTH_MODE": "token",  # it listens on more than the loopback
         "RAY_AUTH_TOKEN": token,
         "RAY_CLIENT_RECONNECT_GRACE_PERIOD": "1",
     }
     os.environ.update(clients)
-    environment = os.environ | {
-        "PYTHONPATH": os.pathsep.join([str(imports), *filter(None, sys.path)]),
-        "RAY_USAGE_STATS_ENABLED": "0",
-        "GRPC_ENABLE_FORK_SUPPORT": "0",  # else the client's server, which forks, hangs once in a while
-        "RAY_health_check_period_ms": "200",  # that a machine is gone is known in a second, not in fifteen
-    }
-    head = ["--head", f"--port={cluster.port}", f"--ray-client-server-port={cluster.client_port}"]
     try:
-        cluster.start([*head, "--include-dashboard=false"], cpus[0], environment)
-        cluster.wait_for(lambda: _listens(cluster.port))
-        for count in cpus[1:]:
-            cluster.start([f"--address=127.0.0.1:{cluster.port}"], count, environment)
-        cluster.wait_for(lambda: _listens(cluster.client_port))
-        joined = [cluster.log(place) for place in range(1, len(cpus))]
-        cluster.wait_for(lambda: all(b"runtime started" in log.read_bytes() for log in joined))
         yield cluster
     finally:
         cluster.stop()
@@ -149,10 +161,3 @@ def _read(path: Path) -> bytes:
 
 def _parent(pid: int) -> int:
     return int(Path(f"/proc/{pid}/stat").read_text(encoding="utf-8").rpartition(")")[2].split()[1])
-
-
-def _free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-    return port

@@ -80,6 +80,7 @@ def work(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ModuleType]:
 def cluster(work: ModuleType) -> Iterator[RayCluster]:
     assert work.__file__ is not None
     with ray_cluster(Path(work.__file__).parent) as cluster:
+        cluster.start((WORKERS,))
         yield cluster
 
 

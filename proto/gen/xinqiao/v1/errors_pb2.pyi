@@ -95,7 +95,7 @@ class _ErrorCodeEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_ErrorCode.V
     PSI_LIMIT_REACHED: _ErrorCode.ValueType  # 419
     """This member has compared sets with this product as often as the provider's rule allows for today - go on tomorrow."""
     WORKERS_FAILED: _ErrorCode.ValueType  # 420
-    """Workers of a computation died again and again - see memory and the executor that the node's settings name, and try again."""
+    """Workers of a computation died again and again, or their cluster is away - its node's log says which; a job goes on when it is asked to."""
     LOG_INCONSISTENT: _ErrorCode.ValueType  # 500
     """The log does not extend what was seen before - stop and look at it; `xinqiao audit verify` names the place."""
     PROOF_OUT_OF_RANGE: _ErrorCode.ValueType  # 501
@@ -180,7 +180,7 @@ PSI_NOT_PERMITTED: ErrorCode.ValueType  # 418
 PSI_LIMIT_REACHED: ErrorCode.ValueType  # 419
 """This member has compared sets with this product as often as the provider's rule allows for today - go on tomorrow."""
 WORKERS_FAILED: ErrorCode.ValueType  # 420
-"""Workers of a computation died again and again - see memory and the executor that the node's settings name, and try again."""
+"""Workers of a computation died again and again, or their cluster is away - its node's log says which; a job goes on when it is asked to."""
 LOG_INCONSISTENT: ErrorCode.ValueType  # 500
 """The log does not extend what was seen before - stop and look at it; `xinqiao audit verify` names the place."""
 PROOF_OUT_OF_RANGE: ErrorCode.ValueType  # 501
