@@ -44,7 +44,7 @@ SENTENCES: Final[dict[str, str]] = {
     "PROTOCOL_VIOLATION": "A party sent what the protocol does not have at this place; the job was ended - check that all run the same version.",
     "PSI_NOT_PERMITTED": "The provider has no rule that lets this member compare sets with this product - ask it for one, with your legal basis.",
     "PSI_LIMIT_REACHED": "This member has compared sets with this product as often as the provider's rule allows for today - go on tomorrow.",
-    "WORKERS_FAILED": "Workers of a computation died again and again - see memory and the executor that the node's settings name, and try again.",
+    "WORKERS_FAILED": "Workers of a computation died again and again, or their cluster is away - its node's log says which; a job goes on when it is asked to.",
     "MODEL_INVALID": "A model cannot be registered or imported as it is - correct what the detail names.",
     "MODEL_NOT_APPROVED": "A provider has not approved this version of the model, or declined it - ask the one that the detail names.",
     "MODEL_RETIRED": "The model is out of service: its owner retired it, or a provider withdrew its approval - score with another version.",

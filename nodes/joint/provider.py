@@ -289,13 +289,15 @@ class JointProvider:
         if process is None:
             return
         ended = process.ended.result()
+        if ended.failed:
+            told = {"exchange": running.terms.exchange_id, "code": ended.failed, "detail": ended.message}
+            log.warning("party_ended", extra=told)
+            # The sentence may name this node's columns: only the code leaves, and before the process says that it breaks off.
+            await running.link.say(Broken(attempt=running.attempt, code=ended.failed, message="", again=ended.again))
+            await _end_process(running)
+            return
         await running.link.drain()
         await _end_process(running)
-        if ended.failed:
-            log.warning("party_ended", extra={"exchange": running.terms.exchange_id, "code": ended.failed})
-            # The sentence may name this node's columns: only the code leaves.
-            await running.link.say(Broken(attempt=running.attempt, code=ended.failed, message="", again=ended.again))
-            return
         part = OwnPart(
             job=running.plan.proposal.job,
             name=running.plan.proposal.name,

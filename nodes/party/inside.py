@@ -69,30 +69,27 @@ def serve_party(kind: type[T], run: Callable[[T, Agent, Mapping[str, Channel]], 
     channels = {
         name: SocketChannel(name, socket.socket(fileno=number), task.deadline_s) for name, number in task.peers.items()
     }
-    failure: Exception | None = None
+    failed = False
     try:
         write_bytes(Path(task.result), run(task, agent, channels))
-        last = Told(finished=True)
-    except ModelingError as error:
-        last, failure = Told(failed=error.code, message=str(error)), error
     except Exception as error:
-        traceback.print_tb(error.__traceback__)
-        last = Told(failed="INTERNAL", message=f"the party's process failed ({type(error).__name__})")
-        failure = error
-    if failure is not None:  # the own agent first: else it may hear from the others that this party failed, and not why
-        agent.tell(last)
-        _fail(channels, failure)
+        failed = True
+        agent.tell(_failure(error))  # before the peers: theirs may have this process ended when they hear of it
+        for channel in channels.values():
+            channel.fail(error)
     for channel in channels.values():
         channel.close()
-    if failure is None:
-        agent.tell(last)
+    if not failed:
+        agent.tell(Told(finished=True))
     sys.stderr.flush()
     os._exit(0)
 
 
-def _fail(channels: Mapping[str, SocketChannel], error: Exception) -> None:
-    for channel in channels.values():
-        channel.fail(error)
+def _failure(error: Exception) -> Told:
+    if isinstance(error, ModelingError):
+        return Told(failed=error.code, message=str(error))
+    traceback.print_tb(error.__traceback__)
+    return Told(failed="INTERNAL", message=f"the party's process failed ({type(error).__name__})")
 
 
 def _end_with_the_agent(control: socket.socket) -> None:

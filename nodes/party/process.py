@@ -20,7 +20,7 @@ from nodes.errors import NodeError
 
 STALE: Final = "CONSENT_STALE"
 """The node's copy of the consents is too old to go on with: it may be fresh again in a moment."""
-_AGAIN: Final = frozenset({"PEER_FAILED", STALE})
+_AGAIN: Final = frozenset({"PEER_FAILED", "WORKERS_FAILED", STALE})
 _LINE: Final = 64 << 20
 
 
@@ -81,8 +81,6 @@ class PartyProcess:
     _writer: asyncio.StreamWriter
     _progress: Callable[[Told], None]
     _answers: Answers
-    failed: bool = field(default=False, init=False)
-    """Whether it has said that it failed; it ends at once then."""
     ended: asyncio.Task[Ended] = field(init=False)
 
     def __post_init__(self) -> None:
@@ -103,17 +101,16 @@ class PartyProcess:
                 if not line.endswith(b"\n"):  # lost in the middle of a line
                     break
                 last = msgspec.json.decode(line, type=Told)
-                self.failed = bool(last.failed)
                 if last.asks:
                     self._writer.write(encode_line(await self._answer(last.asks)))
                     await self._writer.drain()
-                elif not last.finished and not last.failed:
+                elif last.failed:  # it tells its peers next: theirs may end it before it has ended by itself
+                    return Ended(failed=last.failed, message=last.message, again=last.failed in _AGAIN)
+                elif not last.finished:
                     self._progress(last)
         code = await self.child.wait()
         if last is not None and last.finished:
             return Ended()
-        if last is not None and last.failed:
-            return Ended(failed=last.failed, message=last.message, again=last.failed in _AGAIN)
         how = f"killed by signal {-code}" if code < 0 else f"exit code {code}"
         return Ended(failed="PARTY_LOST", message=f"the party's process was lost ({how})", again=True)
 

@@ -255,15 +255,15 @@ class PsiProvider:
         """Until the process has done its part. Raises what ended it, or what the other node says where that is not its own failure."""
         waiting: set[asyncio.Future[Any]] = {hearing, process.ended}
         await asyncio.wait(waiting, return_when=asyncio.FIRST_COMPLETED)
-        if hearing.done() and not process.failed:
+        if not process.ended.done():
             raise ended_by(hearing.result())
         how = await asyncio.shield(process.ended)
         if how.failed:
             log.warning("party_ended", extra={"code": how.failed, "detail": how.message})
+            # The sentence may be about this node's list: only the code leaves, and before the process says that it breaks off.
             broken = Broken(code="PEER_FAILED" if how.failed == "PARTY_LOST" else how.failed)
-            await link.drain()
             await link.say(broken)
-            raise ended_by(broken)  # the sentence may be about this node's list: only the code leaves
+            raise ended_by(broken)
 
     async def _settle(self, running: _Running) -> None:
         """Rule 4: on record, then told to the other agent, whose record names the same."""

@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 
 from cli.demo.cohort import PLATFORM
 from cli.demo.network import command, wait_until
 from tests.e2e.joint_network import ENTERPRISES, Joint, joint_network
+from tests.modeling.ray_cluster import ray_cluster
 
 pytestmark = pytest.mark.timeout(240)
+
+ROOT = Path(__file__).parents[2]
 
 
 @pytest.fixture(scope="module")
@@ -45,20 +50,6 @@ def test_kill_9_in_any_phase_goes_on_from_there(joint: Joint, phase: str, victim
     assert report["attempts"] > 1 or victim in {"bank-1", "hub"} or phase != "checkpoint.json"
     for node in ("bank-1", "tax-1", "pay-1"):
         assert joint.listed(node, job.stem)["commitment"] == report["commitment"]
-
-
-def test_a_bank_that_is_stopped_in_order_goes_on_after_its_next_start(joint: Joint) -> None:
-    """An upgrade: no provider takes the end of the connection for the end of the job."""
-    job = joint.job("upgraded", "boosting", "{trees: 60, depth: 2, key_bits: 2048}")
-    running = joint.start(job)
-    joint.reaches(job, "checkpoint.json", running)
-    joint.network.processes["bank-1"].stop()
-    running.communicate(timeout=60)
-    joint.network.start("bank-1")
-    assert joint.train(job)["steps"] == 60
-    for node in ("bank-1", "tax-1", "pay-1"):
-        jobs = command("model", "list", "--home", str(joint.network.node_home(node)))["jobs"]
-        assert [each["state"] for each in jobs if each["name"] == "upgraded"] == ["finished"]
 
 
 def test_logistic_regression_with_several_providers_goes_on_after_kill_9(joint: Joint) -> None:
@@ -109,16 +100,45 @@ def test_a_provider_stops_a_job_while_the_bank_is_down(joint: Joint) -> None:
         assert not list((home / "joint").glob("*/table.arrow"))
 
 
-def test_a_job_of_any_who_consented_goes_on_with_the_same_rows_after_kill_9(joint: Joint) -> None:
+def test_a_job_of_any_who_consented_goes_on_with_the_same_rows_after_a_restart(joint: Joint) -> None:
     joint.registry.revoke(joint.enterprises[0], PLATFORM, joint.consents[0][PLATFORM])
-    job = joint.job("any", "boosting", "{trees: 6, depth: 2, key_bits: 2048}")
+    job = joint.job("any", "boosting", "{trees: 60, depth: 2, key_bits: 2048}")
     job.write_text(job.read_text(encoding="utf-8") + "cohort: {rows: any}\n", encoding="utf-8")
     running = joint.start(job)
     joint.reaches(job, "checkpoint.json", running)
-    joint.network.processes["bank-1"].kill()
+    joint.network.processes["bank-1"].stop()
     assert joint.listed("pay-1", "any")["state"] == "running"
     joint.network.start("bank-1")
     running.communicate(timeout=60)
     report = joint.train(job)
-    assert (report["steps"], report["cohort"]["rows"], report["cohort"]["withdrawn"]) == (6, ENTERPRISES, 0)
+    assert (report["steps"], report["cohort"]["rows"], report["cohort"]["withdrawn"]) == (60, ENTERPRISES, 0)
     assert joint.listed("pay-1", "any")["commitment"] == report["commitment"]
+    for node in ("bank-1", "tax-1", "pay-1"):  # the same job went on, and no other took its place
+        jobs = command("model", "list", "--home", str(joint.network.node_home(node)))["jobs"]
+        assert [each["state"] for each in jobs if each["name"] == "any"] == ["finished"]
+
+
+def test_a_machine_that_dies_in_a_providers_ray_cluster_costs_no_attempt_and_a_cluster_that_is_away_only_time(
+    joint: Joint,
+) -> None:
+    """The last of this provider."""
+    node = joint.network.processes["pay-1"]
+    with ray_cluster(ROOT) as cluster:
+        node.environment = {"XINQIAO_NODE_JOINT_EXECUTOR": cluster.address}
+        joint.network.restart("pay-1")
+        job = joint.job("on-ray", "boosting", "{trees: 12, depth: 2, key_bits: 2048}")
+        running = joint.start(job)
+        missed = f"nothing answers at {cluster.address}"
+        wait_until("the operator is told", lambda: missed in node.log.read_text(encoding="utf-8"))
+        cluster.start((0, 1, 1))
+        joint.reaches(job, "checkpoint.json", running)
+        cluster.kill(cluster.at_work())
+        said, _ = running.communicate(timeout=120)
+        assert running.returncode == 0, said.decode()
+        assert joint.listed("pay-1", job.stem)["state"] == "finished"
+        assert cluster.processes("nodes.joint.worker") == []
+        node.stop()
+    assert cluster.processes() == []
+    report = json.loads((joint.folder / job.stem / "report.json").read_bytes())
+    assert report["steps"] == 12
+    assert node.log.read_text(encoding="utf-8").count("WORKERS_FAILED") == report["attempts"] - 1

@@ -37,7 +37,7 @@ from modeling.logistic.settings import Settings as LogisticSettings
 from modeling.psi import intersection
 from modeling.psi.group import tagged
 from modeling.psi.intersection import Terms, intersect
-from tests.modeling.ray_cluster import ray_cluster
+from tests.modeling.ray_cluster import RayCluster, ray_cluster
 
 WORK = """
 import os, pathlib, signal, time
@@ -53,6 +53,9 @@ def dies_once(mark, chunk):
 
 def dies(chunk):
     os.kill(os.getpid(), signal.SIGKILL)
+
+def sleeps(chunk):
+    time.sleep(60)
 
 def threads(chunk):
     return os.environ["YACL_NUM_THREADS"].encode()
@@ -73,11 +76,18 @@ def work(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ModuleType]:
         sys.path.remove(str(folder))
 
 
+@pytest.fixture(scope="module")
+def cluster(work: ModuleType) -> Iterator[RayCluster]:
+    assert work.__file__ is not None
+    with ray_cluster(Path(work.__file__).parent) as cluster:
+        cluster.start((WORKERS,))
+        yield cluster
+
+
 @pytest.fixture(scope="module", params=["caller", "processes", "ray"])
-def executor(request: pytest.FixtureRequest, work: ModuleType) -> Iterator[Executor]:
+def executor(request: pytest.FixtureRequest) -> Iterator[Executor]:
     if request.param == "ray":
-        assert work.__file__ is not None
-        with ray_cluster(Path(work.__file__).parent) as address, executor_at(address) as executor:
+        with executor_at(request.getfixturevalue("cluster").address) as executor:
             yield executor
     else:
         with Processes(0 if request.param == "caller" else WORKERS) as processes:
@@ -86,6 +96,7 @@ def executor(request: pytest.FixtureRequest, work: ModuleType) -> Iterator[Execu
 
 with_workers = pytest.mark.parametrize("executor", ["processes", "ray"], indirect=True)
 """Where workers may die, and where the whole of a training is worth its time."""
+on_ray = pytest.mark.parametrize("executor", ["ray"], indirect=True)
 
 
 def test_it_is_a_map_in_order(executor: Executor, work: ModuleType) -> None:
@@ -252,6 +263,61 @@ def test_without_the_library_it_is_told_what_to_install(monkeypatch: pytest.Monk
     monkeypatch.setitem(sys.modules, "ray", None)
     with pytest.raises(WorkersFailed, match=r"install xinqiao\[ray\]"):
         executor_at("ray://127.0.0.1:1")
+
+
+def test_an_address_where_nothing_listens_is_told_at_once() -> None:
+    for address in ("ray://127.0.0.1:1", "ray://nowhere.invalid:10001", "ray://127.0.0.1:99999"):
+        with pytest.raises(WorkersFailed, match=f"nothing answers at {address}"):
+            executor_at(address)
+
+
+@on_ray
+def test_what_does_not_let_this_process_in_is_told_with_its_reason(executor: Executor, cluster: RayCluster) -> None:
+    with pytest.raises(WorkersFailed, match=r"does not let this node into a Ray cluster: .*already connected"):
+        executor_at(cluster.address)
+    assert list(executor.map(bytes, [b"1"])) == [b"1"], "the first connection stays"
+
+
+@on_ray
+def test_a_machine_with_another_release_does_nothing_and_is_told_of(
+    executor: Executor, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(executor, "_release", "0.0.1")
+    with pytest.raises(WorkersFailed, match=r"a machine of the cluster .* has release .*, the node 0\.0\.1$"):
+        list(executor.map(bytes, [b"1"]))
+
+
+@on_ray
+def test_work_that_a_machine_does_not_have_is_told_of(executor: Executor, tmp_path: Path) -> None:
+    (tmp_path / "work_of_nobody.py").write_text("def doubled(chunk): return chunk * 2")
+    sys.path.insert(0, str(tmp_path))
+    try:
+        work = importlib.import_module("work_of_nobody")
+    finally:
+        sys.path.remove(str(tmp_path))
+    with pytest.raises(WorkersFailed, match=r"cannot do this node's work: No module named 'work_of_nobody'"):
+        list(executor.map(work.doubled, [b"1"]))
+
+
+@on_ray
+def test_a_cluster_that_takes_too_long_is_told_of(
+    executor: Executor, work: ModuleType, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(executor, "_patience_s", 0.2)
+    with pytest.raises(WorkersFailed, match=r"took more than 0\.2 s"):
+        list(executor.map(work.sleeps, CHUNKS[:1]))
+
+
+@on_ray
+def test_a_cluster_that_goes_away_is_told_of(executor: Executor, work: ModuleType, cluster: RayCluster) -> None:
+    """The last one with it."""
+    found = executor.map(work.doubled, CHUNKS)
+    assert next(found) == CHUNKS[0] * 2
+    cluster.kill(0)
+    with pytest.raises(WorkersFailed, match=rf"the cluster at {cluster.address} went away"):
+        list(found)
+    with pytest.raises(WorkersFailed, match="went away"):
+        list(executor.map(work.doubled, CHUNKS))
 
 
 PARENT = """

@@ -118,7 +118,7 @@ async def test_a_process_gives_its_heavy_maps_to_the_executor_that_the_operator_
     how, _ = await together(folder, plan("i.x"), executor="processes")
     assert how == Ended()
     how, found = await together(folder, plan("i.x"), executor="nowhere")
-    assert (how.failed, how.again) == ("WORKERS_FAILED", False)
+    assert (how.failed, how.again) == ("WORKERS_FAILED", True)
     assert isinstance(found, PeerFailed)
 
 

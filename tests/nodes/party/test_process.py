@@ -74,6 +74,8 @@ async def let_go(party: PartyProcess) -> None:
         ("tell(failed='PROTOCOL_VIOLATION')", Ended(failed="PROTOCOL_VIOLATION")),
         ("tell(failed='INTERNAL')", Ended(failed="INTERNAL")),
         ("tell(failed='PEER_FAILED')", Ended(failed="PEER_FAILED", again=True)),
+        ("tell(failed='WORKERS_FAILED')", Ended(failed="WORKERS_FAILED", again=True)),
+        ("tell(failed='DATA_UNUSABLE'); control.recv(1)", Ended(failed="DATA_UNUSABLE")),  # known before it has ended
         ("tell(failed=" + repr(STALE) + ")", Ended(failed="CONSENT_STALE", again=True)),
         ("tell(phase='train', done=1); sys.exit(3)", Ended(failed="PARTY_LOST", message="exit code 3", again=True)),
         ("sys.exit(0)", Ended(failed="PARTY_LOST", message="exit code 0", again=True)),

@@ -95,7 +95,7 @@ class _ErrorCodeEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_ErrorCode.V
     PSI_LIMIT_REACHED: _ErrorCode.ValueType  # 419
     """This member has compared sets with this product as often as the provider's rule allows for today - go on tomorrow."""
     WORKERS_FAILED: _ErrorCode.ValueType  # 420
-    """Workers of a computation died again and again - see memory and the executor that the node's settings name, and try again."""
+    """Workers of a computation died again and again, or their cluster is away - its node's log says which; a job goes on when it is asked to."""
     MODEL_INVALID: _ErrorCode.ValueType  # 421
     """A model cannot be registered or imported as it is - correct what the detail names."""
     MODEL_NOT_APPROVED: _ErrorCode.ValueType  # 422
@@ -190,7 +190,7 @@ PSI_NOT_PERMITTED: ErrorCode.ValueType  # 418
 PSI_LIMIT_REACHED: ErrorCode.ValueType  # 419
 """This member has compared sets with this product as often as the provider's rule allows for today - go on tomorrow."""
 WORKERS_FAILED: ErrorCode.ValueType  # 420
-"""Workers of a computation died again and again - see memory and the executor that the node's settings name, and try again."""
+"""Workers of a computation died again and again, or their cluster is away - its node's log says which; a job goes on when it is asked to."""
 MODEL_INVALID: ErrorCode.ValueType  # 421
 """A model cannot be registered or imported as it is - correct what the detail names."""
 MODEL_NOT_APPROVED: ErrorCode.ValueType  # 422
