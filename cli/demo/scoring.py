@@ -164,6 +164,7 @@ class DemoScoring:
             model_id = self._registered(msgspec.structs.replace(card, name=name, features=tuple(features)))
             if not self._refused(model_id, code):
                 raise DemoFailed(f"Model {name} would show a column of the provider, and was scored with.")
+            self._step(NODES[BANK], model_id, "retired", "in_service")
         return True
 
     def _refused(self, model_id: str, code: str) -> bool:

@@ -20,6 +20,9 @@ from modeling.scoring.ring import MODULUS_BITS, Ints
 
 Floats = npt.NDArray[np.float64]
 
+DIGITS: Final = 6
+"""After the point: a score is rounded when it has been opened, for what lies beyond is no part of it."""
+ROUNDED_BY: Final = 0.5 * 10.0**-DIGITS
 MAX_ERROR: Final = 1e-4
 """Absolute error of a score (log odds) that a model may have."""
 FEATURE_BITS: Final = 22
@@ -63,7 +66,7 @@ def scales_for(weights: Floats, bounds: Floats, reserve: float = 0.0) -> Scales:
             f"a score of this model can reach {largest:.3g}, which does not fit: standardise the features, or narrow their bounds"
         )
     error = error_bound(weights, bounds, weight_bits)
-    if error > MAX_ERROR:
+    if error + ROUNDED_BY > MAX_ERROR:
         raise DataUnusable(
             f"scores of this model could be off by {error:.2g}, more than {MAX_ERROR:g}, because a score can reach {largest:.3g} over "
             f"{len(weights)} features: standardise the features, narrow their bounds, or leave out features of little weight"

@@ -255,7 +255,7 @@ class _Scoring:
                 if chosen.subjects:
                     own = rows_of_file(job.own, chosen.subjects)
                     told |= await scored(self._batches.context, panel, chosen, own, key, single=False)
-                    self.error = max(self.error, (await panel.ready()).error)
+                    self.error = max(self.error, (await panel.ready()).bound)
                 await asyncio.to_thread(write_block, job.folder, block, [told[uscc] for uscc in subjects])
                 return
             except NodeError as error:

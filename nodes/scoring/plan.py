@@ -88,7 +88,7 @@ async def plan_batch(
         + blocks * begun.sent * SENT_BYTES
         + providers * (blocks * answer + len(chosen.subjects) * ROW_BYTES),
         seconds=round(blocks * BLOCK_S, 1),
-        error_bound=begun.error,
+        error_bound=begun.bound,
         leaks=leaks_of(model),
     )
 

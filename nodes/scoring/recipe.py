@@ -23,7 +23,7 @@ from consent.models import Model
 from modeling.gbdt.trees import ActivePart, PassiveNode, tree_margin
 from modeling.jobs.active import ActivePartOfJob
 from modeling.jobs.table import Flags
-from modeling.scoring.fixed import Floats
+from modeling.scoring.fixed import ROUNDED_BY, Floats
 from modeling.scoring.inputs import OWN
 from modeling.scoring.joint import ERROR, logistic_total
 from modeling.scoring.meaning import Meaning, Outcome
@@ -52,7 +52,9 @@ FEW_ROWS = 256
 
 @dataclass(frozen=True, kw_only=True)
 class Begun:
-    """`blobs`: what the opening brings each provider. `error`: proved bound of a score's error. `few`: most rows of a small answer.
+    """What an opening brings each provider (`blobs`), and what is known with it.
+
+    `error`: proved bound of the error of an opened score. `few`: most rows of a small answer.
 
     `sent`: ciphertexts that a question about many rows brings for each 8,192 of them.
     """
@@ -61,6 +63,11 @@ class Begun:
     error: float
     few: int
     sent: int = 0
+
+    @property
+    def bound(self) -> float:
+        """Of the error of a score as it is told: rounded."""
+        return self.error + ROUNDED_BY
 
 
 @dataclass(frozen=True, kw_only=True)

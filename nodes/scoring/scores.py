@@ -9,11 +9,12 @@ from dataclasses import dataclass
 from typing import Final
 
 import msgspec
+import numpy as np
 
 from consent.models import Model
 from consent.usage import Receipt
 from modeling.errors import ModelingError
-from modeling.scoring.fixed import Floats
+from modeling.scoring.fixed import DIGITS, Floats
 from nodes.errors import ExchangeFailed, NodeError, UseRefused
 from nodes.exchanges.context import ExchangeContext
 from nodes.exchanges.requester import APPROVAL_PATIENCE_S, RequesterExchanges
@@ -206,14 +207,14 @@ async def scored(
             receipts = checked.receipts
             await record(context, receipts)
         try:
-            score = await panel.recipe.open(replies.answers, checked.kept, own)
+            score = np.round(await panel.recipe.open(replies.answers, checked.kept, own), DIGITS)
             break
         except SessionLost:
             if attempt == _ATTEMPTS:
                 raise
     ids = tuple(each.receipt_id for each in receipts)
     told = {uscc: told_refusal(panel.model, uscc, why, ids) for uscc, why in checked.refused.items()}
-    return told | _outcomes(panel, chosen.subjects, score, own, checked.kept, ids, begun.error)
+    return told | _outcomes(panel, chosen.subjects, score, own, checked.kept, ids, begun.bound)
 
 
 def require_asker(context: ExchangeContext, model: Model) -> None:

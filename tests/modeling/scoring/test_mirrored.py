@@ -103,4 +103,5 @@ def test_a_hidden_row_opens_to_nothing_and_the_others_to_their_scores(rows: int)
     np.testing.assert_allclose(told[0][~hidden], pair.plain()[~hidden], atol=pair.owner.error + 2.0**-30)
     assert np.isnan(told[0][hidden]).all()
     assert (told[1] != told[2])[hidden].all()
-    assert np.mean(np.abs(told[1] - pair.plain())[hidden] > 1.0) > 0.5
+    if rows > BLOCK:  # of two hidden rows one is near its score by chance every few runs
+        assert np.mean(np.abs(told[1] - pair.plain())[hidden] > 1.0) > 0.5
