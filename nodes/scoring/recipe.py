@@ -55,7 +55,6 @@ class Begun:
     """What an opening brings each provider (`blobs`), and what is known with it.
 
     `error`: proved bound of the error of an opened score. `few`: most rows of a small answer.
-
     `sent`: ciphertexts that a question about many rows brings for each 8,192 of them.
     """
 
