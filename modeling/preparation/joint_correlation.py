@@ -15,6 +15,9 @@ Leak: what A decrypts is uniform, so A sees the result and nothing else. P takes
 which hides what lies below a thousandth; asked for many times, the dithers would average out, so how often is decided elsewhere. Each
 correlation is an equation about the other's column: there may be at most a quarter as many as rows, and each column must know
 `minimum` values. Each sees how many columns the other has. Masks and noise: `modeling.bfv`, rule 3.
+
+Both compute in their own process, whatever the executor: a job correlates once, 20 by 20 columns of 100,000 rows in 6 s, of which the
+products take a third. A worker would have to encode P's columns anew for each column of A, at five times what it spares.
 """
 
 from __future__ import annotations
