@@ -19,7 +19,7 @@ from nodes.doctor import NETWORK_CHECKS, Finding, examine
 
 @command(app, "doctor")
 def doctor(home: NodeHome, output: Output) -> Result:
-    """Test the way to the hub, certificate, clock, disk and data sources; say what to do. Needs no running agent."""
+    """Test the way to the hub, certificate, clock, disk, data sources and workers; say what to do. Needs no running agent."""
     with output.progress("Examining"):
         findings = asyncio.run(examine(home, os.environ, load_catalogue(), now_ms))
     return result_of(findings)

@@ -25,7 +25,7 @@ from xinqiao.v1 import node_pb2
 
 from consent.catalogue import Catalogue
 from nodes.credentials import HubFacts, TlsPair, load_hub, load_tls
-from nodes.doctor_local import Finding, check_disk, check_socket_path, check_sources
+from nodes.doctor_local import Finding, check_disk, check_executor, check_socket_path, check_sources
 from nodes.errors import NodeError
 from nodes.hub_channel import HubStubs, open_channel, rpc, stubs_of
 from nodes.settings import Settings, agent_socket_path, load_settings
@@ -303,7 +303,7 @@ async def examine(
     )
     waiting = ("name", "proxy", "tcp", "tls", "certificate", "hub", "clock", "keepalive", "message_size")
     if settings is None or identity is None:
-        return (files, *(not_tried(check, "files") for check in waiting), *local)
+        return (files, *(not_tried(check, "files") for check in waiting), *local, not_tried("executor", "files"))
     hub, pair = identity
     network = await check_network(hub, environment, limits.timeout_s)
     certificate = check_certificate(
@@ -320,7 +320,8 @@ async def examine(
         connection: Sequence[Finding] = [not_tried(check, needed) for check in waiting[5:]]
     else:
         connection = await check_connection(hub, pair, now_ms, limits)
-    return (files, *network, certificate, *connection, *local)
+    executor = await asyncio.to_thread(check_executor, settings.joint_executor)
+    return (files, *network, certificate, *connection, *local, executor)
 
 
 def _read_files(

@@ -1,4 +1,4 @@
-"""The doctor's checks of the node's own machine: disk, socket path and data sources. See `nodes.doctor` for its rules."""
+"""The doctor's checks of the node's own machine: disk, socket path, data sources, workers. See `nodes.doctor` for its rules."""
 
 from __future__ import annotations
 
@@ -13,6 +13,8 @@ from statistics import median
 from typing import Final
 
 from consent.catalogue import Catalogue
+from modeling.errors import WorkersFailed
+from modeling.executor import executor_at
 from nodes.settings import UNIX_PATH_LIMIT
 from nodes.sources.config import FILE_TYPES, Source, load_config
 from nodes.sources.errors import SourcesInvalid
@@ -97,6 +99,19 @@ def check_sources(sources_file: Path, catalogue: Catalogue) -> Finding:
     if not sources:
         return Finding("sources", True, "No data source is declared.")
     return Finding("sources", True, f"{len(sources)} declared; their files are there.")
+
+
+def check_executor(name: str) -> Finding:
+    """Whether the executor that `joint_executor` names does a piece of work. Of a cluster one machine is tried."""
+    if not name:
+        return Finding("executor", True, "Joint models are computed in their parties' processes.")
+    try:
+        with executor_at(name) as executor:
+            list(executor.map(bytes, [b""]))
+    except WorkersFailed as error:
+        fix = "Mend that, or name another `joint_executor` in node.toml. The doctor needs the RAY_* variables of the node's service."
+        return Finding("executor", False, f"{error}.", fix)
+    return Finding("executor", True, f"{name} takes work.")
 
 
 def _missing(source: Source) -> Path | None:

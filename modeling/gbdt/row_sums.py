@@ -1,32 +1,26 @@
-"""The two heavy maps of boosting, encryption of rows and their sums by bucket, in this process or on an executor.
+"""Sums of encrypted rows by bucket, with encryption the heavy map of boosting, in this process or on an executor (`additive_rows`).
 
-In this process is the default, and not slower for want of processes: HEU's own threads use all cores of the machine. On an executor a
-task is a piece of rows: its numbers or ciphertexts go to a worker as bytes, with the public key; the worker makes the key of them once,
-with every check, and so checks what another party sent exactly as this process would. The decryption key stays here.
+In this process is the default, and not slower for want of processes: HEU's own threads use all cores of the machine.
 """
 
 from __future__ import annotations
 
 import functools
 from collections.abc import Iterable, Iterator
-from typing import Any, Final
+from typing import Any
 
 import msgspec
 import numpy as np
 import numpy.typing as npt
 
-from modeling.additive import Bytes2, Ciphers, PublicKey, SchemeName
+from modeling.additive import Bytes2, Ciphers, PublicKey
+from modeling.additive_rows import Named, key_of, named
 from modeling.executor import Executor
 from modeling.gbdt.features import Binned, Flags, Ints
 from modeling.gbdt.wire import PIECE
 
-_KEYS: Final = 4
-"""Keys that a worker keeps: one with a table may take 130 MB."""
-
 Codes = npt.NDArray[np.int8]
 _Groups = tuple[tuple[int, ...], ...]
-_Named = tuple[SchemeName, int, bytes]
-"""A public key as it goes to a worker: scheme, bits, HEU's form."""
 
 
 class RowSums:
@@ -63,7 +57,7 @@ class RowSums:
             for place, chosen in parts:
                 yield _sums(self._key, self._pieces[place], chosen, self._codes_of(place), self._width, self._groups)
             return
-        work = functools.partial(_summed, _named(self._key), self._width, self._groups)
+        work = functools.partial(_summed, named(self._key), self._width, self._groups)
         for found in self._executor.map(work, (self._chunk(place, chosen) for place, chosen in parts)):
             yield self._key.from_wire(np.frombuffer(found, np.uint8).reshape(-1, self._key.width))
 
@@ -75,29 +69,8 @@ class RowSums:
         return msgspec.msgpack.encode((self._pieces[place][chosen].tobytes(), self._codes_of(place)[chosen].tobytes()))
 
 
-def encrypted(key: PublicKey, values: Ints, executor: Executor) -> Iterator[Bytes2]:
-    """The wire form of int64[n], in pieces, by the workers of an executor."""
-    chunks = (values[begin : begin + PIECE].astype("<i8").tobytes() for begin in range(0, len(values), PIECE))
-    for found in executor.map(functools.partial(_encrypted, _named(key)), chunks):
-        yield np.frombuffer(found, np.uint8).reshape(-1, key.width)
-
-
-def _named(key: PublicKey) -> _Named:
-    return key.scheme, key.bits, key.data
-
-
-@functools.lru_cache(maxsize=_KEYS)
-def _key(named: _Named) -> PublicKey:
-    return PublicKey(*named)
-
-
-def _encrypted(named: _Named, chunk: bytes) -> bytes:
-    key = _key(named)
-    return key.to_wire(key.encrypt(np.frombuffer(chunk, "<i8").astype(np.int64))).tobytes()
-
-
-def _summed(named: _Named, width: int, groups: _Groups, chunk: bytes) -> bytes:
-    key = _key(named)
+def _summed(told: Named, width: int, groups: _Groups, chunk: bytes) -> bytes:
+    key = key_of(told)
     rows, codes = msgspec.msgpack.decode(chunk, type=tuple[bytes, bytes])
     ciphers = key.from_wire(np.frombuffer(rows, np.uint8).reshape(-1, key.width))
     buckets = np.frombuffer(codes, np.int8).reshape(ciphers.rows, -1)

@@ -9,9 +9,9 @@ from typing import Final
 import numpy as np
 
 from modeling.additive import Bytes2, Ciphers, PublicKey
+from modeling.additive_rows import encrypted
 from modeling.executor import Executor
 from modeling.gbdt.features import Ints
-from modeling.gbdt.row_sums import encrypted
 from modeling.gbdt.wire import PIECE
 
 _BATCH: Final = 128
@@ -39,7 +39,7 @@ class Stock:
     def encrypted(self, values: Ints) -> Iterator[Bytes2]:
         """The wire form of int64[n], in pieces."""
         if self._executor is not None:
-            yield from encrypted(self._key, values, self._executor)
+            yield from encrypted(self._key, values, PIECE, self._executor)
             return
         for begin in range(0, len(values), PIECE):
             piece = values[begin : begin + PIECE]

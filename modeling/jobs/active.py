@@ -151,7 +151,7 @@ class _Run:
             prepared = self._kept.prepared
         elif choose:
             counts = _left(present, self._work.withdrawn())
-            prepared = choose_active(table, counts, label, self._channels, self._plan)
+            prepared = choose_active(table, counts, label, self._channels, self._plan, self._work.executor)
         else:
             training = present & (np.arange(self._plan.rows) < self._plan.training)
             prepared = fit_columns(self._plan.algorithm, table, self._plan.columns, training)

@@ -26,6 +26,7 @@ import numpy as np
 from modeling.additive import SecretKey
 from modeling.channel import Channel
 from modeling.errors import DataUnusable, ProtocolViolation
+from modeling.executor import Executor
 from modeling.jobs.plan import JobPlan, SelectionRules
 from modeling.jobs.table import Flags, Prepared, Table, fit_columns, says_nothing
 from modeling.preparation.candidates import Candidate, Judged, candidate, choose, judged
@@ -36,15 +37,20 @@ from modeling.preparation.woe import count_labels, evidence
 
 
 def choose_active(
-    table: Table, present: Flags, label: Numbers, channels: Mapping[str, Channel], plan: JobPlan
+    table: Table,
+    present: Flags,
+    label: Numbers,
+    channels: Mapping[str, Channel],
+    plan: JobPlan,
+    executor: Executor | None = None,
 ) -> Prepared:
-    """The active party's side, for all passives. `label`: float64[rows]. Raises ModelingError."""
+    """The active party's side, for all passives. `label`: float64[rows]. `executor`: where rows are encrypted. Raises ModelingError."""
     rules, own = _rules(plan), _Own(table, present, plan)
     size = plan.training
     weight = present[:size].astype(np.float64)
     key = SecretKey(SCHEME, rules.key_bits)
     for channel in channels.values():
-        count_for_passive(channel, key, label[:size], weight)
+        count_for_passive(channel, key, label[:size], weight, executor=executor)
     found = []
     for each in own.candidates:
         places = each.places[:size]
@@ -76,8 +82,10 @@ def peers_of(choosers: Sequence[str], active: str, party: str, channels: Mapping
     return Peers(tuple(channels[name] for name in earlier), tuple(channels[name] for name in later))
 
 
-def choose_passive(table: Table, present: Flags, peers: Peers, plan: JobPlan) -> Prepared:
-    """A passive's side. Raises ModelingError."""
+def choose_passive(
+    table: Table, present: Flags, peers: Peers, plan: JobPlan, executor: Executor | None = None
+) -> Prepared:
+    """A passive's side. `executor`: where rows are summed. Raises ModelingError."""
     rules, own = _rules(plan), _Own(table, present, plan)
     if not own.candidates:
         raise DataUnusable(
@@ -87,6 +95,7 @@ def choose_passive(table: Table, present: Flags, peers: Peers, plan: JobPlan) ->
         peers.earlier[0],
         {each.name: each.places[: plan.training] for each in own.candidates},
         {each.name: each.bins.count for each in own.candidates},
+        executor=executor,
     )
     found = [judged(each, counted[each.name], monotone=rules.monotone) for each in own.candidates]
     kept, dropped = own.choose(found)

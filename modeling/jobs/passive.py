@@ -90,7 +90,7 @@ def _chosen(
     keep(work, None, choices=begun)
     counts = present.copy()
     counts[list(work.withdrawn())] = False
-    prepared = choose_passive(table, counts, peers, plan)
+    prepared = choose_passive(table, counts, peers, plan, work.executor)
     keep(work, prepared, choices=begun)
     return prepared
 

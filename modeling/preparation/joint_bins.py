@@ -23,16 +23,20 @@ modulo p gives p away. What A decrypts is therefore told as counts of rows, or a
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from functools import partial
 from typing import Any, Final
 
+import msgspec
 import numpy as np
 import numpy.typing as npt
 
-from modeling.additive import PublicKey, SchemeName, SecretKey
+from modeling.additive import Bytes2, Ciphers, PublicKey, SchemeName, SecretKey
+from modeling.additive_rows import Named, encrypted, key_of, named
 from modeling.channel import Channel
 from modeling.errors import BudgetExceeded, CohortTooSmall, DataUnusable, ProtocolViolation
+from modeling.executor import Executor
 from modeling.messages import Message
 from modeling.preparation.woe import Evidence, evidence
 from modeling.psi.store import shuffled_order
@@ -41,7 +45,7 @@ SCHEME: Final[SchemeName] = "okamoto-uchiyama"
 MINIMUM: Final = 20
 """The fewest rows with weight in a bin that is answered for."""
 CHUNK: Final = 8192
-"""Rows in a message: 3 MiB of ciphertexts."""
+"""Rows in a message: 3 MiB of ciphertexts. Below 2^16, as places within it travel to workers."""
 MAX_ROWS: Final = 1 << 31
 _ONE_ROW: Final = 1 << 32
 """A row is this, plus 1 if its label is 1: both counts in one plaintext. Sums of up to 2^31 rows do not run into one another."""
@@ -56,18 +60,19 @@ def count_for_passive(
     weight: npt.NDArray[Any] | None = None,
     *,
     minimum: int = MINIMUM,
+    executor: Executor | None = None,
 ) -> None:
     """The active party's part. `label`: {0, 1}[n]; `weight`: number[n], all 1 if None; `key`: of `SCHEME`, for one job.
 
-    Raises DataUnusable (before anything is sent), CohortTooSmall, BudgetExceeded, ProtocolViolation, PeerFailed.
+    `executor`: where rows are encrypted; without one in this process, by HEU's threads.
+    Raises DataUnusable (before anything is sent), CohortTooSmall, BudgetExceeded, ProtocolViolation, PeerFailed, WorkersFailed.
     """
     rows = _encoded(label, weight)
     if key.public.scheme != SCHEME:
         raise DataUnusable(f"labels are counted with a key of {SCHEME}, not of {key.public.scheme}")
     told = {"rows": len(rows), "chunk": CHUNK, "bits": key.public.bits}
     channel.send(Message(kind="bins.key", fields=told, blobs=(key.public.data,)))
-    for at in range(0, len(rows), CHUNK):
-        ciphers = key.public.to_wire(key.public.encrypt(rows[at : at + CHUNK]))
+    for ciphers in _wire_of(key.public, rows, executor):
         channel.send(Message(kind="bins.labels", arrays={"ciphers": ciphers}))
     totals, positives = _decrypted(channel, key, len(rows))
     enough = bool(totals.min() >= minimum)
@@ -78,20 +83,22 @@ def count_for_passive(
 
 
 def count_bins(
-    channel: Channel, places: Mapping[str, Places], bins: Mapping[str, int], *, smoothing: float = 0.5
+    channel: Channel,
+    places: Mapping[str, Places],
+    bins: Mapping[str, int],
+    *,
+    smoothing: float = 0.5,
+    executor: Executor | None = None,
 ) -> dict[str, Evidence]:
     """The passive party's part: WOE and IV of each column.
 
     `places`: for each column the bin of each row, int32[n] in 0 .. bins[column]-1 (as `binning.assign` gives), negative where there
-    is no record. Raises DataUnusable, CohortTooSmall, ParametersUnsafe (A's key is too short), ProtocolViolation, PeerFailed.
+    is no record. `executor`: where rows are summed; without one in this process, by HEU's threads.
+    Raises DataUnusable, CohortTooSmall, ParametersUnsafe (A's key is too short), ProtocolViolation, PeerFailed, WorkersFailed.
     """
     table = _slots(places, bins)
     key = _key(channel, table.rows)
-    sums = key.zeros(len(table.order))
-    for at in range(0, table.rows, CHUNK):
-        due = min(CHUNK, table.rows - at)
-        came = channel.receive("bins.labels").array("ciphers", "uint8", (due, key.width))
-        sums = key.add_groups(sums, key.from_wire(came), *table.groups(at, at + due))
+    sums = _summed(channel, key, table, executor)
     channel.send(Message(kind="bins.sums", arrays={"ciphers": key.to_wire(sums)}))
     positives, totals = _counts(channel, table)
     return {name: evidence(*table.of(name, positives, totals), smoothing) for name in places}
@@ -131,6 +138,51 @@ class _Slots:
             if name == column:
                 counts[:, place] = positives[at], totals[at] - positives[at]
         return counts[0], counts[1]
+
+
+def _wire_of(key: PublicKey, rows: npt.NDArray[np.int64], executor: Executor | None) -> Iterator[Bytes2]:
+    if executor is not None:
+        return encrypted(key, rows, CHUNK, executor)
+    return (key.to_wire(key.encrypt(rows[at : at + CHUNK])) for at in range(0, len(rows), CHUNK))
+
+
+def _summed(channel: Channel, key: PublicKey, table: _Slots, executor: Executor | None) -> Ciphers:
+    """The sum over each slot's rows, with a fresh encryption of zero in it. Raises ProtocolViolation, PeerFailed."""
+    sums = key.zeros(len(table.order))
+    if executor is None:
+        for ciphers, places, sizes in _pieces(channel, key, table):
+            sums = key.add_groups(sums, key.from_wire(ciphers), places, sizes)
+        return sums
+    tasks = (
+        msgspec.msgpack.encode((ciphers.tobytes(), places.astype("<u2").tobytes(), sizes.astype("<u2").tobytes()))
+        for ciphers, places, sizes in _pieces(channel, key, table)
+    )
+    for found in executor.map(partial(_piece_summed, named(key)), tasks):
+        sums = key.add(sums, key.from_wire(_rows(found, key)))
+    return sums
+
+
+def _pieces(
+    channel: Channel, key: PublicKey, table: _Slots
+) -> Iterator[tuple[Bytes2, npt.NDArray[np.int64], npt.NDArray[np.int64]]]:
+    """What the active party sent of some rows, and where each slot's are among them."""
+    for at in range(0, table.rows, CHUNK):
+        due = min(CHUNK, table.rows - at)
+        ciphers = channel.receive("bins.labels").array("ciphers", "uint8", (due, key.width))
+        yield ciphers, *table.groups(at, at + due)
+
+
+def _piece_summed(told: Named, task: bytes) -> bytes:
+    key = key_of(told)
+    ciphers, *parts = msgspec.msgpack.decode(task, type=tuple[bytes, bytes, bytes])
+    places, sizes = (np.frombuffer(part, "<u2").astype(np.int64) for part in parts)
+    return key.to_wire(
+        key.add_groups(key.zeros(len(sizes)), key.from_wire(_rows(ciphers, key)), places, sizes)
+    ).tobytes()
+
+
+def _rows(wire: bytes, key: PublicKey) -> Bytes2:
+    return np.frombuffer(wire, np.uint8).reshape(-1, key.width)
 
 
 def _encoded(label: npt.NDArray[Any], weight: npt.NDArray[Any] | None) -> npt.NDArray[np.int64]:

@@ -17,6 +17,9 @@ which hides what lies below a thousandth; asked for many times, the dithers woul
 correlation is an equation about either's column: a party tells at most a quarter as many of its columns as there are rows, to all
 others together, for these may put together what they saw. Each column must know `minimum` values. Each sees how many columns the other
 has. Masks and noise: `modeling.bfv`, rule 3.
+
+Both compute in their own process, whatever the executor: a job correlates once, 20 by 20 columns of 100,000 rows in 6 s, of which the
+products take a third. A worker would have to encode P's columns anew for each column of A, at five times what it spares.
 """
 
 from __future__ import annotations

@@ -20,6 +20,7 @@ import pytest
 
 from modeling import bfv
 from modeling.additive import SecretKey
+from modeling.additive_rows import encrypted
 from modeling.channel import Channel
 from modeling.errors import ProtocolViolation, WorkersFailed
 from modeling.executor import AHEAD, Executor, Processes, executor_at
@@ -34,6 +35,7 @@ from modeling.logistic import passive as logistic_passive
 from modeling.logistic.layout import Layout
 from modeling.logistic.own import Columns
 from modeling.logistic.settings import Settings as LogisticSettings
+from modeling.preparation import joint_bins
 from modeling.psi import intersection
 from modeling.psi.group import tagged
 from modeling.psi.intersection import Terms, intersect
@@ -166,7 +168,7 @@ KEY = SecretKey("okamoto-uchiyama", 2048)
 def test_row_sums_are_the_same_everywhere(executor: Executor, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(row_sums, "PIECE", 100)
     values, table, seen = np.arange(ROWS - 9), binned(X, 6), np.arange(9, ROWS)
-    pieces = list(row_sums.encrypted(KEY.public, values, executor))
+    pieces = list(encrypted(KEY.public, values, 100, executor))
     assert [len(piece) for piece in pieces] == [100, 100, 51]
     found = {}
     members = values % 3 == 0
@@ -177,6 +179,24 @@ def test_row_sums_are_the_same_everywhere(executor: Executor, monkeypatch: pytes
     assert found["there"] == found["here"]
     assert max(found["here"][0]) == values.sum()
     assert max(found["here"][1]) == values[members].sum()
+
+
+def test_labels_of_bins_are_counted_the_same_everywhere(executor: Executor, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(joint_bins, "CHUNK", 100)
+    places = {"x": (np.arange(ROWS) % 4).astype(np.int32), "y": np.where(X[:, 0] > 0, -1, 0).astype(np.int32)}
+
+    def bank(channels: Mapping[str, Channel]) -> None:
+        joint_bins.count_for_passive(channels["tax"], KEY, LABEL, executor=executor)
+
+    def tax(channels: Mapping[str, Channel]) -> Any:
+        return joint_bins.count_bins(channels["bank"], places, {"x": 4, "y": 1}, executor=executor)
+
+    found = run_in_threads({"bank": bank, "tax": tax}, deadline_s=60)["tax"]
+    for name, column in places.items():
+        for bin_ in range(1 + column.max()):
+            members = LABEL[column == bin_]
+            told = (found[name].positives[bin_], found[name].negatives[bin_])
+            assert told == (members.sum(), len(members) - members.sum())
 
 
 def test_a_worker_checks_what_came_from_another_party(executor: Executor) -> None:

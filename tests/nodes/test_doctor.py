@@ -27,7 +27,7 @@ from nodes.doctor import (
     examine,
     split_address,
 )
-from nodes.doctor_local import Finding, check_disk, check_socket_path, check_sources
+from nodes.doctor_local import Finding, check_disk, check_executor, check_socket_path, check_sources
 from nodes.settings import agent_socket_path
 from tests.nodes.hub_server import NODE, ServedHub, Site, serve, utc_now
 from tests.nodes.hub_simulator import NOW_MS, PROVIDER, HubSimulator
@@ -77,8 +77,17 @@ async def test_a_healthy_node_passes_every_check(site: Site, tmp_path: Path) -> 
     home = make_home(tmp_path / "n", site.served, site.served.pair())
     found = await examined(home)
     network = ("files", "name", "proxy", "tcp", "tls", "certificate", *CONNECTED)
-    assert tuple(found) == (*network, "disk", "socket", "sources")
+    assert tuple(found) == (*network, "disk", "socket", "sources", "executor")
     assert [finding for name, finding in found.items() if not finding.ok and name != "disk"] == []
+
+
+def test_an_executor_is_given_a_piece_of_work() -> None:
+    assert check_executor("").ok
+    assert check_executor("processes").ok
+    found = check_executor("ray://127.0.0.1:1")
+    assert not found.ok
+    assert "nothing answers at ray://127.0.0.1:1" in found.what
+    assert "RAY_*" in found.fix
 
 
 async def test_a_stopped_hub_is_found_at_tcp_and_the_rest_is_not_tried(site: Site, tmp_path: Path) -> None:
