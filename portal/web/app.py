@@ -1,0 +1,150 @@
+"""The application: routes behind `authorize`, inside `Visits`; failures become a page, or a problem document (RFC 9457) in the API."""
+
+from __future__ import annotations
+
+import logging
+import uuid
+from functools import cache
+from importlib.metadata import version
+from importlib.resources import files
+from typing import Final
+
+from fastapi import Depends, FastAPI, Request
+from fastapi.exceptions import RequestValidationError
+from fastapi.responses import JSONResponse, RedirectResponse, Response
+from starlette.exceptions import HTTPException
+from starlette.types import ASGIApp
+
+from hub.errors import HubError
+from portal.accounts import pages as accounts
+from portal.errors import PortalError, not_found
+from portal.permissions import require_all_declared
+from portal.registration import api as registration_api
+from portal.registration import pages as registration
+from portal.state import Portal
+from portal.text import Text
+from portal.web.authorize import API, Elsewhere, authorize
+from portal.web.i18n import LANGUAGES, translate
+from portal.web.pages import page, portal_of, see
+from portal.web.sent import own_path
+from portal.web.visits import LANGUAGE, YEAR_S, Visits, visit_of
+
+log = logging.getLogger(__name__)
+
+FILES: Final = {"portal.css": "text/css; charset=utf-8", "icon.svg": "image/svg+xml"}
+SUBJECTS: Final = (accounts.routes, registration.routes, registration_api.routes)
+
+
+def application(portal: Portal) -> ASGIApp:
+    """Put the portal together. Raises ValueError for a route that no permission is declared for."""
+    app = FastAPI(
+        title="Xinqiao portal",
+        version=version("xinqiao"),
+        docs_url=None,
+        redoc_url=None,
+        openapi_url=None,
+        dependencies=[Depends(authorize)],
+        telemetry={"tracing": False, "metrics": False, "logs": False, "auto_configure": False},
+    )
+    app.state.portal = portal
+    _add_own(app)
+    for add in SUBJECTS:
+        add(app)
+    _tell_failures(app)
+    require_all_declared(routes_of(app))
+    return Visits(app, portal)
+
+
+def routes_of(app: FastAPI) -> set[str]:
+    """Every route as `portal.permissions.ROUTES` names it."""
+    found = set()
+    for route in app.routes:
+        for method in getattr(route, "methods", None) or ():
+            if method != "HEAD":
+                found.add(f"{method} {getattr(route, 'path', '')}")
+    return found
+
+
+def _add_own(app: FastAPI) -> None:
+    @app.get("/")
+    async def start(request: Request) -> Response:
+        """Show the start page."""
+        return page(request, "start.html")
+
+    @app.get("/health")
+    async def health(request: Request) -> Response:
+        """Tell whether the portal and its database work."""
+        await portal_of(request).db.read(lambda connection: connection.exec_driver_sql("SELECT 1").scalar())
+        return JSONResponse({"status": "ok"})
+
+    @app.get("/static/{name}")
+    async def file(name: str) -> Response:
+        """Give a file that our pages load."""
+        if name not in FILES:
+            raise not_found()
+        return Response(_file(name), media_type=FILES[name])
+
+    @app.get("/language/{language}")
+    async def language(request: Request, language: str, next: str = "/") -> Response:
+        """Choose a language."""
+        if language not in LANGUAGES:
+            raise not_found()
+        visit_of(request).set_cookie(LANGUAGE, language, YEAR_S)
+        return see(own_path(next))
+
+
+@cache
+def _file(name: str) -> bytes:
+    return files("portal").joinpath("static", name).read_bytes()
+
+
+def _tell_failures(app: FastAPI) -> None:
+    @app.exception_handler(Elsewhere)
+    async def elsewhere(_request: Request, error: Exception) -> Response:
+        return RedirectResponse(str(error), status_code=303)
+
+    @app.exception_handler(PortalError)
+    async def refused(request: Request, error: Exception) -> Response:
+        assert isinstance(error, PortalError)  # noqa: S101 (the handler's own class)
+        return told(request, error)
+
+    @app.exception_handler(RequestValidationError)
+    async def invalid(request: Request, _error: Exception) -> Response:
+        return told(request, PortalError("INVALID_ARGUMENT", Text("The request is not valid.")))
+
+    @app.exception_handler(HTTPException)
+    async def http(request: Request, error: Exception) -> Response:
+        if getattr(error, "status_code", 0) == 405:
+            return told(request, PortalError("WRONG_METHOD", Text("This page cannot be used in this way.")))
+        return told(request, not_found())
+
+    @app.exception_handler(HubError)
+    async def database(request: Request, error: Exception) -> Response:
+        return told(
+            request, PortalError("UNAVAILABLE", Text("The portal is busy or its disk is full. Try again soon."))
+        )
+
+    @app.exception_handler(Exception)
+    async def unforeseen(request: Request, error: Exception) -> Response:
+        incident = uuid.uuid4().hex[:12]
+        log.error("unforeseen", extra={"incident": incident, "failure": type(error).__qualname__})
+        text = Text("The portal failed in a way it did not foresee. Tell the hub number {incident}.", incident=incident)
+        return told(request, PortalError("INTERNAL", text))
+
+
+def told(request: Request, error: PortalError) -> Response:
+    """An error as a page, or as a problem document."""
+    headers = {"Retry-After": str(error.retry_after_s)} if error.retry_after_s else {}
+    if request.url.path.startswith(API):
+        language = visit_of(request).language
+        document = {
+            "type": f"about:blank#{error.code}",
+            "title": error.code,
+            "status": error.status,
+            "detail": translate(language, error.text),
+            "faults": {name: translate(language, text) for name, text in error.faults.items()},
+        }
+        return JSONResponse(document, error.status, headers, media_type="application/problem+json")
+    answer = page(request, "error.html", status=error.status, error=error)
+    answer.headers.update(headers)
+    return answer
