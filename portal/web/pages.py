@@ -13,7 +13,7 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup, escape
 
 from portal.forms import Field, Filled
-from portal.permissions import TITLES, Action, Need, Subject
+from portal.permissions import TITLES, Action, Need, Subject, rule_of
 from portal.state import Portal
 from portal.text import Text
 from portal.web.i18n import LANGUAGES, html_name, moment, translate
@@ -32,7 +32,7 @@ def page(request: Request, template: str, *, status: int = 200, **context: Any) 
     visit, portal = visit_of(request), portal_of(request)
     who = visit.principal
     given = {
-        "path": request.url.path,
+        "path": _again(request),
         "who": who,
         "role_title": TITLES[who.role] if who is not None else None,
         "may": lambda action, subject: who is not None and who.may(Need(Action(action), Subject(subject))),
@@ -43,6 +43,15 @@ def page(request: Request, template: str, *, status: int = 200, **context: Any) 
     }
     body = environment(visit.language).get_template(template).render(given)
     return HTMLResponse(body, status_code=status)
+
+
+def _again(request: Request) -> str:
+    """Where the same page is shown again, in another language; the start page if it answers a form that has no page."""
+    route = getattr(request.scope.get("route"), "path", "")
+    if rule_of("GET", route) is None:
+        return "/"
+    query = f"?{request.url.query}" if request.method == "GET" and request.url.query else ""
+    return request.url.path + query
 
 
 def form_page(

@@ -13,9 +13,11 @@ from __future__ import annotations
 import logging
 import secrets
 import time
+import traceback
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from http.cookies import CookieError, SimpleCookie
+from pathlib import Path
 from typing import Final
 
 from starlette.requests import Request
@@ -44,6 +46,8 @@ HSTS: Final = "max-age=63072000; includeSubDomains"
 VISITOR, LANGUAGE, ACCESS, REFRESH = "xq_visitor", "xq_language", "xq_access", "xq_refresh"
 YEAR_S: Final = 365 * 86400
 _VISITOR_BYTES: Final = 16
+_FILES: Final = "/static/"
+_PLACES: Final = 12
 
 
 @dataclass
@@ -109,7 +113,7 @@ class Visits:
         request = Request(scope)
         visit = self._visit(request)
         scope.setdefault("state", {})["visit"] = visit
-        file = request.url.path.startswith("/static/")
+        file = request.url.path.startswith(_FILES)
 
         async def answer(message: Message) -> None:
             nonlocal status
@@ -118,16 +122,11 @@ class Visits:
                 message["headers"] = [*message["headers"], *self._headers(visit, file=file and status == 200)]
             await send(message)
 
-        refusal = self._refusal(request, visit)
-        if refusal is not None:
-            await refusal(scope, receive, answer)
-        else:
-            if not file:
-                cookies = _cookies(request, secure=visit.secure)
-                opened = await recognise(self._portal, cookies.get(ACCESS, ""), cookies.get(REFRESH, ""))
-                if opened is not None:
-                    visit.begin(opened)
-            await self._app(scope, _bounded(receive, self._portal.settings.max_body), answer)
+        try:
+            await self._answer(request, visit, receive, answer)
+        except Exception as error:
+            # It was answered by `portal.web.app`; the server would log its text, and values stand in that.
+            log.error("failed", extra={"failure": type(error).__qualname__, "places": places(error)})
         route = scope.get("route")
         log.info(
             "request",
@@ -138,6 +137,18 @@ class Visits:
                 "ms": round(1000 * (self._monotonic() - started), 1),
             },
         )
+
+    async def _answer(self, request: Request, visit: Visit, receive: Receive, send: Send) -> None:
+        refusal = self._refusal(request, visit)
+        if refusal is not None:
+            await refusal(request.scope, receive, send)
+            return
+        if not request.url.path.startswith(_FILES):
+            cookies = _cookies(request, secure=visit.secure)
+            opened = await recognise(self._portal, cookies.get(ACCESS, ""), cookies.get(REFRESH, ""))
+            if opened is not None:
+                visit.begin(opened)
+        await self._app(request.scope, _bounded(receive, self._portal.settings.max_body), send)
 
     def _visit(self, request: Request) -> Visit:
         secure = self._portal.settings.secure
@@ -187,6 +198,12 @@ class Visits:
             found["strict-transport-security"] = HSTS
         cookies = [] if file else [("set-cookie", each) for each in visit.set_cookies]
         return [(name.encode(), value.encode("latin-1")) for name, value in (*found.items(), *cookies)]
+
+
+def places(error: BaseException) -> list[str]:
+    """Where a failure passed through, for the log: never its text."""
+    frames = traceback.extract_tb(error.__traceback__)[-_PLACES:]
+    return [f"{Path(frame.filename).name}:{frame.lineno} {frame.name}" for frame in frames]
 
 
 def _bounded(receive: Receive, most: int) -> Receive:

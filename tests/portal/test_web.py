@@ -101,6 +101,7 @@ async def test_languages_change_and_stay_changed_and_lead_nowhere_else(world: Wo
     answer = await browser.get("/language/en?next=//evil.example/")
     assert answer.headers["location"] == "/"
     assert "Register your enterprise" in (await browser.get("/")).text
+    assert 'href="/language/zh?next=/register/code"' in (await browser.get("/register/code")).text
     assert (await browser.get("/language/xx")).status_code == 404
 
 
@@ -135,16 +136,17 @@ async def test_one_address_calls_only_so_often(world: World) -> None:
 
 
 async def test_a_failure_that_nobody_foresaw_tells_a_number_and_nothing_else(
-    world: World, monkeypatch: pytest.MonkeyPatch
+    world: World, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     def breaks(*_: object) -> object:
         raise ZeroDivisionError("a value that nobody may see")
 
     monkeypatch.setattr(world.portal.db, "read", breaks)
     browser = world.browser()
-    browser.client._transport.raise_app_exceptions = False  # type: ignore[attr-defined]
     answer = await browser.get("/health")
     assert answer.status_code == 500 and "nobody may see" not in answer.text and "编号" in answer.text
+    assert "ZeroDivisionError" in str([record.__dict__ for record in caplog.records])
+    assert "nobody may see" not in caplog.text + str([record.__dict__ for record in caplog.records])
 
 
 @pytest.mark.parametrize(
