@@ -25,6 +25,7 @@ STATUS: Final[dict[str, int]] = {
     "ACCOUNT_LOCKED": 429,
     "INTERNAL": 500,
     "HUB_REFUSED": 502,
+    "UNVERIFIED": 502,
     "UNAVAILABLE": 503,
 }
 

@@ -62,6 +62,8 @@ class Subject(StrEnum):
     OWN_REGISTRATION = "own_registration"
     REGISTRATION = "registration"
     OPERATOR_KEY = "operator_key"
+    OWN_CONSENTS = "own_consents"
+    OWN_USES = "own_uses"
     STAFF = "staff"
     EVENTS = "events"
 
@@ -101,7 +103,12 @@ def _granted(*grants: tuple[Action, Subject, Reach]) -> Mapping[Need, Reach]:
 
 GRANTS: Final[Mapping[Role, Mapping[Need, Reach]]] = {
     Role.APPLICANT: _granted((Action.QUERY, Subject.OWN_REGISTRATION, Reach.OWN)),
-    Role.ENTERPRISE: _granted((Action.QUERY, Subject.OWN_REGISTRATION, Reach.OWN)),
+    Role.ENTERPRISE: _granted(
+        (Action.QUERY, Subject.OWN_REGISTRATION, Reach.OWN),
+        (Action.QUERY, Subject.OWN_CONSENTS, Reach.OWN),
+        (Action.MODIFY, Subject.OWN_CONSENTS, Reach.OWN),
+        (Action.QUERY, Subject.OWN_USES, Reach.OWN),
+    ),
     Role.STAFF: _granted(),
     Role.INSTITUTION_ADMIN: _granted(
         (Action.QUERY, Subject.STAFF, Reach.OWN),
@@ -153,6 +160,12 @@ ROUTES: Final[Mapping[str, Rule]] = {
     "GET /registrations/{registration_id}": Need(Action.QUERY, Subject.REGISTRATION),
     "POST /registrations/{registration_id}/opinion": Need(Action.REVIEW, Subject.REGISTRATION),
     "POST /registrations/{registration_id}/decision": Need(Action.APPROVE, Subject.REGISTRATION),
+    "GET /unlock": Need(Action.QUERY, Subject.OWN_CONSENTS),
+    "POST /unlock": Need(Action.QUERY, Subject.OWN_CONSENTS),
+    "GET /consents": Need(Action.QUERY, Subject.OWN_CONSENTS),
+    "GET /consents/{record_id}": Need(Action.QUERY, Subject.OWN_CONSENTS),
+    "POST /consents/{record_id}/withdraw": Need(Action.MODIFY, Subject.OWN_CONSENTS),
+    "GET /uses": Need(Action.QUERY, Subject.OWN_USES),
     "GET /api/v1/session": Open.EVERYBODY,
     "GET /api/v1/registration": Need(Action.QUERY, Subject.OWN_REGISTRATION),
     "GET /api/v1/registrations": Need(Action.QUERY, Subject.REGISTRATION),

@@ -10,6 +10,7 @@ from hub.errors import HubError
 from hub.limits import RateLimit
 from portal.errors import PortalError
 from portal.hub_link import HubLink
+from portal.keyring import KeyRing
 from portal.keys import PortalKeys
 from portal.settings import Settings
 from portal.text import Text
@@ -30,9 +31,11 @@ class Portal:
     ended: dict[str, int] = field(default_factory=dict)
     calls: RateLimit = field(init=False)
     attempts: RateLimit = field(init=False)
+    ring: KeyRing = field(init=False)
 
     def __post_init__(self) -> None:
-        """Start with full buckets."""
+        """Start with full buckets and no open key."""
+        self.ring = KeyRing(self.clock)
         self.calls = RateLimit(self.settings.calls_per_minute / 60, burst_s=CALL_BURST_S)
         self.attempts = RateLimit(self.settings.attempts_per_minute / 60, burst_s=ATTEMPT_BURST_S)
 
@@ -51,5 +54,6 @@ class Portal:
     def end_session(self, session_id: str) -> None:
         """Refuse a session's access token from now on; forget those that have expired by themselves."""
         now_ms = self.clock()
+        self.ring.drop(session_id)
         self.ended = {one: until for one, until in self.ended.items() if until > now_ms}
         self.ended[session_id] = now_ms + 1000 * self.settings.access_s

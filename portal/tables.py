@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from portal import events as _events
 from portal.accounts import tables as _accounts
+from portal.consents import tables as _consents
 from portal.registration import tables as _registration
 from portal.schema import metadata
 from portal.web import once as _once
 
-SUBJECTS = (_accounts, _events, _once, _registration)
+SUBJECTS = (_accounts, _consents, _events, _once, _registration)
 
 __all__ = ["SUBJECTS", "metadata"]

@@ -27,13 +27,23 @@ def new_key(password: str) -> tuple[PrivateKey, bytes]:
 
 async def open_operator_key(portal: Portal, who: Principal, password: str) -> tuple[str, PrivateKey]:
     """A reviewer's name at the hub and its key. Raises PortalError WRONG_STATE, UNAUTHENTICATED, ACCOUNT_LOCKED."""
-    tried = portal.keys.digest(f"key:{who.account_id}")
-    await portal.db.read(lambda connection: require_unlocked(portal, connection, tried))
     row = await portal.db.read(lambda connection: get(connection, who.account_id))
     if not row.operator:
         raise PortalError("WRONG_STATE", Text("You have no operator key here yet. Add it on the page “Operator key”."))
+    return row.operator, await _open_own(portal, who, password)
+
+
+async def unlock(portal: Portal, who: Principal, password: str) -> None:
+    """Open an enterprise's key for its session (`portal.keyring`). Raises PortalError UNAUTHENTICATED, ACCOUNT_LOCKED."""
+    portal.ring.hold(who.session_id, await _open_own(portal, who, password))
+
+
+async def _open_own(portal: Portal, who: Principal, password: str) -> PrivateKey:
+    tried = portal.keys.digest(f"key:{who.account_id}")
+    await portal.db.read(lambda connection: require_unlocked(portal, connection, tried))
+    row = await portal.db.read(lambda connection: get(connection, who.account_id))
     try:
-        key = await asyncio.to_thread(_open, bytes(row.key_pem), password)
+        return await asyncio.to_thread(_open, bytes(row.key_pem), password)
     except (WrongPassphrase, KeyFileError):
         await portal.db.write(lambda connection: count_failure(portal, connection, tried, who.login))
         raise PortalError(
@@ -41,7 +51,6 @@ async def open_operator_key(portal: Portal, who: Principal, password: str) -> tu
             Text("This is not your password."),
             faults={"password": Text("This is not your password.")},
         ) from None
-    return row.operator, key
 
 
 async def keep_operator_key(

@@ -20,7 +20,7 @@ from portal.web.visits import visit_of
 
 LANDING = {
     Role.APPLICANT: "/registration",
-    Role.ENTERPRISE: "/registration",
+    Role.ENTERPRISE: "/consents",
     Role.REVIEWER: "/registrations",
     Role.INSTITUTION_ADMIN: "/staff",
     Role.SECURITY_ADMIN: "/staff",
@@ -55,6 +55,8 @@ def _add_login(app: FastAPI) -> None:
             given = filled.require()
             source = service.Source(address=visit.address, agent=visit.agent)
             opened = await service.log_in(portal, given["login"], given["password"], source)
+            if opened.principal.role is Role.ENTERPRISE:
+                await keys.unlock(portal, opened.principal, given["password"])
         except PortalError as error:
             filled = filled.with_faults(error.faults or {"password": error.text})
             return form_page(request, "accounts/login.html", fields.LOGIN, filled, status=error.status, next=then)

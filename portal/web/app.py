@@ -17,6 +17,7 @@ from starlette.types import ASGIApp
 
 from hub.errors import HubError
 from portal.accounts import pages as accounts
+from portal.consents import pages as consents
 from portal.errors import PortalError, not_found
 from portal.permissions import require_all_declared
 from portal.registration import api as registration_api
@@ -32,7 +33,7 @@ from portal.web.visits import LANGUAGE, YEAR_S, Visits, visit_of
 log = logging.getLogger(__name__)
 
 FILES: Final = {"portal.css": "text/css; charset=utf-8", "icon.svg": "image/svg+xml"}
-SUBJECTS: Final = (accounts.routes, registration.routes, registration_api.routes)
+SUBJECTS: Final = (accounts.routes, consents.routes, registration.routes, registration_api.routes)
 
 
 def application(portal: Portal) -> ASGIApp:

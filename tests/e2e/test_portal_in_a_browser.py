@@ -1,4 +1,4 @@
-"""The journeys in Chromium, against a hub and a portal that run as processes. Pictures of each page go to var/screenshots."""
+"""The journeys in Chromium, against a hub, nodes and a portal that run as processes. Pictures of each page go to var/screenshots."""
 
 from __future__ import annotations
 
@@ -14,17 +14,26 @@ from pathlib import Path
 
 import pytest
 from playwright.sync_api import Browser, Page, sync_playwright
+from sqlalchemy import create_engine, select
 
+from cli.demo.cohort import BANK, GOVERNMENT, GOVERNMENT_ITEM
+from cli.demo.enterprises import Enterprise
+from cli.demo.network import wait_until
+from cli.secret import read_secret
+from consent.documents import ItemMode, ItemScope
 from hub.server import _free_port
+from portal.accounts.tables import accounts
 from portal.accounts.totp import code_at
 from tests.cli.running import run_json
+from tests.e2e.conftest import Live
+from trust.keyfile import decode_private_key, secret_from_passphrase
+from trust.sm2 import PrivateKey
 
 CHROMIUM = next(
     (found for name in ("chromium", "chromium-browser", "google-chrome") if (found := shutil.which(name))), None
 )
 PICTURES = Path("var/screenshots")
 SECRET_WORDS = "korrekt pferd batterie"
-USCC = "91110000802100433B"
 pytestmark = pytest.mark.timeout(180)
 
 
@@ -35,6 +44,16 @@ class Site:
     home: Path
     url: str
     invitation: str
+    live: Live
+    uscc: str
+
+    def key(self) -> PrivateKey:
+        """The enterprise's key, opened as only its password can."""
+        engine = create_engine(f"sqlite:///{self.home / 'portal.db'}")
+        with engine.connect() as connection:
+            pem = connection.execute(select(accounts.c.key_pem).where(accounts.c.institution == self.uscc)).scalar_one()
+        engine.dispose()
+        return decode_private_key(bytes(pem), secret_from_passphrase(SECRET_WORDS))
 
 
 @contextmanager
@@ -50,26 +69,15 @@ def process(*arguments: str | Path) -> Iterator[None]:
 
 
 @pytest.fixture(scope="module")
-def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
-    home = tmp_path_factory.mktemp("site")
-    hub, portal, port = home / "hub", home / "portal", _free_port("127.0.0.1")
-    addresses = [f"127.0.0.1:{_free_port('127.0.0.1')}" for _ in range(2)]
-    run_json("hub", "init", "--home", hub, "--public", addresses[0], "--node", addresses[1], "--operator", "lin")
+def site(live: Live, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
+    home, hub = tmp_path_factory.mktemp("site"), live.network.hub_home
+    portal, address = home / "portal", f"127.0.0.1:{_free_port('127.0.0.1')}"
     run_json("hub", "info", "--home", hub, "--out", home / "hub.json")
     made = run_json(
-        "portal",
-        "init",
-        "--home",
-        portal,
-        "--hub",
-        hub,
-        "--hub-file",
-        home / "hub.json",
-        "--listen",
-        f"127.0.0.1:{port}",
+        "portal", "init", "--home", portal, "--hub", hub, "--hub-file", home / "hub.json", "--listen", address
     )
-    with process("hub", "serve", "--home", hub, "--json"), process("portal", "serve", "--home", portal, "--json"):
-        yield Site(home, made.data["url"], made.data["invitation"])
+    with process("portal", "serve", "--home", portal, "--json"):
+        yield Site(portal, made.data["url"], made.data["invitation"], live, live.loans.codes[next(live.numbers)])
 
 
 @pytest.fixture(scope="module")
@@ -147,10 +155,11 @@ def test_an_enterprise_registers_and_two_reviewers_let_it_in(site: Site, chromiu
     firm.go("/")
     firm.picture("start")
     firm.click("注册企业")
-    firm.fill(uscc="91110000802100433A")
+    other = "0" if site.uscc[17] != "0" else "1"
+    firm.fill(uscc=site.uscc[:17] + other)
     firm.click("继续")
     firm.picture("wrong-code")
-    firm.fill(uscc=USCC)
+    firm.fill(uscc=site.uscc)
     firm.click("继续")
     firm.fill(ent_name="北京样例科技有限公司")
     firm.click("继续")
@@ -180,8 +189,9 @@ def test_an_enterprise_registers_and_two_reviewers_let_it_in(site: Site, chromiu
     one.sees("须由另一位审核员决定")
 
     two.go("/account/operator-key")
-    pem, secret = ((site.home / "hub" / each).read_text() for each in ("operators/lin.pem", "keys/secret"))
-    two.fill(operator="lin", pem=pem, secret=secret.strip(), password=SECRET_WORDS)
+    pem = site.live.network.operator_key.read_text()
+    secret = read_secret(site.live.network.hub_home, None).decode()
+    two.fill(operator="operator", pem=pem, secret=secret, password=SECRET_WORDS)
     two.click("保存密钥")
     two.sees("已用您的密码加密保存")
     two.picture("operator-key")
@@ -194,16 +204,52 @@ def test_an_enterprise_registers_and_two_reviewers_let_it_in(site: Site, chromiu
     two.picture("approved")
 
     firm.go("/login")
-    firm.fill(login=USCC, password=SECRET_WORDS)
+    firm.fill(login=site.uscc, password=SECRET_WORDS)
     firm.click("登录")
+    firm.sees("您尚未作出授权")
+    firm.go("/registration")
     firm.sees("已列入枢纽目录")
     firm.picture("registration")
     firm.go("/account")
     firm.picture("account")
-    waiting = run_json("hub", "registrations", "--home", site.home / "hub").data["registrations"]
-    assert waiting == []
     said = firm.said + chief.said + one.said + two.said
     assert len(said) == 1 and "422" in said[0], "only Chromium's own remark about the wrong code"
+
+
+def test_an_enterprise_sees_who_used_its_data_and_withdraws_in_two_clicks(site: Site, chromium: Browser) -> None:
+    live, enterprise = site.live, Enterprise(site.uscc, "北京样例科技有限公司", site.key())
+    before = live.status("tax-1").consents
+    scope = (ItemScope(item_id=GOVERNMENT_ITEM, mode=ItemMode.Q),)
+    live.registry.consent(enterprise, GOVERNMENT, (BANK,), scope)
+    wait_until("the node holds the consent", lambda: live.status("tax-1").consents > before)
+    with live.network.agent("bank-1") as bank:
+        live.query(bank, live.open_query(bank, "贷前核实"), site.uscc)
+    firm = Person(chromium, site, "enterprise")
+    firm.go("/login?next=/uses")
+    firm.fill(login=site.uscc, password=SECRET_WORDS)
+    firm.click("登录")
+
+    def recorded() -> bool:
+        firm.go("/uses")
+        return "贷前核实" in firm.page.inner_text("main")
+
+    wait_until("the use is in the log", recorded)
+    firm.sees("刚刚核验")
+    firm.picture("uses")
+    firm.go("/consents")
+    firm.picture("consents")
+    firm.clicks = 0
+    firm.page.locator("main h2 a").click()
+    firm.picture("consent")
+    firm.click("撤回")
+    assert firm.clicks == 1, "and the link before it"
+    firm.sees("tax-1 在")
+    firm.picture("withdrawn")
+    firm.go("/consents")
+    firm.sees("已撤回")
+    firm.go("/uses")
+    firm.sees("无一缺失")
+    assert firm.said == []
 
 
 @pytest.mark.parametrize("dark", [False, True], ids=["light", "dark"])

@@ -1,4 +1,4 @@
-"""The first tables of the portal: accounts, registrations, the record of acts."""
+"""The first tables of the portal: accounts, registrations, what enterprises saw, the record of acts."""
 
 from __future__ import annotations
 
@@ -143,9 +143,17 @@ def upgrade() -> None:
         sa.PrimaryKeyConstraint("session_id", name=op.f("pk_sessions")),
     )
     op.create_index(op.f("ix_sessions_account_id"), "sessions", ["account_id"], unique=False)
+    op.create_table(
+        "seen",
+        sa.Column("account_id", sa.Text(), nullable=False),
+        sa.Column("document", sa.LargeBinary(), nullable=False),
+        sa.ForeignKeyConstraint(["account_id"], ["accounts.account_id"], name=op.f("fk_seen_account_id_accounts")),
+        sa.PrimaryKeyConstraint("account_id", name=op.f("pk_seen")),
+    )
 
 
 def downgrade() -> None:
+    op.drop_table("seen")
     op.drop_index(op.f("ix_sessions_account_id"), table_name="sessions")
     op.drop_table("sessions")
     op.drop_index(op.f("ix_registrations_uscc"), table_name="registrations")
