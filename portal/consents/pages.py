@@ -99,7 +99,7 @@ def routes(app: FastAPI) -> None:
     async def uses(request: Request, who: Who) -> Response:
         """List every use, each verified."""
         found = await service.uses(portal_of(request), who)
-        return page(request, "consents/uses.html", found=found, **_words(request))
+        return page(request, "consents/uses.html", found=found, uses=service.paired(found.uses), **_words(request))
 
 
 def _words(request: Request) -> dict[str, Any]:

@@ -12,9 +12,14 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Final
 
 from sqlalchemy import Connection, insert, select, update
 
+from consent.audit import PERMIT
+from consent.audit_uses import VerifiedUse
+from consent.usage import Receipt
 from portal import events
 from portal.consents.tables import seen
 from portal.errors import PortalError, not_found
@@ -23,7 +28,21 @@ from portal.principal import Principal
 from portal.state import Portal
 from portal.text import Text
 
-ACTIVE = "active"
+ACTIVE: Final = "active"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Use:
+    """One use as people count it: what user and provider each recorded of it, `entries` in the log."""
+
+    receipt: Receipt
+    entries: tuple[int, ...]
+    both_sides: bool
+
+    @property
+    def permitted(self) -> bool:
+        """Whether the data was used; else the use was refused."""
+        return self.receipt.decision == PERMIT
 
 
 class KeyLocked(Exception):
@@ -66,6 +85,22 @@ async def uses(portal: Portal, who: Principal) -> Verified:
     if found.seen != signer.seen:
         await portal.db.write(lambda connection: _keep(connection, who.account_id, signer.seen, found.seen))
     return found
+
+
+def paired(found: Sequence[VerifiedUse]) -> Sequence[Use]:
+    """Both sides' records of a use together, the newest use first."""
+    together: dict[tuple[str, int], list[VerifiedUse]] = {}
+    for each in found:
+        together.setdefault((each.receipt.exchange_id, each.receipt.request_no), []).append(each)
+    made = [
+        Use(
+            receipt=records[0].receipt,
+            entries=tuple(each.log_index for each in records),
+            both_sides=len({each.receipt.side for each in records}) > 1,
+        )
+        for records in together.values()
+    ]
+    return sorted(made, key=lambda use: use.receipt.time_ms, reverse=True)
 
 
 async def _signer(portal: Portal, who: Principal) -> Signer:

@@ -3,23 +3,26 @@
 from __future__ import annotations
 
 import re
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from html import unescape
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import httpx
 from argon2 import PasswordHasher
 
+from consent.documents import ConsentDocument
 from portal.accounts import service, totp
+from portal.hub_link import Confirmed, Signer, Standing, Verified, Withdrawn
 from portal.permissions import SECOND_FACTOR, Role
 from portal.server import open_portal
 from portal.settings import Settings
 from portal.state import Portal
 from portal.web.app import application
 from trust.document import SignedDocument
+from trust.keyfile import encode_private_key, secret_from_passphrase
 from trust.sm2 import PrivateKey
 
 ORIGIN = "http://127.0.0.1:8080"
@@ -27,6 +30,7 @@ PASSWORD = "korrekt pferd batterie"
 CHEAP = PasswordHasher(time_cost=1, memory_cost=64, parallelism=1)  # the real cost has a test of its own
 HASH = CHEAP.hash(PASSWORD)
 USCC = "91110000802100433B"
+T = TypeVar("T")
 NOW_MS = 1_790_000_000_000
 
 
@@ -36,6 +40,28 @@ class HubSimulator:
     def __init__(self) -> None:
         self.approved: list[tuple[SignedDocument, str, PrivateKey]] = []
         self.refuses: Exception | None = None
+        self.standing: list[tuple[ConsentDocument, str]] = []
+        self.signed: list[Signer] = []
+
+    def consents(self, who: Signer) -> Sequence[Standing]:
+        self.signed.append(who)
+        return self._answer([Standing(consent=one, state=state, ended_ms=0) for one, state in self.standing])
+
+    def withdraw(self, who: Signer, consent: ConsentDocument, reason: str) -> Withdrawn:
+        self.standing = [(one, "withdrawn" if one == consent else state) for one, state in self.standing]
+        confirmed = (Confirmed(node_id="tax-1", after_ms=17),)
+        return self._answer(
+            Withdrawn(log_index=9, confirmed=confirmed, pending=("tax-2",), seen=who.seen + b"withdrawn;")
+        )
+
+    def uses(self, who: Signer) -> Verified:
+        self.signed.append(who)
+        return self._answer(Verified(uses=(), size=7, time_ms=NOW_MS, witnesses=(), seen=who.seen + b"uses;"))
+
+    def _answer(self, answer: T) -> T:
+        if self.refuses is not None:
+            raise self.refuses
+        return answer
 
     def alive(self) -> bool:
         return self.refuses is None
@@ -91,7 +117,12 @@ class World:
         self.now_ms[0] += round(1000 * seconds)
 
     def account(self, login: str, role: Role, institution: str = "hub") -> str:
-        new = service.NewAccount(login=login, role=role, institution=institution, name="王小明", password_hash=HASH)
+        pem = b""
+        if role is Role.ENTERPRISE:
+            pem = encode_private_key(PrivateKey.generate(), secret_from_passphrase(PASSWORD), cost=2**14)
+        new = service.NewAccount(
+            login=login, role=role, institution=institution, name="王小明", password_hash=HASH, key_pem=pem
+        )
         return self.portal.db.write_now(lambda connection: service.create(self.portal, connection, new))
 
     def code(self, account_id: str) -> str:
