@@ -2,13 +2,16 @@ from __future__ import annotations
 
 import re
 from importlib.resources import as_file, files
+from pathlib import Path
 from string import Formatter
 
 import pytest
 from alembic.autogenerate import compare_metadata
 from alembic.migration import MigrationContext
 
+from portal.permissions import TITLES
 from portal.settings import Settings, check
+from portal.states import MACHINES
 from portal.tables import metadata
 from portal.text import Text
 from portal.web.i18n import catalogue, translate
@@ -35,6 +38,12 @@ def test_every_sentence_is_translated_with_the_same_values_and_none_is_left_over
         return {name for _, name, _, _ in Formatter().parse(text) if name}
 
     assert [each for each in sentences if values(each) != values(chinese[each])] == []
+
+
+def test_the_document_draws_the_machines_of_the_code_and_names_every_role() -> None:
+    document = Path("docs/portal.md").read_text(encoding="utf-8")
+    assert [machine.name for machine in MACHINES if machine.drawing() not in document] == []
+    assert [role for role, title in TITLES.items() if f"| {title} |" not in document] == []
 
 
 def test_a_sentence_within_a_sentence_is_translated_too() -> None:
