@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ipaddress
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
@@ -42,7 +43,7 @@ class Portal:
     def attempt(self, address: str) -> None:
         """Count a try at a password, code or registration. Raises PortalError RATE_LIMITED."""
         try:
-            self.attempts.take(address)
+            self.attempts.take(household(address))
         except HubError as error:
             wait_s = max(1, -(-error.retry_after_ms // 1000))
             raise PortalError(
@@ -57,3 +58,12 @@ class Portal:
         self.ring.drop(session_id)
         self.ended = {one: until for one, until in self.ended.items() if until > now_ms}
         self.ended[session_id] = now_ms + 1000 * self.settings.access_s
+
+
+def household(address: str) -> str:
+    """Whose limit an address counts against: a subscriber has a whole /64 of IPv6."""
+    try:
+        parsed = ipaddress.ip_address(address)
+    except ValueError:
+        return ""
+    return address if parsed.version == 4 else str(ipaddress.ip_network(f"{parsed}/64", strict=False))

@@ -16,7 +16,8 @@ from portal.consents import service
 from portal.errors import PortalError
 from portal.forms import Field, fill
 from portal.text import Text
-from portal.web.authorize import Who
+from portal.web.authorize import API, Who
+from portal.web.failures import told
 from portal.web.pages import form_page, page, portal_of, see
 from portal.web.sent import own_path, read_form
 from portal.web.visits import visit_of
@@ -56,6 +57,9 @@ def routes(app: FastAPI) -> None:
 
     @app.exception_handler(service.KeyLocked)
     async def locked(request: Request, _error: Exception) -> Response:
+        if request.url.path.startswith(API):
+            text = Text("Your key was closed after a while. Open it again by your password on the page /unlock.")
+            return told(request, PortalError("UNAUTHENTICATED", text))
         back = request.url.path if request.method == "GET" else "/consents"
         return see(f"/unlock?next={quote(back)}")
 

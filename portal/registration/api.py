@@ -1,4 +1,4 @@
-"""The JSON API of registration and of the session: the same functions as the pages', the same permissions, the same form token."""
+"""The JSON API of registration: the same functions as the pages', the same permissions, the same form token."""
 
 from __future__ import annotations
 
@@ -15,7 +15,6 @@ from portal.states import REGISTRATION, SUBMITTED
 from portal.text import Text
 from portal.web.authorize import Who
 from portal.web.pages import portal_of
-from portal.web.visits import visit_of
 
 
 class OpinionIn(BaseModel):
@@ -28,21 +27,14 @@ class OpinionIn(BaseModel):
 def routes(app: FastAPI) -> None:
     """Add the routes of this subject."""
 
-    @app.get("/api/v1/session")
-    async def session(request: Request) -> dict[str, Any]:
-        """Who is logged in, and the token that calls which change something carry as X-CSRF-Token."""
-        visit = visit_of(request)
-        token = portal_of(request).keys.form_token(visit.visitor)
-        return {"who": msgspec.to_builtins(visit.principal), "csrf": token}
-
-    @app.get("/api/v1/registration")
+    @app.get("/api/v1/registration", tags=["registration"])
     async def own(request: Request, who: Who) -> dict[str, Any]:
         """Where one's own registration stands."""
         portal = portal_of(request)
         found = await portal.db.read(lambda connection: service.of_account(portal, connection, who.account_id))
         return _told(found)
 
-    @app.get("/api/v1/registrations")
+    @app.get("/api/v1/registrations", tags=["registration"])
     async def listed(request: Request, state: str = SUBMITTED) -> list[dict[str, Any]]:
         """The registrations in one state, the oldest first; telephone numbers are masked."""
         portal = portal_of(request)
@@ -51,7 +43,7 @@ def routes(app: FastAPI) -> None:
         found = await portal.db.read(lambda connection: service.listed(portal, connection, state))
         return [_told(each) for each in found]
 
-    @app.post("/api/v1/registrations/{registration_id}/opinion")
+    @app.post("/api/v1/registrations/{registration_id}/opinion", tags=["registration"])
     async def opinion(request: Request, who: Who, registration_id: str, body: OpinionIn) -> dict[str, Any]:
         """Endorse or object."""
         portal = portal_of(request)

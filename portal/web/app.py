@@ -7,16 +7,19 @@ import uuid
 from functools import cache
 from importlib.metadata import version
 from importlib.resources import files
-from typing import Final
+from typing import Any, Final
 
 from fastapi import Depends, FastAPI, Request
 from fastapi.exceptions import RequestValidationError
+from fastapi.openapi.utils import get_openapi
 from fastapi.responses import JSONResponse, RedirectResponse, Response
 from starlette.exceptions import HTTPException
 from starlette.types import ASGIApp
 
 from hub.errors import HubError
+from portal.accounts import api as accounts_api
 from portal.accounts import pages as accounts
+from portal.consents import api as consents_api
 from portal.consents import pages as consents
 from portal.errors import PortalError, not_found
 from portal.permissions import require_all_declared
@@ -24,8 +27,9 @@ from portal.registration import api as registration_api
 from portal.registration import pages as registration
 from portal.state import Portal
 from portal.text import Text
-from portal.web.authorize import API, Elsewhere, authorize
-from portal.web.i18n import LANGUAGES, translate
+from portal.web.authorize import Elsewhere, authorize
+from portal.web.failures import told
+from portal.web.i18n import LANGUAGES
 from portal.web.pages import page, portal_of, see
 from portal.web.sent import own_path
 from portal.web.visits import LANGUAGE, YEAR_S, Visits, visit_of
@@ -33,7 +37,7 @@ from portal.web.visits import LANGUAGE, YEAR_S, Visits, visit_of
 log = logging.getLogger(__name__)
 
 FILES: Final = {"portal.css": "text/css; charset=utf-8", "icon.svg": "image/svg+xml"}
-SUBJECTS: Final = (accounts.routes, consents.routes, registration.routes, registration_api.routes)
+SUBJECTS: Final = (accounts, accounts_api, consents, consents_api, registration, registration_api)
 
 
 def application(portal: Portal) -> ASGIApp:
@@ -49,8 +53,8 @@ def application(portal: Portal) -> ASGIApp:
     )
     app.state.portal = portal
     _add_own(app)
-    for add in SUBJECTS:
-        add(app)
+    for subject in SUBJECTS:
+        subject.routes(app)
     _tell_failures(app)
     require_all_declared(routes_of(app))
     return Visits(app, portal)
@@ -78,6 +82,11 @@ def _add_own(app: FastAPI) -> None:
         await portal_of(request).db.read(lambda connection: connection.exec_driver_sql("SELECT 1").scalar())
         return JSONResponse({"status": "ok"})
 
+    @app.get("/api/v1/openapi.json")
+    async def described() -> Response:
+        """Describe the JSON API."""
+        return JSONResponse(_description(app))
+
     @app.get("/static/{name}")
     async def file(name: str) -> Response:
         """Give a file that our pages load."""
@@ -92,6 +101,12 @@ def _add_own(app: FastAPI) -> None:
             raise not_found()
         visit_of(request).set_cookie(LANGUAGE, language, YEAR_S)
         return see(own_path(next))
+
+
+def _description(app: FastAPI) -> dict[str, Any]:
+    """The OpenAPI document of the API alone; pages are for people."""
+    routes = [route for route in app.routes if getattr(route, "tags", None)]
+    return get_openapi(title=app.title, version=app.version, routes=routes)
 
 
 @cache
@@ -131,21 +146,3 @@ def _tell_failures(app: FastAPI) -> None:
         log.error("unforeseen", extra={"incident": incident, "failure": type(error).__qualname__})
         text = Text("The portal failed in a way it did not foresee. Tell the hub number {incident}.", incident=incident)
         return told(request, PortalError("INTERNAL", text))
-
-
-def told(request: Request, error: PortalError) -> Response:
-    """An error as a page, or as a problem document."""
-    headers = {"Retry-After": str(error.retry_after_s)} if error.retry_after_s else {}
-    if request.url.path.startswith(API):
-        language = visit_of(request).language
-        document = {
-            "type": f"about:blank#{error.code}",
-            "title": error.code,
-            "status": error.status,
-            "detail": translate(language, error.text),
-            "faults": {name: translate(language, text) for name, text in error.faults.items()},
-        }
-        return JSONResponse(document, error.status, headers, media_type="application/problem+json")
-    answer = page(request, "error.html", status=error.status, error=error)
-    answer.headers.update(headers)
-    return answer

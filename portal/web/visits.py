@@ -27,7 +27,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from hub.errors import HubError
 from portal.accounts.sessions import Opened, recognise
 from portal.principal import Principal
-from portal.state import Portal
+from portal.state import Portal, household
 from portal.web.i18n import DEFAULT, LANGUAGES
 
 log = logging.getLogger(__name__)
@@ -175,7 +175,7 @@ class Visits:
 
     def _refusal(self, request: Request, visit: Visit) -> PlainTextResponse | None:
         try:
-            self._portal.calls.take(visit.address)
+            self._portal.calls.take(household(visit.address))
         except HubError as error:
             wait_s = max(1, -(-error.retry_after_ms // 1000))
             return PlainTextResponse(

@@ -9,7 +9,7 @@ import pytest
 from alembic.autogenerate import compare_metadata
 from alembic.migration import MigrationContext
 
-from portal.permissions import TITLES
+from portal.permissions import ROUTES, TITLES
 from portal.settings import Settings, check
 from portal.states import MACHINES
 from portal.tables import metadata
@@ -142,6 +142,8 @@ async def test_one_address_calls_only_so_often(world: World) -> None:
     browser = world.browser()
     assert [(await browser.get("/")).status_code for _ in range(3)] == [200, 200, 429]
     assert (await world.browser(address="203.0.113.9").get("/")).status_code == 200
+    neighbours = [world.browser(address=f"2001:db8::{n}") for n in range(3)]
+    assert [(await each.get("/")).status_code for each in neighbours] == [200, 200, 429]
 
 
 async def test_a_failure_that_nobody_foresaw_tells_a_number_and_nothing_else(
@@ -167,3 +169,10 @@ def test_settings_that_would_send_passwords_in_the_clear_stop_the_start(
     with pytest.raises(SettingsInvalid):
         check(Settings(home=tmp_path, **changes))  # type: ignore[arg-type]
     check(Settings(home=tmp_path, listen="0.0.0.0:8080", public_url="https://portal.example"))  # type: ignore[arg-type]
+
+
+async def test_the_api_describes_itself_and_no_page(world: World) -> None:
+    described = (await world.browser().get("/api/v1/openapi.json")).json()
+    assert "/api/v1/uses" in described["paths"] and all(path.startswith("/api/") for path in described["paths"])
+    declared = {route.split(" ")[1] for route in ROUTES if "/api/" in route} - {"/api/v1/openapi.json"}
+    assert set(described["paths"]) == declared

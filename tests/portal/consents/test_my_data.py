@@ -100,6 +100,19 @@ async def test_what_cannot_be_had_or_does_not_hold_is_told_and_not_shown(
     assert answer.status_code == status and told in answer.text and "刚刚核验" not in answer.text
 
 
+async def test_the_api_tells_the_same_and_withdraws(world: World, firm: Browser) -> None:
+    token = (await firm.client.get("/api/v1/session")).json()["csrf"]
+    (one,) = (await firm.client.get("/api/v1/consents")).json()
+    assert (one["state"], one["consent"]["record_id"]) == ("active", given(world).record_id)
+    path, headers = f"/api/v1/consents/{given(world).record_id}/withdraw", {"X-CSRF-Token": token}
+    done = (await firm.client.post(path, json={}, headers=headers)).json()
+    assert done == {"log_index": 9, "confirmed": [{"node_id": "tax-1", "after_ms": 17}], "pending": ["tax-2"]}
+    assert (await firm.client.get("/api/v1/uses")).json()["size"] == 7
+    world.later(IDLE_MS / 1000 + 1)
+    closed = await firm.client.get("/api/v1/uses")
+    assert (closed.status_code, closed.json()["title"]) == (401, "UNAUTHENTICATED")
+
+
 def test_every_purpose_mode_and_role_has_words() -> None:
     assert set(PURPOSES) == set(Purpose)
     assert set(MODES) == set(ItemMode)

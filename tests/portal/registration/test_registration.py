@@ -78,7 +78,7 @@ async def test_an_enterprise_registers_two_reviewers_look_the_hub_gets_the_key_a
     assert "138" not in statement.contact and "张" not in statement.contact
     firm = world.browser()
     await firm.get("/login")
-    assert (await firm.post("/login", login=USCC.lower(), password=PASSWORD)).headers["location"] == "/registration"
+    assert (await firm.post("/login", login=USCC.lower(), password=PASSWORD)).headers["location"] == "/consents"
     page = (await firm.get("/registration")).text
     assert "已通过" in page and "第 41 条" in page
     assert "注册已通过审核" in (await firm.get("/account")).text
