@@ -15,7 +15,7 @@ accounts: Final = Table(
     metadata,
     Column("account_id", Identifier, primary_key=True),
     Column("login", Identifier, nullable=False, unique=True),
-    Column("role", Identifier, nullable=False),
+    Column("role", Identifier, nullable=False, index=True),
     Column("institution", Identifier, nullable=False, index=True),
     Column("state", Identifier, nullable=False),
     Column("name_sealed", LargeBinary, nullable=False),

@@ -35,12 +35,12 @@ def routes(app: FastAPI) -> None:
         return _told(found)
 
     @app.get("/api/v1/registrations", tags=["registration"])
-    async def listed(request: Request, state: str = SUBMITTED) -> list[dict[str, Any]]:
-        """The registrations in one state, the oldest first; telephone numbers are masked."""
+    async def listed(request: Request, state: str = SUBMITTED, after: str = "") -> list[dict[str, Any]]:
+        """The registrations in one state, the oldest first; telephone numbers are masked. `after`: the last id before."""
         portal = portal_of(request)
         if state not in REGISTRATION.states:
             raise not_found()
-        found = await portal.db.read(lambda connection: service.listed(portal, connection, state))
+        found = await portal.db.read(lambda connection: service.listed(portal, connection, state, after))
         return [_told(each) for each in found]
 
     @app.post("/api/v1/registrations/{registration_id}/opinion", tags=["registration"])

@@ -133,13 +133,14 @@ def _add_submission(app: FastAPI) -> None:
 
 def _add_review(app: FastAPI) -> None:
     @app.get("/registrations")
-    async def queue(request: Request, state: str = SUBMITTED) -> Response:
+    async def queue(request: Request, state: str = SUBMITTED, after: str = "") -> Response:
         """List the registrations in one state."""
         portal = portal_of(request)
         if state not in REGISTRATION.states:
             raise not_found()
-        found = await portal.db.read(lambda connection: service.listed(portal, connection, state))
-        return page(request, "registration/queue.html", found=found, state=state, states=STATES)
+        found = await portal.db.read(lambda connection: service.listed(portal, connection, state, after))
+        last = found[-1].registration_id if len(found) == service.PAGE else ""
+        return page(request, "registration/queue.html", found=found, state=state, states=STATES, last=last)
 
     @app.get("/registrations/{registration_id}")
     async def one(request: Request, who: Who, registration_id: str) -> Response:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Final
 
-from sqlalchemy import Column, ForeignKey, Integer, LargeBinary, Table, Text
+from sqlalchemy import Column, ForeignKey, Index, Integer, LargeBinary, Table, Text
 
 from portal.schema import Identifier, Int64, metadata
 
@@ -35,4 +35,5 @@ registrations: Final = Table(
     Column("directory_index", Int64, nullable=True),
     Column("submitted_ms", Int64, nullable=False),
     Column("decided_ms", Int64, nullable=True),
+    Index("ix_registrations_state_submitted_ms", "state", "submitted_ms"),
 )

@@ -31,6 +31,7 @@ def upgrade() -> None:
         sa.PrimaryKeyConstraint("account_id", name=op.f("pk_accounts")),
         sa.UniqueConstraint("login", name=op.f("uq_accounts_login")),
     )
+    op.create_index(op.f("ix_accounts_role"), "accounts", ["role"], unique=False)
     op.create_index(op.f("ix_accounts_institution"), "accounts", ["institution"], unique=False)
     op.create_table(
         "attempts",
@@ -143,6 +144,7 @@ def upgrade() -> None:
         sa.PrimaryKeyConstraint("session_id", name=op.f("pk_sessions")),
     )
     op.create_index(op.f("ix_sessions_account_id"), "sessions", ["account_id"], unique=False)
+    op.create_index("ix_registrations_state_submitted_ms", "registrations", ["state", "submitted_ms"], unique=False)
     op.create_table(
         "seen",
         sa.Column("account_id", sa.Text(), nullable=False),
@@ -154,6 +156,8 @@ def upgrade() -> None:
 
 def downgrade() -> None:
     op.drop_table("seen")
+    op.drop_index("ix_registrations_state_submitted_ms", table_name="registrations")
+    op.drop_index(op.f("ix_accounts_role"), table_name="accounts")
     op.drop_index(op.f("ix_sessions_account_id"), table_name="sessions")
     op.drop_table("sessions")
     op.drop_index(op.f("ix_registrations_uscc"), table_name="registrations")

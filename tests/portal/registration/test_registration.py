@@ -215,6 +215,22 @@ async def test_the_last_steps_lead_back_to_the_first_missing_answer(world: World
     assert (await browser.get("/register/nothing")).status_code == 404
 
 
+async def test_a_long_queue_comes_in_pages_and_none_is_left_out_or_told_twice(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(service, "PAGE", 2)
+    for uscc in (USCC, "9135010026017703XW", "91310115591693856A"):
+        await register(world, uscc=uscc)
+    browser = await world.logged_in("first", Role.REVIEWER)
+    page = (await browser.get("/registrations")).text
+    further = re.search(r'href="(/registrations\?state=submitted&amp;after=[0-9a-f-]{36})"', page)
+    assert further is not None
+    rest = (await browser.get(further[1].replace("&amp;", "&"))).text
+    codes = [re.findall(r"<td>(9[0-9A-Z]{17})</td>", each) for each in (page, rest)]
+    assert [len(each) for each in codes] == [2, 1] and len({*codes[0], *codes[1]}) == 3
+    assert "after=" not in rest
+
+
 async def test_the_api_gives_reviewers_the_queue_and_takes_an_opinion(world: World) -> None:
     await register(world)
     browser = await world.logged_in("first", Role.REVIEWER)
