@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import logging
 import uuid
 from functools import cache
@@ -78,9 +79,11 @@ def _add_own(app: FastAPI) -> None:
 
     @app.get("/health")
     async def health(request: Request) -> Response:
-        """Tell whether the portal and its database work."""
-        await portal_of(request).db.read(lambda connection: connection.exec_driver_sql("SELECT 1").scalar())
-        return JSONResponse({"status": "ok"})
+        """Tell whether the portal and its database work, and whether the hub answers it."""
+        portal = portal_of(request)
+        await portal.db.read(lambda connection: connection.exec_driver_sql("SELECT 1").scalar())
+        hub = await asyncio.to_thread(portal.link.alive)
+        return JSONResponse({"status": "ok", "hub": "ok" if hub else "away"})
 
     @app.get("/api/v1/openapi.json")
     async def described() -> Response:

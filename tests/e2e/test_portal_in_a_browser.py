@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-import shutil
 import subprocess
 import sys
 import time
@@ -25,13 +24,11 @@ from hub.server import _free_port
 from portal.accounts.tables import accounts
 from portal.accounts.totp import code_at
 from tests.cli.running import run_json
+from tests.conftest import CHROMIUM
 from tests.e2e.conftest import Live
 from trust.keyfile import decode_private_key, secret_from_passphrase
 from trust.sm2 import PrivateKey
 
-CHROMIUM = next(
-    (found for name in ("chromium", "chromium-browser", "google-chrome") if (found := shutil.which(name))), None
-)
 PICTURES = Path("var/screenshots")
 SECRET_WORDS = "korrekt pferd batterie"
 pytestmark = pytest.mark.timeout(180)
@@ -82,7 +79,6 @@ def site(live: Live, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]
 
 @pytest.fixture(scope="module")
 def chromium() -> Iterator[Browser]:
-    assert CHROMIUM, "these tests need Chromium: apt-get install chromium"
     arguments = ["--no-sandbox", "--disable-gpu", "--disable-background-networking"]
     with sync_playwright() as playwright:
         browser = playwright.chromium.launch(executable_path=CHROMIUM, args=arguments)

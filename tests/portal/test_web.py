@@ -9,6 +9,7 @@ import pytest
 from alembic.autogenerate import compare_metadata
 from alembic.migration import MigrationContext
 
+from portal.hub_link import hub_away
 from portal.permissions import ROUTES, TITLES
 from portal.settings import Settings, check
 from portal.states import MACHINES
@@ -169,6 +170,13 @@ def test_settings_that_would_send_passwords_in_the_clear_stop_the_start(
     with pytest.raises(SettingsInvalid):
         check(Settings(home=tmp_path, **changes))  # type: ignore[arg-type]
     check(Settings(home=tmp_path, listen="0.0.0.0:8080", public_url="https://portal.example"))  # type: ignore[arg-type]
+
+
+async def test_health_tells_of_the_hub_too(world: World) -> None:
+    browser = world.browser()
+    assert (await browser.get("/health")).json() == {"status": "ok", "hub": "ok"}
+    world.hub.refuses = hub_away()
+    assert (await browser.get("/health")).json() == {"status": "ok", "hub": "away"}
 
 
 async def test_the_api_describes_itself_and_no_page(world: World) -> None:
