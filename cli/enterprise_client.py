@@ -13,20 +13,22 @@ import secrets
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import Final
+from typing import Final, Protocol
 
 from xinqiao.v1 import public_pb2, public_pb2_grpc
 
 from cli import rpc
 from cli.clock import now_ms
-from cli.enterprise_home import Enterprise, Seen
+from cli.enterprise_home import Seen
 from consent.audit_entries import EntryProof, verify_acknowledgement, verify_entry
 from consent.audit_uses import ListedUse, UsePage, VerifiedPage, VerifiedUse, verify_listing, verify_uses
 from consent.documents import ConsentDocument, ConsentRequest, encode, parse_consent, parse_request
 from consent.usage import ACCESS_TYPE, AccessRequest
+from nodes.credentials import HubFacts
 from trust.checkpoint import Checkpoint, open_checkpoint
 from trust.document import SignedDocument, sign_document
 from trust.errors import LogInconsistent
+from trust.sm2 import PrivateKey
 from trust.suite import sm3
 
 LIST_REQUESTS: Final = "list-consent-requests"
@@ -74,10 +76,29 @@ class Audited:
     seen: Seen
 
 
+class Acting(Protocol):
+    """An enterprise that acts: its code, its key, the hub that it pins, and what it saw of that hub before."""
+
+    @property
+    def uscc(self) -> str: ...  # noqa: D102 (named above)
+
+    @property
+    def key(self) -> PrivateKey: ...  # noqa: D102
+
+    @property
+    def hub(self) -> HubFacts: ...  # noqa: D102
+
+    def seen(self) -> Seen:
+        """What it saw before."""
+
+    def remember(self, seen: Seen) -> None:
+        """Keep what it saw."""
+
+
 class EnterpriseClient:
     """The Subjects service for one enterprise. Methods raise CliError, TrustError, ConsentError."""
 
-    def __init__(self, enterprise: Enterprise, stub: public_pb2_grpc.SubjectsStub) -> None:
+    def __init__(self, enterprise: Acting, stub: public_pb2_grpc.SubjectsStub) -> None:
         """`stub` belongs to an open channel; see `connect`."""
         self._own = enterprise
         self._stub = stub
@@ -204,7 +225,7 @@ def _page(reply: public_pb2.ListUsesReply) -> UsePage:
 
 
 @contextmanager
-def connect(enterprise: Enterprise) -> Iterator[EnterpriseClient]:
+def connect(enterprise: Acting) -> Iterator[EnterpriseClient]:
     """Open the channel to the hub that the enterprise pins."""
     with rpc.subjects(enterprise.hub) as stub:
         yield EnterpriseClient(enterprise, stub)

@@ -100,27 +100,36 @@ class Enterprise:
         if not path.exists():
             return Seen()
         try:
-            file = msgspec.json.decode(path.read_bytes(), type=_SeenFile)
+            return decode_seen(path.read_bytes(), self.hub.hub_key)
         except msgspec.DecodeError as error:
             raise CliError(
                 "CONFIGURATION",
                 f"{path} is damaged ({error}). Restore it from a backup: without it a hub could deny what it showed before.",
             ) from error
-        head = open_checkpoint(SignedDocument.decode(file.checkpoint), self.hub.hub_key) if file.checkpoint else None
-        return Seen(
-            head=head, checkpoint=file.checkpoint, uses=file.uses, nodes=_keys(file.nodes), node_entries=file.nodes
-        )
 
     def remember(self, seen: Seen) -> None:
         """Keep what was seen, whole or not at all."""
-        file = _SeenFile(checkpoint=seen.checkpoint, uses=dict(seen.uses), nodes=dict(seen.node_entries))
         path = self.home / SEEN
         new = path.with_suffix(".new")
         with new.open("wb") as stream:
-            stream.write(msgspec.json.encode(file))
+            stream.write(encode_seen(seen))
             stream.flush()
             os.fsync(stream.fileno())
         new.replace(path)
+
+
+def encode_seen(seen: Seen) -> bytes:
+    """What was seen, as it is kept."""
+    return msgspec.json.encode(
+        _SeenFile(checkpoint=seen.checkpoint, uses=dict(seen.uses), nodes=dict(seen.node_entries))
+    )
+
+
+def decode_seen(kept: bytes, hub_key: PublicKey) -> Seen:
+    """What was kept. Raises msgspec.DecodeError, SignatureInvalid."""
+    file = msgspec.json.decode(kept, type=_SeenFile)
+    head = open_checkpoint(SignedDocument.decode(file.checkpoint), hub_key) if file.checkpoint else None
+    return Seen(head=head, checkpoint=file.checkpoint, uses=file.uses, nodes=_keys(file.nodes), node_entries=file.nodes)
 
 
 def _keys(entries: Mapping[str, bytes]) -> dict[str, PublicKey]:

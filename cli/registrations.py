@@ -13,7 +13,8 @@ from enum import Enum
 from xinqiao.v1 import admin_pb2, admin_pb2_grpc
 
 from cli import rpc
-from cli.operator import WHOM
+from cli.clock import now_ms
+from cli.operator import WHOM, Operator, message
 from consent.directory import SUBJECT_KEY_REVOKED_TYPE, SUBJECT_KEY_TYPE, SubjectKey, SubjectKeyRevoked
 from consent.documents import parse
 from consent.registration import SUBJECT_REGISTRATION_TYPE, SubjectRegistration, parse_registration
@@ -83,6 +84,20 @@ def read_keys(stub: admin_pb2_grpc.AdminStub) -> dict[str, LastKey]:
             ended = parse(document.payload, SubjectKeyRevoked).uscc
             newest[ended] = replace(newest[ended], revoked=True)
     return newest
+
+
+def approve_key(stub: admin_pb2_grpc.AdminStub, who: Operator, waiting: Waiting) -> int:
+    """Bind an enterprise's key to its code by the operator's signature; returns the index of the directory's entry."""
+    entry = SubjectKey(
+        uscc=waiting.statement.uscc,
+        ent_name=waiting.statement.ent_name,
+        public_key=waiting.statement.public_key,
+        version=waiting.version,
+        prev_key_id=waiting.prev_key_id,
+        time_ms=now_ms(),
+        operator=who.name,
+    )
+    return rpc.call(stub.ApproveSubject, message(who.sign(SUBJECT_KEY_TYPE, entry)), whom=WHOM).directory_index
 
 
 def _waiting(document: SignedDocument, keys: dict[str, LastKey]) -> Waiting:

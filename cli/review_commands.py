@@ -16,13 +16,11 @@ from cli.hub_commands import Reason, app
 from cli.operator import WHOM, Operator, OperatorKeyFile, OperatorName, hub, message, open_operator
 from cli.options import HubHome
 from cli.output import Output, Result, Rows, Step, moment
-from cli.registrations import Continuity, Waiting, read_keys, read_registrations
+from cli.registrations import Continuity, Waiting, approve_key, read_keys, read_registrations
 from cli.secret import SecretFile
 from consent.directory import (
     SUBJECT_KEY_REVOKED_TYPE,
-    SUBJECT_KEY_TYPE,
     ProductPublished,
-    SubjectKey,
     SubjectKeyRevoked,
 )
 from consent.documents import encode, parse
@@ -123,24 +121,15 @@ def _approve(
 ) -> list[dict[str, object]]:
     approved: list[dict[str, object]] = []
     for done, each in enumerate(chosen, start=1):
-        entry = SubjectKey(
-            uscc=each.statement.uscc,
-            ent_name=each.statement.ent_name,
-            public_key=each.statement.public_key,
-            version=each.version,
-            prev_key_id=each.prev_key_id,
-            time_ms=now_ms(),
-            operator=who.name,
-        )
-        reply = rpc.call(stub.ApproveSubject, message(who.sign(SUBJECT_KEY_TYPE, entry)), whom=WHOM)
+        index = approve_key(stub, who, each)
         approved.append(
             {
-                "uscc": entry.uscc,
-                "ent_name": entry.ent_name,
+                "uscc": each.statement.uscc,
+                "ent_name": each.statement.ent_name,
                 "key_id": each.key_id,
-                "version": entry.version,
+                "version": each.version,
                 "continuity": each.continuity.value,
-                "directory_index": reply.directory_index,
+                "directory_index": index,
             }
         )
         step(done, len(chosen))

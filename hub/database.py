@@ -123,12 +123,12 @@ class Database:
                 )
 
 
-def open_database(url: str) -> Database:
-    """Open a database and bring its schema up to date.
+def open_database(url: str, upgrade: Callable[[Connection], None] | None = None) -> Database:
+    """Open a database and bring its schema up to date, by the hub's own migrations unless others are given.
 
     Raises HubError UNAVAILABLE if it cannot be reached, DISK_FULL, INVALID_ARGUMENT for a URL of another kind.
     """
-    from hub.migrations import upgrade
+    from hub import migrations
 
     address = make_url(url)
     writing, reading = _engines(address)
@@ -136,7 +136,7 @@ def open_database(url: str) -> Database:
         with writing.connect() as connection, connection.begin():
             if writing.dialect.name == "postgresql":
                 connection.execute(text("SELECT pg_advisory_xact_lock(:key)"), {"key": ADVISORY_LOCK})
-            upgrade(connection)
+            (upgrade or migrations.upgrade)(connection)
     except Exception as problem:
         writing.dispose()
         reading.dispose()

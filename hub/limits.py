@@ -24,12 +24,12 @@ class _Bucket:
 
 
 class RateLimit:
-    """Buckets that fill with `rate` calls per second up to two seconds' worth. `clock` gives seconds, monotonic."""
+    """Buckets that fill with `rate` calls per second up to `burst_s` seconds' worth. `clock` gives seconds, monotonic."""
 
-    def __init__(self, rate: float, clock: Callable[[], float] = time.monotonic) -> None:
+    def __init__(self, rate: float, clock: Callable[[], float] = time.monotonic, *, burst_s: float = BURST_S) -> None:
         """Start with full buckets for everybody."""
         self._rate = rate
-        self._capacity = max(1.0, rate * BURST_S)
+        self._capacity = max(1.0, rate * burst_s)
         self._clock = clock
         self._buckets: dict[str, _Bucket] = {}
 

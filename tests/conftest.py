@@ -1,4 +1,7 @@
-"""What tests of several packages share: a real PostgreSQL."""
+"""What tests of several packages share: a real PostgreSQL; and whether there is a Chromium for the portal's journeys.
+
+`make test` runs on a machine without a browser, too: then it says at its end which journeys were not made.
+"""
 
 from __future__ import annotations
 
@@ -10,6 +13,19 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+
+CHROMIUM = next(
+    (found for name in ("chromium", "chromium-browser", "google-chrome") if (found := shutil.which(name))), ""
+)
+collect_ignore = [] if CHROMIUM else ["e2e/test_portal_in_a_browser.py"]
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    if collect_ignore:
+        terminalreporter.write_line(
+            "Not made, for want of a Chromium: the portal's journeys (apt-get install chromium)"
+        )
+
 
 _SERVE = """
 import sys

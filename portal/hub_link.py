@@ -1,0 +1,106 @@
+"""The hub as the portal sees it. The command implements it over gRPC (`cli.portal_link`), tests by a simulator."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Protocol
+
+from consent.audit_uses import VerifiedUse
+from consent.documents import ConsentDocument
+from portal.errors import PortalError
+from portal.text import Text
+from trust.document import SignedDocument
+from trust.sm2 import PrivateKey
+
+
+@dataclass(frozen=True, kw_only=True)
+class Signer:
+    """An enterprise that acts. `seen`: what it saw of the hub before, as the last call gave it back; empty at first."""
+
+    uscc: str
+    key: PrivateKey = field(repr=False)
+    seen: bytes = b""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Standing:
+    """A consent and where it stands: active, withdrawn, expired or superseded. `ended_ms`: 0 while it stands."""
+
+    consent: ConsentDocument
+    state: str
+    ended_ms: int
+
+
+@dataclass(frozen=True, kw_only=True)
+class Confirmed:
+    """A node has seen a withdrawal, proved by its cosignature, so long after it was in the log."""
+
+    node_id: str
+    after_ms: int
+
+
+@dataclass(frozen=True, kw_only=True)
+class Withdrawn:
+    """A withdrawal is in the log, proved. `pending`: nodes that are away; they refuse once they see it."""
+
+    log_index: int
+    confirmed: tuple[Confirmed, ...]
+    pending: tuple[str, ...]
+    seen: bytes
+
+
+@dataclass(frozen=True, kw_only=True)
+class Verified:
+    """All uses of an enterprise's data, every proof of which held, in a log of `size` entries that extends what was seen."""
+
+    uses: tuple[VerifiedUse, ...]
+    size: int
+    time_ms: int
+    witnesses: tuple[str, ...]
+    seen: bytes
+
+
+class HubLink(Protocol):
+    """Calls block: they are made on a thread. Each raises PortalError HUB_REFUSED or UNAVAILABLE."""
+
+    def alive(self) -> bool:
+        """Whether the hub answers."""
+
+    def approve_enterprise(self, registration: SignedDocument, operator: str, key: PrivateKey) -> int:
+        """Leave an enterprise's registration at the hub and bind its key by the operator's signature.
+
+        Returns the index of the directory's entry. Doing it again changes nothing.
+        """
+
+    def consents(self, who: Signer) -> Sequence[Standing]:
+        """All consents of an enterprise, the newest version of each."""
+
+    def withdraw(self, who: Signer, consent: ConsentDocument, reason: str) -> Withdrawn:
+        """Withdraw a consent by the enterprise's signature, wait for nodes to confirm, and verify what they say.
+
+        Raises PortalError UNVERIFIED, too.
+        """
+
+    def uses(self, who: Signer) -> Verified:
+        """Every recorded use, verified. Raises PortalError UNVERIFIED if a proof does not hold, too."""
+
+
+def hub_away() -> PortalError:
+    """The hub does not answer."""
+    return PortalError("UNAVAILABLE", Text("The hub does not answer. Nothing was changed; try again soon."))
+
+
+def hub_refused(reason: str) -> PortalError:
+    """The hub answered with a refusal; its own sentence is English."""
+    return PortalError("HUB_REFUSED", Text("The hub refused: {reason}", reason=reason))
+
+
+def unverified(reason: str) -> PortalError:
+    """What the hub showed is not proved, or contradicts what it showed before."""
+    return PortalError(
+        "UNVERIFIED",
+        Text(
+            "What the hub shows does not hold: {reason} Keep this page and ask the audit administrator.", reason=reason
+        ),
+    )

@@ -1,0 +1,45 @@
+"""Keys that sessions have opened: in this process's memory only, for as long as the session is used.
+
+An enterprise's key is opened by the password at login, because every call that it makes to the hub is signed. It is dropped at
+logout, when the session ends, and after half an hour without a signature; then the password opens it again.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Final
+
+from trust.sm2 import PrivateKey
+
+IDLE_MS: Final = 30 * 60 * 1000
+
+
+class KeyRing:
+    """Keys by session. `clock`: milliseconds."""
+
+    def __init__(self, clock: Callable[[], int]) -> None:
+        """Begin without any."""
+        self._clock = clock
+        self._held: dict[str, tuple[PrivateKey, int]] = {}
+
+    def hold(self, session_id: str, key: PrivateKey) -> None:
+        """Keep a key for a session."""
+        self._forget_idle()
+        self._held[session_id] = (key, self._clock())
+
+    def get(self, session_id: str) -> PrivateKey | None:
+        """A session's key, None if it was never opened or is dropped."""
+        self._forget_idle()
+        found = self._held.get(session_id)
+        if found is None:
+            return None
+        self._held[session_id] = (found[0], self._clock())
+        return found[0]
+
+    def drop(self, session_id: str) -> None:
+        """Forget a session's key."""
+        self._held.pop(session_id, None)
+
+    def _forget_idle(self) -> None:
+        oldest_ms = self._clock() - IDLE_MS
+        self._held = {one: kept for one, kept in self._held.items() if kept[1] > oldest_ms}

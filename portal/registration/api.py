@@ -1,0 +1,61 @@
+"""The JSON API of registration: the same functions as the pages', the same permissions, the same form token."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import msgspec
+from fastapi import FastAPI, Request
+from pydantic import BaseModel, Field
+
+from portal.errors import PortalError, not_found
+from portal.forms import fill
+from portal.registration import fields, service
+from portal.states import REGISTRATION, SUBMITTED
+from portal.text import Text
+from portal.web.authorize import Who
+from portal.web.pages import portal_of
+
+
+class OpinionIn(BaseModel):
+    """A first reviewer's opinion."""
+
+    act: str = Field(max_length=20)
+    reason: str = Field(max_length=500)
+
+
+def routes(app: FastAPI) -> None:
+    """Add the routes of this subject."""
+
+    @app.get("/api/v1/registration", tags=["registration"])
+    async def own(request: Request, who: Who) -> dict[str, Any]:
+        """Where one's own registration stands."""
+        portal = portal_of(request)
+        found = await portal.db.read(lambda connection: service.of_account(portal, connection, who.account_id))
+        return _told(found)
+
+    @app.get("/api/v1/registrations", tags=["registration"])
+    async def listed(request: Request, state: str = SUBMITTED, after: str = "") -> list[dict[str, Any]]:
+        """The registrations in one state, the oldest first; telephone numbers are masked. `after`: the last id before."""
+        portal = portal_of(request)
+        if state not in REGISTRATION.states:
+            raise not_found()
+        found = await portal.db.read(lambda connection: service.listed(portal, connection, state, after))
+        return [_told(each) for each in found]
+
+    @app.post("/api/v1/registrations/{registration_id}/opinion", tags=["registration"])
+    async def opinion(request: Request, who: Who, registration_id: str, body: OpinionIn) -> dict[str, Any]:
+        """Endorse or object."""
+        portal = portal_of(request)
+        reason = fill(fields.OPINION, {"reason": body.reason}).require()["reason"]
+        if body.act not in service.OPINIONS:
+            raise PortalError("INVALID_ARGUMENT", Text("Say endorse or object."))
+        await portal.db.write(
+            lambda connection: service.give_opinion(portal, connection, who, registration_id, body.act, reason)
+        )
+        return _told(await portal.db.read(lambda connection: service.get(portal, connection, registration_id)))
+
+
+def _told(found: service.Registration) -> dict[str, Any]:
+    told: dict[str, Any] = msgspec.to_builtins(found)
+    return told

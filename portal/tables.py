@@ -1,0 +1,14 @@
+"""Every table of the portal: importing this module fills `metadata` (the migrations compare the database with it)."""
+
+from __future__ import annotations
+
+from portal import events as _events
+from portal.accounts import tables as _accounts
+from portal.consents import tables as _consents
+from portal.registration import tables as _registration
+from portal.schema import metadata
+from portal.web import once as _once
+
+SUBJECTS = (_accounts, _consents, _events, _once, _registration)
+
+__all__ = ["SUBJECTS", "metadata"]

@@ -1,0 +1,1 @@
+"""What every page shares: the application, headers, visits, forms, languages, templates."""

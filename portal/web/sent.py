@@ -1,0 +1,31 @@
+"""Reading what a browser sent."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Final
+
+from starlette.datastructures import UploadFile
+from starlette.requests import Request
+
+from portal.errors import PortalError
+from portal.text import Text
+
+MOST_FIELDS: Final = 50
+
+
+async def read_form(request: Request) -> Mapping[str, str]:
+    """What was sent, by name; a file where text belongs counts as nothing. Raises PortalError INVALID_ARGUMENT."""
+    try:
+        sent = await request.form(max_files=0, max_fields=MOST_FIELDS)
+    except Exception as problem:  # of python-multipart, starlette and the decoder alike: the body is no form
+        raise PortalError(
+            "INVALID_ARGUMENT", Text("The form did not arrive whole. Go back and send it again.")
+        ) from problem
+    return {name: value for name, value in sent.items() if not isinstance(value, UploadFile)}
+
+
+def own_path(text: str) -> str:
+    """A path of this portal to go to after a login; the start page for anything else, as another site's address."""
+    safe = text.startswith("/") and not text.startswith(("//", "/\\")) and text.isprintable() and len(text) < 500
+    return text if safe else "/"

@@ -1,0 +1,158 @@
+"""A portal over a database of its own, a simulator of the hub, a clock that stands still, and browsers without a screen."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+from html import unescape
+from pathlib import Path
+from typing import Any, TypeVar
+
+import httpx
+from argon2 import PasswordHasher
+
+from consent.documents import ConsentDocument
+from portal.accounts import service, totp
+from portal.hub_link import Confirmed, Signer, Standing, Verified, Withdrawn
+from portal.permissions import SECOND_FACTOR, Role
+from portal.server import open_portal
+from portal.settings import Settings
+from portal.state import Portal
+from portal.web.app import application
+from trust.document import SignedDocument
+from trust.keyfile import encode_private_key, secret_from_passphrase
+from trust.sm2 import PrivateKey
+
+ORIGIN = "http://127.0.0.1:8080"
+PASSWORD = "korrekt pferd batterie"
+CHEAP = PasswordHasher(time_cost=1, memory_cost=64, parallelism=1)  # the real cost has a test of its own
+HASH = CHEAP.hash(PASSWORD)
+USCC = "91110000802100433B"
+T = TypeVar("T")
+NOW_MS = 1_790_000_000_000
+
+
+class HubSimulator:
+    """Takes approvals and remembers them, or is away."""
+
+    def __init__(self) -> None:
+        self.approved: list[tuple[SignedDocument, str, PrivateKey]] = []
+        self.refuses: Exception | None = None
+        self.standing: list[tuple[ConsentDocument, str]] = []
+        self.signed: list[Signer] = []
+
+    def consents(self, who: Signer) -> Sequence[Standing]:
+        self.signed.append(who)
+        return self._answer([Standing(consent=one, state=state, ended_ms=0) for one, state in self.standing])
+
+    def withdraw(self, who: Signer, consent: ConsentDocument, reason: str) -> Withdrawn:
+        self.standing = [(one, "withdrawn" if one == consent else state) for one, state in self.standing]
+        confirmed = (Confirmed(node_id="tax-1", after_ms=17),)
+        return self._answer(
+            Withdrawn(log_index=9, confirmed=confirmed, pending=("tax-2",), seen=who.seen + b"withdrawn;")
+        )
+
+    def uses(self, who: Signer) -> Verified:
+        self.signed.append(who)
+        return self._answer(Verified(uses=(), size=7, time_ms=NOW_MS, witnesses=(), seen=who.seen + b"uses;"))
+
+    def _answer(self, answer: T) -> T:
+        if self.refuses is not None:
+            raise self.refuses
+        return answer
+
+    def alive(self) -> bool:
+        return self.refuses is None
+
+    def approve_enterprise(self, registration: SignedDocument, operator: str, key: PrivateKey) -> int:
+        if self.refuses is not None:
+            raise self.refuses
+        self.approved.append((registration, operator, key))
+        return 40 + len(self.approved)
+
+
+@dataclass
+class Browser:
+    """Keeps cookies, follows nothing, and sends forms as a page has them."""
+
+    client: httpx.AsyncClient
+    page: httpx.Response | None = None
+    path: str = ""
+
+    async def get(self, path: str) -> httpx.Response:
+        self.page, self.path = await self.client.get(path), path
+        return self.page
+
+    async def post(self, path: str, **fields: str) -> httpx.Response:
+        """Send a form with the hidden fields of the page that is shown."""
+        hidden = dict(
+            re.findall(r'<input type="hidden" name="(\w+)" value="([^"]*)"', self.page.text if self.page else "")
+        )
+        sent = {name: unescape(value) for name, value in hidden.items()} | fields
+        answer = await self.client.post(path, data=sent, headers={"Origin": ORIGIN})
+        if answer.status_code != 303:
+            self.page, self.path = answer, path
+        return answer
+
+
+@dataclass
+class World:
+    """The portal, and how tests look into it."""
+
+    portal: Portal
+    hub: HubSimulator
+    app: Any
+    now_ms: list[int]
+    browsers: list[httpx.AsyncClient] = field(default_factory=list)
+
+    def browser(self, agent: str = "Firefox/130", address: str = "198.51.100.7") -> Browser:
+        transport = httpx.ASGITransport(self.app, client=(address, 4711))
+        client = httpx.AsyncClient(transport=transport, base_url=ORIGIN, headers={"User-Agent": agent})
+        self.browsers.append(client)
+        return Browser(client)
+
+    def later(self, seconds: float) -> None:
+        self.now_ms[0] += round(1000 * seconds)
+
+    def account(self, login: str, role: Role, institution: str = "hub") -> str:
+        pem = b""
+        if role is Role.ENTERPRISE:
+            pem = encode_private_key(PrivateKey.generate(), secret_from_passphrase(PASSWORD), cost=2**14)
+        new = service.NewAccount(
+            login=login, role=role, institution=institution, name="王小明", password_hash=HASH, key_pem=pem
+        )
+        return self.portal.db.write_now(lambda connection: service.create(self.portal, connection, new))
+
+    def code(self, account_id: str) -> str:
+        row = self.portal.db.read_now(lambda connection: service.get(connection, account_id))
+        secret = self.portal.keys.open("accounts", "totp", account_id, bytes(row.totp_sealed))
+        return totp.code_at(secret, self.now_ms[0] // 1000)
+
+    async def logged_in(self, login: str, role: Role, institution: str = "hub") -> Browser:
+        """A browser in which a new account is logged in, with its second factor where the role needs one."""
+        account_id = self.account(login, role, institution)
+        browser = self.browser()
+        await browser.get("/login")
+        assert (await browser.post("/login", login=login, password=PASSWORD)).status_code == 303
+        if role in SECOND_FACTOR:
+            await browser.get("/login/code")
+            assert (await browser.post("/login/code", code=self.code(account_id))).status_code == 303
+        return browser
+
+
+@asynccontextmanager
+async def running_portal(home: Path, **changes: Any) -> AsyncIterator[World]:
+    (home / "secret").write_text("0123456789abcdef" * 4)
+    (home / "secret").chmod(0o600)
+    now_ms, hub = [NOW_MS], HubSimulator()
+    settings = Settings(home=home, **({"attempts_per_minute": 6000, "calls_per_minute": 60_000} | changes))
+    portal = open_portal(settings, home / "secret", hub, lambda: now_ms[0])
+    world = World(portal, hub, application(portal), now_ms)
+    try:
+        yield world
+    finally:
+        for client in world.browsers:
+            await client.aclose()
+        portal.db.close()
