@@ -28,7 +28,7 @@ serve: $(VENV)/runtime ## the same, and leave it running
 	$(BIN)/xinqiao demo --home var/demo --keep
 
 test: lint ## everything that CI runs: format, lint, types, import rules, tests
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest -m 'slow or not slow'
 
 lint: $(VENV)/development ## format, lint, types, import rules
 	$(BIN)/ruff format --check .

@@ -13,7 +13,7 @@ from cli.demo.network import command, wait_until
 from tests.e2e.joint_network import ENTERPRISES, Joint, joint_network
 from tests.modeling.ray_cluster import ray_cluster
 
-pytestmark = pytest.mark.timeout(240)
+pytestmark = [pytest.mark.timeout(240), pytest.mark.slow]
 
 ROOT = Path(__file__).parents[2]
 

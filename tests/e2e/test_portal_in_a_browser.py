@@ -31,7 +31,7 @@ from trust.sm2 import PrivateKey
 
 PICTURES = Path("var/screenshots")
 SECRET_WORDS = "korrekt pferd batterie"
-pytestmark = pytest.mark.timeout(180)
+pytestmark = [pytest.mark.timeout(180), pytest.mark.slow]
 
 
 @dataclass
