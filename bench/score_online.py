@@ -28,7 +28,7 @@ from cli.demo.cohort import BANK, GOVERNMENT, PLATFORM
 from cli.demo.loans import Loans, product_toml, source_toml, split_loans
 from cli.demo.network import Network, command, wait_until
 from cli.demo.scores import ITEMS, OWN_COLUMNS, OWN_ITEM, consent_to_scoring, linear_model, numbers
-from consent.models import State, Step
+from consent.model_state import State, Step
 from modeling.scoring.model import canonical
 from nodes.agent import Agent
 from nodes.models.registry import Terms

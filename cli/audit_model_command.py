@@ -13,7 +13,7 @@ from cli.errors import CliError
 from cli.export_files import HUB_FILE
 from cli.hub_file import read_hub_file
 from cli.output import Result, Rows
-from consent.models import open_version
+from consent.model_state import open_version
 
 
 @command(app, "model")

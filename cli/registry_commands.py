@@ -14,7 +14,8 @@ from cli.errors import CliError
 from cli.model_commands import app
 from cli.options import NodeHome, UserOption, user_name
 from cli.output import Result, Rows, moment
-from consent.models import Metric, ModelAct, ModelApproval, ModelVersion, Step
+from consent.model_state import Step
+from consent.models import Metric, ModelAct, ModelApproval, ModelVersion
 from nodes.client import AgentClient
 
 ModelArgument = Annotated[str, typer.Argument(help="The model's identifier, from `xinqiao model versions`.")]

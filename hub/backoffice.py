@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from consent.models import Model
+from consent.model_state import Model
 from hub.exchanges import service as exchanges
 from hub.models import service as models
 from hub.products import service as products

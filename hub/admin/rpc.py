@@ -13,7 +13,7 @@ from typing import Protocol
 from sqlalchemy import Connection
 from xinqiao.v1 import admin_pb2, admin_pb2_grpc
 
-from consent.models import Model
+from consent.model_state import Model
 from hub.errors import HubError
 from hub.interceptors import Context
 from hub.logs import checkpoints

@@ -17,19 +17,8 @@ from typing import Final
 from sqlalchemy import Connection, func, insert, select
 
 from consent.documents import parse
-from consent.models import (
-    MODEL_ACT_TYPE,
-    MODEL_APPROVAL_TYPE,
-    Model,
-    ModelAct,
-    ModelApproval,
-    Step,
-    open_version,
-    open_word,
-    parse_version,
-    parse_word,
-    require_step,
-)
+from consent.model_state import Model, Step, open_version, open_word, require_step
+from consent.models import MODEL_ACT_TYPE, MODEL_APPROVAL_TYPE, ModelAct, ModelApproval, parse_version, parse_word
 from hub.auth import Caller
 from hub.database import touch
 from hub.errors import HubError

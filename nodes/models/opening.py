@@ -13,7 +13,8 @@ from typing import Annotated
 
 import msgspec
 
-from consent.models import Model, parse_version
+from consent.model_state import Model
+from consent.models import parse_version
 from modeling.errors import ModelingError
 from modeling.scoring.leverage import leverage
 from modeling.scoring.model import LinearModel, Part, canonical, parse_model, parse_part

@@ -13,7 +13,8 @@ import msgspec
 from consent.decision import ItemUse
 from consent.directory import Directory
 from consent.documents import ItemMode, Purpose
-from consent.models import Metrics, Model, ModelKind, ModelMode, ModelPart, ModelVersion, State, model_commitment
+from consent.model_state import Model, State
+from consent.models import Metrics, ModelKind, ModelMode, ModelPart, ModelVersion, model_commitment
 from modeling.errors import DataUnusable
 from modeling.report.document import from_json
 from modeling.scoring.inputs import OWN, Preparation

@@ -18,19 +18,14 @@ from pathlib import Path
 from typing import Final
 
 from consent.errors import ConsentError
+from consent.model_state import Model, State, Step, open_version, open_word, require_step
 from consent.models import (
     MODEL_VERSION_TYPE,
-    Model,
     ModelAct,
     ModelApproval,
-    State,
-    Step,
     Word,
-    open_version,
-    open_word,
     parse_version,
     parse_word,
-    require_step,
     sign_version,
     sign_word,
 )

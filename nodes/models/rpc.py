@@ -9,7 +9,8 @@ import grpc
 import msgspec
 from xinqiao.v1 import agent_pb2, agent_pb2_grpc
 
-from consent.models import Metrics, Model, Step
+from consent.model_state import Model, Step
+from consent.models import Metrics
 from nodes.errors import NodeError
 from nodes.local_answer import answer
 from nodes.models.registry import Registry, Terms

@@ -18,7 +18,7 @@ from typing import Final
 
 import pyarrow as pa
 
-from consent.models import Model
+from consent.model_state import Model
 from modeling.errors import ModelingError
 from nodes.errors import NodeError
 from nodes.exchanges.context import ExchangeContext

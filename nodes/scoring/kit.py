@@ -18,7 +18,8 @@ from typing import Protocol
 import msgspec
 import numpy as np
 
-from consent.models import Model, ModelPart
+from consent.model_state import Model
+from consent.models import ModelPart
 from modeling.errors import ModelInvalid
 from modeling.jobs.passive import PassiveResult
 from modeling.scoring.fixed import Floats

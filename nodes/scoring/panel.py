@@ -16,7 +16,7 @@ from dataclasses import dataclass, field
 from typing import Any, Final
 
 from consent.documents import ExchangeMode
-from consent.models import Model
+from consent.model_state import Model
 from modeling.errors import ModelingError
 from nodes.errors import ExchangeFailed, NodeError
 from nodes.exchanges.context import ExchangeContext

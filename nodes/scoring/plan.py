@@ -9,7 +9,7 @@ from typing import Final
 
 import msgspec
 
-from consent.models import Model
+from consent.model_state import Model
 from nodes.exchanges.context import ExchangeContext
 from nodes.models.registry import Registry
 from nodes.scoring.batch import BLOCK, choose_slowly

@@ -13,7 +13,8 @@ from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Final
 
-from consent.models import Model, ModelPart
+from consent.model_state import Model
+from consent.models import ModelPart
 from modeling.errors import ModelingError
 from nodes.errors import ExchangeFailed, NodeError
 from nodes.exchanges.session import PeerRestarted, Session

@@ -19,7 +19,7 @@ import msgspec
 import numpy as np
 import numpy.typing as npt
 
-from consent.models import Model
+from consent.model_state import Model
 from modeling.gbdt.trees import ActivePart, PassiveNode, tree_margin
 from modeling.jobs.active import ActivePartOfJob
 from modeling.jobs.table import Flags

@@ -18,7 +18,8 @@ import numpy.typing as npt
 
 from consent.decision import Denial, Freshness, Permit, Reason, UseRequest, decide
 from consent.documents import encode
-from consent.models import Model, ModelPart
+from consent.model_state import Model
+from consent.models import ModelPart
 from consent.usage import BatchCommitment, Receipt, SubjectTree, SubjectUse
 from nodes.errors import ExchangeFailed
 from nodes.exchanges.charging import batch_receipt

@@ -11,7 +11,7 @@ from typing import Final
 import msgspec
 import numpy as np
 
-from consent.models import Model
+from consent.model_state import Model
 from consent.usage import Receipt
 from modeling.errors import ModelingError
 from modeling.scoring.fixed import DIGITS, Floats

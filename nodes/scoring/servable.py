@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import msgspec
 
-from consent.models import Model, State
+from consent.model_state import Model, State
 from modeling.errors import ModelingError
 from modeling.jobs.active import ActivePartOfJob
 from modeling.scoring.inputs import OWN

@@ -9,7 +9,8 @@ import msgspec
 import pytest
 from xinqiao.v1 import admin_pb2
 
-from consent.models import Step, model_commitment, sign_version
+from consent.model_state import Step
+from consent.models import model_commitment, sign_version
 from modeling.scoring.leverage import leverage
 from modeling.scoring.model import canonical, parse_model
 from nodes.credentials import HubFacts

@@ -10,22 +10,8 @@ from hypothesis import strategies as st
 
 from consent.documents import encode
 from consent.errors import ConsentError, DirectoryRule, DocumentMalformed
-from consent.models import (
-    MODEL_VERSION_TYPE,
-    Model,
-    ModelAct,
-    ModelApproval,
-    State,
-    Step,
-    WrongState,
-    open_version,
-    open_word,
-    parse_version,
-    require_step,
-    sign_version,
-    sign_word,
-    state_of,
-)
+from consent.model_state import Model, State, Step, WrongState, open_version, open_word, require_step, state_of
+from consent.models import MODEL_VERSION_TYPE, ModelAct, ModelApproval, parse_version, sign_version, sign_word
 from tests.consent.model_builders import (
     NOW,
     OTHER,

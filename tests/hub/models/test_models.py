@@ -6,15 +6,8 @@ import pytest
 from xinqiao.v1 import admin_pb2, node_pb2
 
 from consent.documents import ItemMode
-from consent.models import (
-    Model,
-    ModelVersion,
-    open_version,
-    open_word,
-    parse_version,
-    sign_version,
-    sign_word,
-)
+from consent.model_state import Model, open_version, open_word
+from consent.models import ModelVersion, parse_version, sign_version, sign_word
 from hub.models import service
 from tests.consent import model_builders
 from tests.consent.model_builders import OWNER, OWNER_NODE, PROVIDER

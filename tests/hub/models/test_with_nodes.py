@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from consent.documents import ItemMode
-from consent.models import State, Step
+from consent.model_state import State, Step
 from hub.models import service
 from nodes.backoff import Backoff
 from nodes.errors import NodeError

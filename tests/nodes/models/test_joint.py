@@ -5,7 +5,7 @@ from __future__ import annotations
 import msgspec
 import pytest
 
-from consent.models import Step
+from consent.model_state import Step
 from nodes.errors import NodeError
 from nodes.joint.job_store import JobStore, StoredJob
 from nodes.joint.model_files import ModelRecord, OwnPart, write_document

@@ -7,7 +7,8 @@ from typing import Any
 import msgspec
 import pytest
 
-from consent.models import Model, State, Step, WrongState, sign_version, sign_word
+from consent.model_state import Model, State, Step, WrongState
+from consent.models import sign_version, sign_word
 from modeling.errors import ModelInvalid
 from modeling.scoring.inputs import ASKER
 from modeling.scoring.model import canonical, parse_model

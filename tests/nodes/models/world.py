@@ -8,17 +8,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from consent.models import (
-    MODEL_VERSION_TYPE,
-    Model,
-    ModelVersion,
-    Step,
-    open_version,
-    open_word,
-    parse_version,
-    parse_word,
-    require_step,
-)
+from consent.model_state import Model, Step, open_version, open_word, require_step
+from consent.models import MODEL_VERSION_TYPE, ModelVersion, parse_version, parse_word
 from modeling.preparation.columns import Number
 from modeling.scoring.inputs import ASKER, OWN, Input
 from modeling.scoring.model import Feature, LinearModel, canonical

@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 import tenseal.sealapi as seal
 
-from consent.models import Step
+from consent.model_state import Step
 from modeling import seal_bytes
 from modeling.errors import ModelingError
 from modeling.jobs.table import Table

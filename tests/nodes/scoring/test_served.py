@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from consent.models import Step
+from consent.model_state import Step
 from modeling.preparation.columns import Number
 from modeling.scoring.inputs import ASKER, OWN, Input
 from modeling.scoring.model import Feature, LinearModel

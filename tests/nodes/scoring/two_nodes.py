@@ -15,7 +15,7 @@ import pytest
 
 from consent.decision import ItemUse
 from consent.documents import ConsentDocument, ExchangeMode, ItemMode, Purpose
-from consent.models import Model, Step
+from consent.model_state import Model, Step
 from modeling.preparation.columns import Number
 from modeling.scoring.inputs import OWN, Input
 from modeling.scoring.model import Feature, LinearModel, canonical
