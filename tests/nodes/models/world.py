@@ -8,13 +8,15 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+import msgspec
+
 from consent.model_state import Model, Step, open_version, open_word, require_step
 from consent.models import MODEL_VERSION_TYPE, ModelVersion, parse_version, parse_word
 from modeling.preparation.columns import Number
 from modeling.scoring.inputs import ASKER, OWN, Input
-from modeling.scoring.model import Feature, LinearModel, canonical
+from modeling.scoring.model import Feature, LinearModel, canonical, parse_model
 from nodes.backoff import Backoff
-from nodes.errors import HubRefused, HubUnavailable
+from nodes.errors import HubRefused, HubUnavailable, NodeError
 from nodes.models.node import RegistryNode
 from nodes.models.registry import Registry
 from nodes.settings import ModelRule
@@ -220,3 +222,24 @@ async def make_world(home: Path, keys: dict[str, PrivateKey]) -> World:
     for node_id in (OWNER_NODE, PROVIDER_NODE, OTHER_NODE):
         await world.start(node_id)
     return world
+
+
+class refused_with:
+    """Expect a NodeError of this code."""
+
+    def __init__(self, code: str, match: str = "") -> None:
+        self.code, self.match = code, match
+
+    def __enter__(self) -> None:
+        return None
+
+    def __exit__(self, kind: type | None, error: BaseException | None, trace: object) -> bool:
+        assert isinstance(error, NodeError), f"expected {self.code}, got {error!r}"
+        assert (error.code, self.match in error.message) == (self.code, True), error.message
+        return True
+
+
+def both() -> bytes:
+    """A model over two providers."""
+    one, two = (parse_model(data) for data in (linear(), linear(member=OTHER, item=OTHER_ITEM)))
+    return canonical(msgspec.structs.replace(one, features=(*one.features, *two.features[1:])))
