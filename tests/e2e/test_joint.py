@@ -24,6 +24,7 @@ from modeling.gbdt.trees import tree_margin
 from modeling.jobs.active import ActivePartOfJob
 from modeling.jobs.passive import PassiveResult
 from modeling.report.document import from_json
+from modeling.scoring.fixed import ROUNDED_BY
 from nodes.client import AgentClient, Node
 from nodes.errors import NodeError
 from tests.e2e.joint_network import BROUGHT, ENTERPRISES, OWN, PROVIDERS, Joint, joint_network
@@ -129,7 +130,7 @@ def scored(joint: Joint, model_id: str, job: str) -> None:
             for tree in active.boosting.trees
         ]
         plain = active.boosting.base + sum(walk)
-    np.testing.assert_allclose([each.score for each in found], plain, atol=1e-6)
+    np.testing.assert_allclose([each.score for each in found], plain, rtol=0, atol=ROUNDED_BY + 1e-8)
 
 
 def columns(file: Path, names: tuple[str, ...], codes: list[str]) -> dict[str, list[float]]:
