@@ -28,7 +28,7 @@ from portal.text import Text
 from trust.suite import sm3
 
 HUB: Final = "hub"
-OF_MEMBERS: Final = (Role.STAFF, Role.INSTITUTION_ADMIN)
+OF_MEMBERS: Final = (Role.STAFF, Role.APPROVER, Role.INSTITUTION_ADMIN)
 _TOKEN_BYTES: Final = 32
 
 

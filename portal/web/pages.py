@@ -17,6 +17,7 @@ from portal.permissions import TITLES, Action, Need, Subject, rule_of
 from portal.state import Portal
 from portal.text import Text
 from portal.web.i18n import LANGUAGES, html_name, moment, translate
+from portal.web.menu import menu_of
 from portal.web.visits import visit_of
 
 
@@ -35,6 +36,8 @@ def page(request: Request, template: str, *, status: int = 200, **context: Any) 
         "path": _again(request),
         "who": who,
         "role_title": TITLES[who.role] if who is not None else None,
+        "menu": menu_of(who),
+        "here": request.url.path,
         "may": lambda action, subject: who is not None and who.may(Need(Action(action), Subject(subject))),
         "csrf": portal.keys.form_token(visit.visitor),
         "once": secrets.token_hex(16),
