@@ -22,6 +22,7 @@ from modeling.gbdt.settings import Settings
 from modeling.gbdt.trees import ActivePart, Leaf, OwnNode, PassiveNode, PassivePart
 from modeling.local import run_in_threads
 from modeling.metrics import auc
+from tests.modeling.gbdt.test_sketch import xgboost_edges
 
 SMALL = Settings(trees=3, depth=3, bins=8, min_rows=1, key_bits=2048)
 NOBODY: Mapping[int, Any] = {}
@@ -37,7 +38,7 @@ class Cohort:
 
     def __init__(self, rows: int = 400, widths: tuple[int, ...] = (3, 2), seed: int = 1, missing: float = 0.0) -> None:
         rng = np.random.default_rng(seed)
-        x = rng.normal(size=(rows, sum(widths)))
+        x = rng.normal(size=(rows, sum(widths))).astype(np.float32).astype(np.float64)  # XGBoost keeps no others
         signal = np.sin(2 * x).sum(axis=1) + x[:, 0] * x[:, -1]
         signal += 1.5 * (rng.random(rows) < 0.5) if not missing else 0
         gone = rng.random(x.shape) < missing * (1 + np.sign(signal)[:, None]) / 2 * 2
@@ -93,18 +94,17 @@ def described(part: ActivePart, passives: dict[str, PassivePart]) -> list[dict[i
 
 
 def in_the_clear(cohort: Cohort, settings: Settings, leave: Mapping[int, Any] = NOBODY) -> list[dict[int, Any]]:
-    """SecureBoost's algorithm in one place by plain loops, for rows without missing values; gradients rounded to 2^-20.
+    """SecureBoost's algorithm in one place by plain loops, on XGBoost's edges, for rows without missing values.
 
-    Before tree k the rows `leave[k]` lose their weight. The first trees are of the first party's columns, where the settings say so.
+    Gradients are rounded to 2^-20. Before tree k the rows `leave[k]` lose their weight. The first trees are of the first party's
+    columns, where the settings say so.
     """
     w = np.where(cohort.validation, 0, cohort.weights)
     y, lam = cohort.label, settings.l2
     mean = np.average(y, weights=w)
     margin = np.full(len(y), np.log(mean / (1 - mean)))
     owners = ["", *cohort.names]
-    count = len(y) - 2  # no value comes twice; the smallest and the largest take no share
-    starts = [share * count // settings.bins + 1 for share in range(1, settings.bins)]
-    edges = [[np.sort(column)[starts] for column in x.T] for x in cohort.parts]
+    edges = [xgboost_edges(x, settings.bins) for x in cohort.parts]
     trees = []
     for number in range(settings.trees):
         w[leave.get(number, [])] = 0
