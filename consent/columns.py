@@ -72,15 +72,20 @@ class ConsentColumns:
         """All consents of a subject, in force or not."""
         return [self.view_row(row) for row in self.rows_of(uscc)]
 
+    def row_of(self, record_id: str) -> int | None:
+        """Row number of one consent."""
+        row = self._row_of.get(record_id)
+        return row if row is not None and row < len(self) else None
+
     def view(self, record_id: str) -> ConsentView | None:
         """One consent."""
-        row = self._row_of.get(record_id)
-        return self.view_row(row) if row is not None and row < len(self) else None
+        row = self.row_of(record_id)
+        return self.view_row(row) if row is not None else None
 
     def stands(self, record_id: str, at_ms: int) -> bool:
         """Whether this consent is here, not withdrawn, and not over."""
-        row = self._row_of.get(record_id)
-        return row is not None and row < len(self) and self.revoked[row] == NEVER and at_ms < self.valid_to[row]
+        row = self.row_of(record_id)
+        return row is not None and self.revoked[row] == NEVER and at_ms < self.valid_to[row]
 
     def _own(self, rows: list[int]) -> list[int]:
         """Those before the end; they ascend. A copy, for another thread may add to them."""

@@ -4,16 +4,16 @@ What the trainers need and nothing else: encrypt a vector under one's own key, m
 add them up, mask the sum, decrypt. No relinearisation and no rotation, so no evaluation keys exist.
 
 Rules:
-1. Parameters are checked at start: 128-bit security by the library's own table, a plaintext modulus that batches, and a self-test of
-   the whole path against plain arithmetic (ParametersUnsafe).
-2. A vector is encrypted afresh each time, symmetrically, and travels with the seed of its second half (216 KB instead of 432).
+1. Parameters are checked at start: 128-bit security by the library's own table (200 of at most 218 bits), a plaintext modulus that
+   batches, and a self-test of the whole path against plain arithmetic (ParametersUnsafe).
+2. A vector is encrypted afresh each time, symmetrically, and travels with the seed of its second half (197 KB instead of 394).
 3. A sum of products leaves only through `masked`: a fresh public-key encryption of a mask that is uniform modulo t in every slot is
-   added, so that neither the value nor the second half of the ciphertext says anything of the multipliers; then the modulus is switched
-   down, whose rounding is 2^27 times larger than what is left of the products' noise (49 bits of budget before, 22 after).
+   added, so that neither the value nor the second half of the ciphertext says anything of the multipliers; and noise that is uniform
+   over a range 2^40 times larger than a product's noise, which drowns it. Then the modulus is switched down, for size.
 4. What comes from another party is loaded with the library's validity checks (ProtocolViolation).
 
 Vectors are int64[8192] with entries in [0, t). Sources: Brakerski 2012, Fan and Vercauteren 2012 (BFV); Microsoft SEAL by
-`tenseal.sealapi`. Rounding as circuit privacy: Bourse, Del Pino, Minelli, Wee 2016 in spirit; semi-honest parties only.
+`tenseal.sealapi`. Drowning noise: Gentry 2009; Asharov et al., EUROCRYPT 2012 (smudging). Semi-honest parties only.
 """
 
 from __future__ import annotations
@@ -28,15 +28,22 @@ import numpy.typing as npt
 import tenseal.sealapi as seal
 
 from modeling.errors import ParametersUnsafe, ProtocolViolation
-from modeling.seal_bytes import load_into, loaded_cipher, saved
+from modeling.seal_bytes import load_into, loaded_cipher, noise, saved
 
 SLOTS: Final = 8192
 PLAIN_MODULUS: Final = 72013613572816897
 """t: the largest prime below 2^56 that is 1 modulo 3 * 2^43. A plaintext is a vector of 8,192 numbers modulo t. Numbers shared modulo t
 are shared modulo any divisor of t - 1 too, but for one: the period of the logistic regression in fixed point is such a divisor."""
+PRIME_BITS: Final = (60, 60, 60, 20)
+"""The first two stay in an answer, products have the first three; the last is the library's, for fresh public-key encryptions. All
+three are above t, which makes encoding cheap."""
 MIN_BUDGET_BITS: Final = 10
+MIN_DROWNED_BITS: Final = 36
+_NOISE_BITS: Final = 45
+"""Of the drowning noise, beyond those of a prime."""
 
 Vector = npt.NDArray[np.int64]
+Words = npt.NDArray[np.uint64]
 
 
 class _Library:
@@ -45,7 +52,7 @@ class _Library:
     def __init__(self) -> None:
         parameters = seal.EncryptionParameters(seal.SCHEME_TYPE.BFV)
         parameters.set_poly_modulus_degree(SLOTS)
-        parameters.set_coeff_modulus(seal.CoeffModulus.BFVDefault(SLOTS, seal.SEC_LEVEL_TYPE.TC128))
+        parameters.set_coeff_modulus(seal.CoeffModulus.Create(SLOTS, list(PRIME_BITS)))
         parameters.set_plain_modulus(PLAIN_MODULUS)
         self.context = seal.SEALContext(parameters, True, seal.SEC_LEVEL_TYPE.TC128)
         qualifiers = self.context.key_context_data().qualifiers()
@@ -54,6 +61,11 @@ class _Library:
         self.evaluator = seal.Evaluator(self.context)
         self.encoder = seal.BatchEncoder(self.context)
         self.first = self.context.first_parms_id()
+        data = self.context.first_context_data()
+        self.primes = [prime.value() for prime in data.parms().coeff_modulus()]
+        gap = max(self.primes) - min(self.primes)
+        if len(self.primes) != len(PRIME_BITS) - 1 or (max(self.primes) + (gap << _NOISE_BITS)).bit_length() > 64:
+            raise ParametersUnsafe("the library found other primes than the noise of BFV is made for")
 
 
 @cache
@@ -63,11 +75,24 @@ def _library() -> _Library:
 
 def uniform(count: int) -> Vector:
     """`count` numbers uniform modulo t, from the operating system."""
+    return _uniform(count, PLAIN_MODULUS).astype(np.int64)
+
+
+def _uniform(count: int, modulus: int) -> Words:
+    spare = np.uint64(64 - modulus.bit_length())
     found = np.empty(0, np.uint64)
     while len(found) < count:
-        drawn = np.frombuffer(secrets.token_bytes(8 * (count - len(found) + 16)), np.uint64) >> np.uint64(8)
-        found = np.concatenate([found, drawn[drawn < PLAIN_MODULUS]])
-    return found[:count].astype(np.int64)
+        drawn = np.frombuffer(secrets.token_bytes(8 * (count - len(found) + 16)), np.uint64) >> spare
+        found = np.concatenate([found, drawn[drawn < modulus]])
+    return found[:count]
+
+
+def drowning() -> Words:
+    """Noise (rule 3), modulo each prime: uint64[3, 8192]. It is uniform below p 2^45 with p the largest prime: low + p high."""
+    primes = _library().primes
+    low = _uniform(SLOTS, max(primes))
+    high = np.frombuffer(secrets.token_bytes(8 * SLOTS), np.uint64) >> np.uint64(64 - _NOISE_BITS)
+    return np.stack([(low + high * np.uint64(max(primes) - prime)) % np.uint64(prime) for prime in primes])
 
 
 def blocks_of(values: npt.NDArray[np.int64]) -> list[Vector]:
@@ -159,9 +184,11 @@ class PublicKey:
         return mask, self._encrypted(mask)
 
     def _encrypted(self, mask: Vector) -> Any:  # noqa: ANN401
+        library = _library()
         plain, cipher = seal.Plaintext(), seal.Ciphertext()
-        _library().encoder.encode(mask.tolist(), plain)
+        library.encoder.encode(mask.tolist(), plain)
         self._encryptor.encrypt(plain, cipher)
+        library.evaluator.add_inplace(cipher, noise(library.context, drowning()))
         return cipher
 
     @staticmethod
@@ -170,7 +197,6 @@ class PublicKey:
         summed = products.finished()
         if summed is not None:
             evaluator.add_inplace(total, summed)
-        evaluator.mod_switch_to_next_inplace(total)
         evaluator.mod_switch_to_next_inplace(total)
         return saved(total)
 
@@ -240,7 +266,7 @@ def centred(value: int) -> int:
 
 
 def self_test() -> None:
-    """The whole path on random numbers. Raises ParametersUnsafe if anything comes out wrong, or the noise leaves too little room."""
+    """The whole path on random numbers. Raises ParametersUnsafe if anything comes out wrong, or noise leaves room or shows."""
     owner = SecretKey()
     helper = PublicKey(owner.public)
     ours, theirs = [uniform(SLOTS) for _ in range(3)], [uniform(SLOTS) for _ in range(3)]
@@ -250,9 +276,11 @@ def self_test() -> None:
     cipher, mask = helper.masked(products)
     found = np.mod(owner.decrypt([cipher])[0] - mask, PLAIN_MODULUS)
     wanted = sum(mine.astype(object) * yours.astype(object) for mine, yours in zip(ours, theirs, strict=True))
-    budget = owner._decryptor.invariant_noise_budget(_loaded(cipher))
-    if budget < MIN_BUDGET_BITS or (found.astype(object) != wanted % PLAIN_MODULUS).any():
-        raise ParametersUnsafe(f"BFV computes wrongly on this machine, or has only {budget} bits of noise left")
+    before, after = (owner._decryptor.invariant_noise_budget(each) for each in (products.finished(), _loaded(cipher)))
+    if after < MIN_BUDGET_BITS or (found.astype(object) != wanted % PLAIN_MODULUS).any():
+        raise ParametersUnsafe(f"BFV computes wrongly on this machine, or has only {after} bits of noise left")
+    if before - after < MIN_DROWNED_BITS:
+        raise ParametersUnsafe(f"the noise of a product is drowned by {before - after} bits only")
 
 
 def products_of(ciphers: Iterable[Any], plains: Sequence[Any]) -> Sum:

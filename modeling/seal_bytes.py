@@ -1,7 +1,7 @@
 """The objects of SEAL as bytes. The library writes to a path and reads from one only: an anonymous file in memory is one.
 
-What another party sent is loaded with the library's validity checks. Plaintexts whose numbers stand in the coefficients are written in
-the library's own format, which spares a call for each number.
+What another party sent is loaded with the library's validity checks. Plaintexts whose numbers stand in the coefficients, and noise, are
+written in the library's own format, which spares a call for each number.
 """
 
 from __future__ import annotations
@@ -9,7 +9,7 @@ from __future__ import annotations
 import os
 import struct
 import threading
-from typing import Any, Final
+from typing import Any, Final, Literal
 
 import numpy as np
 import numpy.typing as npt
@@ -25,15 +25,16 @@ _VERSION_AT: Final = slice(3, 5)
 
 def saved(thing: Any) -> bytes:  # noqa: ANN401 - the library's classes are not typed
     """An object's bytes, compressed as the library does by default."""
-    file = _memory_file()
-    thing.save(f"/proc/self/fd/{file}")
+    file = _file("saved")
+    thing.save(f"/proc/self/fd/{file}")  # over what was there
     return os.pread(file, os.fstat(file).st_size, 0)
 
 
 def load_into(context: Any, thing: Any, data: bytes) -> None:  # noqa: ANN401
     """Read an object of a context. Raises ProtocolViolation."""
-    file = _memory_file()
+    file = _file("loaded")
     os.pwrite(file, data, 0)
+    os.ftruncate(file, len(data))  # keeps what memory it can, and nothing of a longer one
     try:
         thing.load(context, f"/proc/self/fd/{file}")
     except (RuntimeError, ValueError) as error:
@@ -59,6 +60,18 @@ def plaintext(context: Any, coefficients: npt.NDArray[np.uint64]) -> Any:  # noq
     return found
 
 
+def noise(context: Any, polynomial: npt.NDArray[np.uint64]) -> Any:  # noqa: ANN401
+    """A BFV ciphertext of nothing but noise, at the first level: the polynomial, uint64[primes, size], is its first half."""
+    version = saved(seal.Plaintext(1))[_VERSION_AT]
+    primes, size = polynomial.shape
+    words = 2 * polynomial.size
+    numbers = _framed(version, struct.pack("<Q", words) + polynomial.astype("<u8").tobytes() + bytes(4 * words))
+    found = seal.Ciphertext()
+    level = struct.pack("<4Q?3QdQ", *context.first_parms_id(), False, 2, size, primes, 1.0, 1)
+    load_into(context, found, _framed(version, level + numbers))
+    return found
+
+
 def _framed(version: bytes, body: bytes) -> bytes:
     return _HEADER.pack(_MAGIC, _HEADER.size, version[0], version[1], 0, 0, _HEADER.size + len(body)) + body
 
@@ -66,12 +79,12 @@ def _framed(version: bytes, body: bytes) -> bytes:
 _files = threading.local()
 
 
-def _memory_file() -> int:
-    """An anonymous file of the calling thread, emptied; closed with the thread."""
-    held = getattr(_files, "held", None)
+def _file(name: Literal["saved", "loaded"]) -> int:
+    """An anonymous file of the calling thread in memory, closed with the thread."""
+    held = getattr(_files, name, None)
     if held is None or held.owner != os.getpid():
-        held = _files.held = _MemoryFile()
-    os.ftruncate(held.number, 0)
+        held = _MemoryFile()
+        setattr(_files, name, held)
     return held.number
 
 

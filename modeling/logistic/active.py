@@ -82,9 +82,13 @@ def train(
         raise DataUnusable(f"the training was lost in its first step {MOST_OPENINGS} times; begin a new job")
     if resume is not None and resume.done == 0:
         resume = None
-    known = np.where(columns.weights > 0, label, 0.0)
-    part = OwnPart(columns, settings, ring_for(len(label)), label=known, resume=resume, executor=executor)
-    return _Training(part, known, channels, settings, resume, openings, withdrawn).run(keep)
+    ring, known = ring_for(len(label)), np.where(columns.weights > 0, label, 0.0)
+    run, done = (secrets.token_hex(16), 0) if resume is None else (resume.run, resume.done)
+    start = wire.Start(run=run, done=done, settings=settings, rows=len(label))
+    for channel in channels.values():  # so that they lay out their columns meanwhile
+        channel.send(wire.start_message(start))
+    part = OwnPart(columns, settings, ring, label=known, resume=resume, executor=executor)
+    return _Training(part, known, start, channels, withdrawn, resume, openings).run(keep)
 
 
 class _Training:
@@ -94,17 +98,15 @@ class _Training:
         self,
         part: OwnPart,
         label: Floats,
+        start: wire.Start,
         channels: Mapping[str, Channel],
-        settings: Settings,
+        withdrawn: Withdrawn,
         resume: Checkpoint | None,
         openings: int,
-        withdrawn: Withdrawn,
     ) -> None:
-        self._openings = openings
-        self._settings, self._channels, self._withdrawn = settings, channels, withdrawn
-        self._part, self._resume, self._label = part, resume, label
-        self._run = secrets.token_hex(16) if resume is None else resume.run
-        self._done = 0 if resume is None else resume.done
+        self._part, self._label, self._channels, self._withdrawn = part, label, channels, withdrawn
+        self._resume, self._openings = resume, openings
+        self._run, self._done, self._settings = start.run, start.done, start.settings
 
     def run(self, keep: Keep) -> LogisticPart:
         """All steps."""
@@ -134,11 +136,8 @@ class _Training:
         )
 
     def _group(self) -> Group:
-        """Announce the training, and learn who takes part with how many columns."""
+        """Learn who takes part with how many columns."""
         part, key = self._part, bfv.SecretKey()
-        start = wire.Start(run=self._run, done=self._done, settings=self._settings, rows=part.rows)
-        for channel in self._channels.values():
-            channel.send(wire.start_message(start))
         widths = [part.width]
         for name, channel in self._channels.items():
             ready = channel.receive(wire.READY)
@@ -152,7 +151,15 @@ class _Training:
             wire.send_blobs(channel, wire.KEY, [key.public])
         keys = {name: wire.receive_key(channel) for name, channel in self._channels.items()}
         names = (_OWN, *self._channels)
-        return Group(own=_OWN, names=names, widths=tuple(widths), channels=self._channels, key=key, keys=keys)
+        return Group(
+            rows=part.rows,
+            own=_OWN,
+            names=names,
+            widths=tuple(widths),
+            channels=self._channels,
+            key=key,
+            keys=keys,
+        )
 
     def _go_on(self, *, more: bool) -> bool:
         """Tell everybody who has left, and whether another step comes."""
@@ -185,8 +192,7 @@ class _First(Computing):
             for blocks in stacked(self._sines(np.vstack([sines.T, cosines.T]) * self.part.weights)):
                 for block in blocks:
                     wire.send_blobs(self.channel, wire.WAVE, [self.group.key.encrypt(block)])
-        self._prepare_while_waiting()
-        masked = wire.receive_blobs(self.channel, wire.RESIDUALS, self._blocks)
+        masked = self.group.receive(self.partner, wire.RESIDUALS, self._blocks)
         return unstacked(self.group.key.decrypt(masked), self.part.rows)
 
     def _more(self, name: str, count: int) -> Ints:
@@ -196,7 +202,7 @@ class _First(Computing):
         raised = fixed.raised(shares)
         bits = bfv.blocks_of(fixed.low(raised))
         wire.send_blobs(self.channel, wire.BITS, [self.group.key.encrypt(block) for block in bits])
-        products = self.group.key.decrypt(wire.receive_blobs(self.channel, wire.LIFTED, len(bits)))
+        products = self.group.key.decrypt(self.group.receive(self.partner, wire.LIFTED, len(bits)))
         return fixed.lifted_first(raised, np.concatenate(products)[: len(shares)])
 
     def _measure(self, change: Numbers) -> None:
@@ -204,6 +210,7 @@ class _First(Computing):
         own = fixed.residues(change, CHANGE_BITS)
         told = bfv.blocks_of(own)
         wire.send_blobs(self.channel, wire.CHANGE, [self.group.key.encrypt(block) for block in told])
+        self.group.wait(self.partner)
         answer = self.channel.receive(wire.SIZE)
         if len(answer.blobs) != len(told):
             raise ProtocolViolation(f"{self.partner} answered a change of {len(told)} blocks by {len(answer.blobs)}")

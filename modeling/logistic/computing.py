@@ -35,7 +35,7 @@ class Computing(ABC):
         self.partner = next(name for name in group.computing if name != group.own)
         self.channel = group.channels[self.partner]
         self.partner_key = group.keys[self.partner]
-        self.layout = group.layout(part.rows)
+        self.layout = group.layout
         self._blocks = wire.blocks(part.rows)
 
     def step(self, *, first: bool) -> None:
@@ -92,13 +92,13 @@ class Computing(ABC):
         for name in group.others:
             told = [group.key.encrypt(each) for each in self.layout.coordinates(coordinates[group.span(name)])]
             wire.send_blobs(group.channels[name], wire.COORDINATES, told)
-        theirs = wire.receive_blobs(self.channel, wire.COORDINATES, self.layout.column_blocks(part.width))
+        theirs = group.receive(self.partner, wire.COORDINATES, self.layout.column_blocks(part.width))
         answers, masks = part.predictor_of_foreign_share(theirs, self.partner_key)
         wire.send_blobs(self.channel, wire.PREDICTOR, answers)
         found = {group.own: part.predictor_of_own_share(coordinates[group.span(group.own)]) - masks}
         for name in group.others:
             count = part.rows + group.width(name)
-            blobs = wire.receive_blobs(group.channels[name], wire.PREDICTOR, self.layout.row_blocks(count))
+            blobs = group.receive(name, wire.PREDICTOR, self.layout.row_blocks(count))
             found[name] = self.layout.over_groups(group.key.decrypt(blobs), count)
             if name in group.rest:
                 found[name] = found[name] + self._more(name, count)
@@ -113,13 +113,13 @@ class Computing(ABC):
         for name in group.others:
             wire.send_blobs(group.channels[name], wire.SHARES, encrypted)
         own = part.gradient_of_own_share(residuals)
-        theirs = wire.receive_blobs(self.channel, wire.SHARES, self.layout.row_blocks(part.rows))
+        theirs = group.receive(self.partner, wire.SHARES, self.layout.row_blocks(part.rows))
         masked, masks = part.gradient_of_foreign_share(theirs, self.partner_key)
         wire.send_blobs(self.channel, wire.GRADIENT, masked)
         found = {group.own: own - masks}
         for name in group.others:
             width = group.width(name)
-            blobs = wire.receive_blobs(group.channels[name], wire.GRADIENT, self.layout.column_blocks(width))
+            blobs = group.receive(name, wire.GRADIENT, self.layout.column_blocks(width))
             found[name] = self.layout.within_groups(group.key.decrypt(blobs), width)
             if name in group.rest:
                 found[name] = found[name] + self._more(name, width)
@@ -137,22 +137,16 @@ class Computing(ABC):
         found: Ints = np.round(values * (1 << self.ring.sine_bits)).astype(np.int64)
         return found
 
-    def _prepare_while_waiting(self) -> None:
-        """Masks that will be needed: as many as a step takes."""
-        wanted = self.layout.row_blocks(self.part.rows) + self.layout.column_blocks(self.part.width) + self._blocks + 2
-        while not self.channel.waiting() and self.partner_key.prepare_one(wanted):
-            continue
-
 
 def descent_for(
     part: OwnPart, group: Group, settings: Settings, resume: Checkpoint | None, done: int
 ) -> Descent | None:
     """Where a computing party begins, or goes on after step `done`; None at others. Raises ModelingError."""
-    part.lay_out(group.layout(part.rows))
     computes = group.own in group.computing
     if resume is None:
         inverse = inverse_for(part, group)
         return Descent(inverse=inverse, period=settings.period) if inverse is not None else None
+    part.lay_out(group.layout)
     state = resume.after(resume.run, settings, done)
     if not computes:
         return None

@@ -1,9 +1,9 @@
 """The bound of the curvature that the steps are taken under: how the parties' columns, each in its basis, move together.
 
-For each two parties the sums over rows of products of their columns, X'_1^T X'_2, under the later one's key:
+For each two parties the sums over rows of products of their columns, X'_1^T X'_2, under the earlier one's key:
 
-    later → earlier     its columns, several in one ciphertext: group f holds column f over a part of the rows
-    earlier → later     for each shift s one ciphertext, masked: group f holds the products of column f with the earlier's column f + s
+    earlier → later     its columns, several in one ciphertext: group f holds column f over a part of the rows
+    later → earlier     for each shift s one ciphertext, masked: group f holds the products of column f with the later's column f + s
     both → the two computing parties     their shares of the sums
 
 The computing parties open the sums, nobody else does. Each party's columns are rotated at random (`own`): what is opened are canonical
@@ -16,7 +16,8 @@ Layout of several columns in one ciphertext and shifts: Halevi and Shoup (CRYPTO
 from __future__ import annotations
 
 import secrets
-from typing import Final
+from collections.abc import Iterator
+from typing import Any, Final
 
 import numpy as np
 
@@ -28,7 +29,8 @@ from modeling.logistic.group import Group
 from modeling.logistic.own import Floats, Ints, OwnPart
 from modeling.messages import Message
 
-MOST_ROWS: Final = 4096
+MOST_ROWS: Final = 4000
+"""A little less than half a ciphertext has, so that two columns go into one."""
 _ROWS_A_COLUMN: Final = 16
 _FRACTION_BITS: Final = 16
 _DITHER: Final = 4000
@@ -65,21 +67,22 @@ def _shares(part: OwnPart, group: Group, rows: Ints) -> Sums:
     columns = np.round(part.weighted(rows) * (1 << _FRACTION_BITS)).astype(np.int64)
     mine = [pair for pair in group.pairs() if group.own in pair]
     for pair in mine:
-        if group.own == pair[1]:
+        if group.own == pair[0]:
             blobs = [group.key.encrypt(each) for each in _Layout(group, pair, len(rows)).packed(columns)]
-            wire.send_blobs(group.channels[pair[0]], wire.COLUMNS, blobs)
+            wire.send_blobs(group.channels[pair[1]], wire.COLUMNS, blobs)
+    part.lay_out(group.layout)  # while others multiply
     found: Sums = {}
     for pair in mine:
-        if group.own == pair[0]:
-            layout, channel = _Layout(group, pair, len(rows)), group.channels[pair[1]]
-            ciphers = wire.receive_ciphers(channel, wire.COLUMNS, layout.blocks)
-            masked = [group.keys[pair[1]].masked(bfv.products_of(ciphers, p)) for p in layout.shifted(columns)]
-            wire.send_blobs(channel, wire.PRODUCTS, [cipher for cipher, _ in masked])
+        if group.own == pair[1]:
+            layout, holder = _Layout(group, pair, len(rows)), group.keys[pair[0]]
+            ciphers = [bfv.received(blob) for blob in group.receive(pair[0], wire.COLUMNS, layout.blocks)]
+            masked = [holder.masked(bfv.products_of(ciphers, plains)) for plains in layout.shifted(columns)]
+            wire.send_blobs(group.channels[pair[0]], wire.PRODUCTS, [cipher for cipher, _ in masked])
             found[pair] = np.mod(-layout.sums([mask for _, mask in masked]), bfv.PLAIN_MODULUS)
     for pair in mine:
-        if group.own == pair[1]:
-            layout, channel = _Layout(group, pair, len(rows)), group.channels[pair[0]]
-            found[pair] = layout.sums(group.key.decrypt(wire.receive_blobs(channel, wire.PRODUCTS, layout.groups)))
+        if group.own == pair[0]:
+            layout = _Layout(group, pair, len(rows))
+            found[pair] = layout.sums(group.key.decrypt(group.receive(pair[1], wire.PRODUCTS, layout.shifts)))
     return {pair: found[pair] for pair in mine}
 
 
@@ -94,40 +97,37 @@ class _Layout:
     """Where the columns of two parties stand in ciphertexts."""
 
     def __init__(self, group: Group, pair: tuple[str, str], rows: int) -> None:
-        self._earlier, self._later = (group.width(name) for name in pair)
-        self.groups = 1 << (max(self._earlier, self._later) - 1).bit_length()
-        if self.groups > bfv.SLOTS:
+        self._groups, self.shifts = (group.width(name) for name in pair)
+        if self._groups > bfv.SLOTS:
             raise ParametersUnsafe(f"a party has more than {bfv.SLOTS} columns in the model")
-        self._size = bfv.SLOTS // self.groups
+        self._size = bfv.SLOTS // self._groups
         self.blocks = -(-rows // self._size)
 
-    def _grouped(self, columns: Ints) -> Ints:
-        """int64[blocks, groups, size]."""
-        padded = np.zeros((self.blocks * self._size, self.groups), np.int64)
-        padded[: len(columns), : columns.shape[1]] = columns
-        return padded.reshape(self.blocks, self._size, self.groups).transpose(0, 2, 1)
-
     def packed(self, columns: Ints) -> list[Ints]:
-        """What the later party encrypts."""
-        return [np.mod(each.reshape(-1), bfv.PLAIN_MODULUS) for each in self._grouped(columns)]
+        """int64[8192] for each block, a column for each group: int64[rows, groups]."""
+        padded = np.zeros((self.blocks * self._size, self._groups), np.int64)
+        padded[: len(columns)] = columns
+        found = np.zeros((self.blocks, bfv.SLOTS), np.int64)
+        grouped = padded.reshape(self.blocks, self._size, self._groups).transpose(0, 2, 1)
+        found[:, : self._groups * self._size] = np.mod(grouped, bfv.PLAIN_MODULUS).reshape(self.blocks, -1)
+        return list(found)
 
-    def shifted(self, columns: Ints) -> list[list[object]]:
-        """What the earlier party multiplies by: for each shift a plaintext for each block."""
-        grouped = self._grouped(columns)
-        return [
-            [bfv.encode(np.mod(np.roll(each, -shift, axis=0).reshape(-1), bfv.PLAIN_MODULUS)) for each in grouped]
-            for shift in range(self.groups)
-        ]
+    def _shifted(self, shift: int) -> Ints:
+        """The later's column that stands at each of the earlier's."""
+        return (np.arange(self._groups) + shift) % self.shifts
+
+    def shifted(self, columns: Ints) -> Iterator[list[Any]]:
+        """What the later party multiplies by: for each shift a plaintext for each block."""
+        for shift in range(self.shifts):
+            yield [bfv.encode(each) for each in self.packed(columns[:, self._shifted(shift)])]
 
     def sums(self, vectors: list[Ints]) -> Ints:
         """int64[earlier's columns, later's columns] modulo t, from the vectors of all shifts."""
-        found = np.zeros((self._earlier, self._later), np.int64)
+        found = np.zeros((self._groups, self.shifts), np.int64)
         for shift, vector in enumerate(vectors):
-            parts = vector.reshape(self.groups, self._size)
-            for column in range(self._later):
-                other = (column + shift) % self.groups
-                if other < self._earlier:
-                    found[other, column] = bfv.total_mod_t(parts[column])
+            parts = vector[: self._groups * self._size].reshape(self._groups, self._size)
+            for column, other in enumerate(self._shifted(shift)):
+                found[column, other] = bfv.total_mod_t(parts[column])
         return found
 
 

@@ -1,4 +1,4 @@
-"""Who takes part in a training, in which order, with how many columns; and everybody's keys."""
+"""Who takes part in a training, in which order, with how many columns; everybody's keys; and how one waits for another."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from modeling import bfv
 from modeling.channel import Channel
 from modeling.errors import ProtocolViolation
+from modeling.logistic import wire
 from modeling.logistic.layout import Layout, layout_for
 
 
@@ -15,9 +16,10 @@ from modeling.logistic.layout import Layout, layout_for
 class Group:
     """`names`: the active party, the other computing party, then the rest; `widths`: columns of each, the intercept included.
 
-    `own`: the party that this is; `channels` reach all others, `keys` are theirs.
+    `rows`: of the cohort; `own`: the party that this is; `channels` reach all others, `keys` are theirs.
     """
 
+    rows: int
     own: str
     names: tuple[str, ...]
     widths: tuple[int, ...]
@@ -55,9 +57,28 @@ class Group:
         """Columns of a party."""
         return self.widths[self.names.index(name)]
 
-    def layout(self, rows: int) -> Layout:
+    @property
+    def layout(self) -> Layout:
         """How everybody's columns lie in ciphertexts."""
-        return layout_for(rows, max(self.widths))
+        return layout_for(self.rows, max(self.widths))
+
+    def wait(self, name: str) -> None:
+        """Until something comes from a party: masks are made for the answers of a step, and no more than that."""
+        holders = [self.keys[each] for each in self.computing if each != self.own]
+        channel, wanted = self.channels[name], self._answers()
+        while not channel.waiting() and any(holder.prepare_one(wanted) for holder in holders):
+            continue
+
+    def receive(self, name: str, kind: str, count: int) -> tuple[bytes, ...]:
+        """Exactly so many ciphertexts of a party. Raises PeerFailed, ProtocolViolation."""
+        self.wait(name)
+        return wire.receive_blobs(self.channels[name], kind, count)
+
+    def _answers(self) -> int:
+        """How many ciphertexts this party answers another one in a step."""
+        layout, width = self.layout, self.width(self.own)
+        computed = wire.blocks(self.rows) + 2 if self.own in self.computing else 0
+        return layout.row_blocks(self.rows + width) + layout.column_blocks(width) + computed
 
     def span(self, name: str) -> slice:
         """Where a party's columns stand among all."""

@@ -218,8 +218,7 @@ class OwnPart:
 
     def predictor_of_own_share(self, coordinates: Ints) -> Ints:
         """int64[n + p] modulo t; `coordinates` int64[p] in [0, t)."""
-        limbs = _limbs(coordinates)
-        parts = (self._integers.astype(np.float64) @ limbs.T.astype(np.float64)).T.astype(np.int64)
+        parts = _limbs(coordinates) @ self._integers.T
         total = np.zeros(len(self._integers), np.int64)
         for part in parts[::-1]:
             total = np.mod(_shifted(total) + part, bfv.PLAIN_MODULUS)
@@ -240,9 +239,8 @@ class OwnPart:
     # -- gradient: a share of the residual, likewise ---------------------------------------------------------------------
 
     def gradient_of_own_share(self, residuals: Ints) -> Ints:
-        """int64[p]: sum over rows of column times residual share, modulo t, exact: by limbs that doubles carry without rounding."""
-        limbs = _limbs(residuals[: self.rows])
-        sums = self._integers[: self.rows].T.astype(np.float64) @ limbs.T.astype(np.float64)
+        """int64[p]: sum over rows of column times residual share, modulo t, exact: by limbs, whose sums fit into 63 bits."""
+        sums = self._integers[: self.rows].T @ _limbs(residuals[: self.rows]).T
         totals = (sum(int(value) << (_LIMB_BITS * place) for place, value in enumerate(row)) for row in sums)
         return np.array([total % bfv.PLAIN_MODULUS for total in totals], np.int64)
 
@@ -282,7 +280,7 @@ def _kept(checkpoint: Checkpoint, width: int) -> Floats:
 
 
 def _limbs(residues: Ints) -> Ints:
-    """int64[3, m] of 19 bits, the lowest first."""
+    """int64[3, m] of 19 bits, the lowest first. They meet columns as integers: BLAS would start threads on the other parties' cores."""
     mask = (1 << _LIMB_BITS) - 1
     return np.stack([(residues >> (_LIMB_BITS * place)) & mask for place in range(_LIMBS)])
 

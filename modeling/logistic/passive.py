@@ -121,6 +121,7 @@ class _Training:
             wire.send_blobs(channel, wire.KEY, [key.public])
         keys = {name: wire.receive_key(channel) for name, channel in self._channels.items()}
         group = Group(
+            rows=part.rows,
             own=self._own_name,
             names=(self._active, *told.passives),
             widths=told.widths,
@@ -157,7 +158,7 @@ class _Second(Computing):
     def __init__(self, part: OwnPart, group: Group, descent: Descent) -> None:
         super().__init__(part, group, descent)
         self.inverse = descent.inverse.astype("<i8").tobytes()
-        self._offset = wire.receive_ciphers(self.channel, wire.OFFSET, self._blocks)
+        self._offset = [bfv.received(blob) for blob in group.receive(self.partner, wire.OFFSET, self._blocks)]
 
     def state(self, done: int) -> State:
         """What is kept."""
@@ -176,9 +177,8 @@ class _Second(Computing):
         for blocks in () if predictor is None else stacked(self._sines(self._waves(predictor) * self.part.weights)):
             for total, block in zip(sums, blocks, strict=True):
                 plain = bfv.encode(block)
-                self._prepare_while_waiting()
-                (cipher,) = wire.receive_ciphers(self.channel, wire.WAVE, 1)
-                total.add(cipher, plain)
+                (wave,) = self.group.receive(self.partner, wire.WAVE, 1)
+                total.add(bfv.received(wave), plain)
         masked = [self.partner_key.masked(total) for total in sums]
         wire.send_blobs(self.channel, wire.RESIDUALS, [cipher for cipher, _ in masked])
         share: Ints = np.mod(-unstacked([mask for _, mask in masked], self.part.rows), bfv.PLAIN_MODULUS)
@@ -192,6 +192,7 @@ class _Second(Computing):
         return np.vstack([(cosines * b).T, (sines * b).T])
 
     def _more(self, name: str, count: int) -> Ints:
+        self.group.wait(name)
         return wire.receive_residues(self.group.channels[name], wire.MASKS, "masks", count)
 
     def _lifted(self, shares: Ints) -> Numbers:
@@ -206,10 +207,11 @@ class _Second(Computing):
     def _products(self, kind: str, factors: Ints) -> tuple[list[bytes], Ints]:
         """A's encrypted vector times one's own, masked; and the masks."""
         blocks = bfv.blocks_of(factors)
-        ciphers = wire.receive_ciphers(self.channel, kind, len(blocks))
+        plains = [bfv.encode(block) for block in blocks]
+        ciphers = [bfv.received(blob) for blob in self.group.receive(self.partner, kind, len(blocks))]
         masked = [
-            self.partner_key.masked(bfv.products_of([cipher], [bfv.encode(block)]))
-            for cipher, block in zip(ciphers, blocks, strict=True)
+            self.partner_key.masked(bfv.products_of([cipher], [plain]))
+            for cipher, plain in zip(ciphers, plains, strict=True)
         ]
         return [cipher for cipher, _ in masked], np.concatenate([mask for _, mask in masked])
 
@@ -232,8 +234,7 @@ class _Other:
 
     def __init__(self, part: OwnPart, group: Group, begun: State) -> None:
         self._part, self._state = part, begun
-        self._layout = group.layout(part.rows)
-        self._holders = [(group.channels[name], group.keys[name]) for name in group.computing]
+        self._group, self._layout = group, group.layout
 
     def state(self, done: int) -> State:
         """It holds no shares."""
@@ -253,16 +254,17 @@ class _Other:
 
     def opened(self) -> Floats:
         """Its own coordinates."""
-        told = [wire.receive_blobs(channel, wire.OPENED, 1)[0] for channel, _ in self._holders]
+        channels = [self._group.channels[name] for name in self._group.computing]
+        told = [wire.receive_blobs(channel, wire.OPENED, 1)[0] for channel in channels]
         first, second = (fixed.unpacked(each, self._part.width) for each in told)
         return fixed.real(first + second)
 
     def _answer(self, asked: str, count: int, answered: str, answer: Any) -> list[Ints]:  # noqa: ANN401
         """Answer both computing parties; the masks that were taken."""
-        masks: list[Ints] = []
-        for channel, key in self._holders:
-            masked, taken = answer(wire.receive_blobs(channel, asked, count), key)
-            wire.send_blobs(channel, answered, masked)
+        group, masks = self._group, list[Ints]()
+        for name in group.computing:
+            masked, taken = answer(group.receive(name, asked, count), group.keys[name])
+            wire.send_blobs(group.channels[name], answered, masked)
             masks.append(taken)
-        wire.send_masks(self._holders[1][0], *masks)
+        wire.send_masks(group.channels[group.computing[1]], *masks)
         return masks

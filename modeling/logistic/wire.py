@@ -63,11 +63,6 @@ def receive_blobs(channel: Channel, kind: str, count: int) -> tuple[bytes, ...]:
     return found
 
 
-def receive_ciphers(channel: Channel, kind: str, count: int) -> list[Any]:
-    """Ciphertexts ready to be multiplied."""
-    return [bfv.received(blob) for blob in receive_blobs(channel, kind, count)]
-
-
 def receive_key(channel: Channel) -> bfv.PublicKey:
     """The other party's public key."""
     (blob,) = receive_blobs(channel, KEY, 1)

@@ -12,7 +12,7 @@ Paths that meet no split of the provider stay with the active party.
 Leak to the active party: nothing but the margin of each row, where `modeling.gbdt.scoring` tells the side of each split. To the
 provider: once for a model, the patterns, that is which of its splits with which sides lie on one path; that it is used, on how many
 rows. With several providers their bits would have to be multiplied under encryption: they are scored as in `modeling.gbdt.scoring`.
-A row costs as many slots as there are patterns, so 8,192 slots, 216 KB, are 25 rows of a model of 320.
+A row costs as many slots as there are patterns, so 8,192 slots, 197 KB, are 25 rows of a model of 320.
 """
 
 from __future__ import annotations

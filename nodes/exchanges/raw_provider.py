@@ -127,7 +127,7 @@ class RawProvider:
         kept = parts[:held]
         await self._forget_parts(terms.exchange_id, held)
         sender = _Sender(session, self._store, terms.exchange_id, kept)
-        withdrawn = Withdrawn(self._replica, plan.permitted)
+        withdrawn = await Withdrawn.of(self._replica, plan.permitted)
         ordinal, row = (kept[-1].ordinal, kept[-1].end_row) if kept else (0, 0)
         if kept and kept[-1].table_done:
             ordinal, row = ordinal + 1, 0

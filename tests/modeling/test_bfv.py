@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import math
 import pickle
 
 import numpy as np
@@ -46,7 +47,7 @@ def test_the_same_vector_never_encrypts_to_the_same_bytes(owner: bfv.SecretKey, 
     first, second = owner.encrypt(vector), owner.encrypt(vector)
     assert first != second
     assert len(first) == pytest.approx(len(second), rel=0.001)
-    assert len(first) < 220_000
+    assert len(first) < 200_000
     products = [bfv.products_of([bfv.received(first)], [bfv.encode(vector)]) for _ in range(2)]
     assert helper.masked(products[0])[0] != helper.masked(products[1])[0]
 
@@ -61,12 +62,51 @@ def test_the_library_agrees_on_the_parameters_and_the_self_test_can_fail(monkeyp
         bfv.self_test()
 
 
+def is_uniform(drawn: np.ndarray, modulus: int) -> bool:
+    """Chi-square of sixteenths, 15 degrees of freedom: refused by chance once in ten million."""
+    counts = np.bincount((drawn // (modulus // 16 + 1)).astype(np.int64), minlength=16)
+    expected = len(drawn) / 16
+    return bool(((counts - expected) ** 2 / expected).sum() < 60)
+
+
 def test_masks_are_uniform() -> None:
     drawn = bfv.uniform(160_000)
     assert drawn.min() >= 0
     assert drawn.max() < T
-    counts = np.bincount(drawn // (T // 16 + 1), minlength=16)
-    assert ((counts - 10_000) ** 2 / 10_000).sum() < 60  # chi-square, 15 degrees of freedom: beyond one in ten million
+    assert is_uniform(drawn, T)
+
+
+def test_drowning_noise_is_one_uniform_number_in_all_residues() -> None:
+    primes, residues = bfv._library().primes, bfv.drowning().astype(object)
+    product = math.prod(primes)
+    others = [product // prime for prime in primes]
+    units = [other * pow(other, -1, prime) for other, prime in zip(others, primes, strict=True)]
+    noise = sum(row * unit for row, unit in zip(residues, units, strict=True)) % product
+    bound = max(primes) << 45
+    assert max(noise) < bound
+    assert is_uniform(noise, bound) and is_uniform(noise % 1009, 1009)
+
+
+def test_the_noise_of_an_answer_is_the_same_whatever_was_multiplied(
+    owner: bfv.SecretKey, helper: bfv.PublicKey, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def budgets() -> set[int]:
+        cipher, plain = bfv.received(owner.encrypt(bfv.uniform(bfv.SLOTS))), bfv.encode(bfv.uniform(bfv.SLOTS))
+        sums = [bfv.products_of([cipher] * 64, [plain] * 64), bfv.products_of([], [])]
+        return {owner._decryptor.invariant_noise_budget(bfv._loaded(helper.masked(each)[0])) for each in sums}
+
+    assert len(budgets()) == 1
+    monkeypatch.setattr(bfv, "drowning", lambda: np.zeros((3, bfv.SLOTS), np.uint64))
+    assert len(budgets()) == 2
+    with pytest.raises(ParametersUnsafe, match="drowned"):
+        bfv.self_test()
+
+
+def test_what_was_cut_is_not_made_whole_by_what_was_loaded_before(owner: bfv.SecretKey) -> None:
+    good = owner.encrypt(bfv.uniform(bfv.SLOTS))
+    bfv.received(good)
+    with pytest.raises(ProtocolViolation):
+        bfv.received(good[: len(good) // 2])
 
 
 @pytest.mark.parametrize("bent", [b"", b"noise" * 100, "cut", "flipped", "public key"])

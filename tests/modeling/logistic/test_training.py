@@ -84,7 +84,7 @@ class Cohort:
     def bound(self, own: list[Floats], ridge: Floats) -> Floats:
         """Of the curvature: each party's own, and between parties that of a part of the rows, with a margin."""
         rows, columns = len(self.label), len(ridge)
-        sample = min(rows, max(4096, 16 * columns))
+        sample = min(rows, max(4000, 16 * columns))
         margin = 2**-8 if sample == rows else 2 * np.sqrt(columns / sample)
         seen = np.arange(sample) * rows // sample
         weighted = np.hstack([x * w[:, None] for x, w in zip(own, self.weights, strict=True)])[seen]

@@ -70,11 +70,11 @@ def test_coordinates_are_shared_anew_before_they_are_opened(
 
 def test_what_a_key_holder_decrypts_is_uniform(transcript: Transcript) -> None:
     Cohort(rows=6000).train(SETTINGS)
-    # a has 4 columns, p1 2. Products of columns at p1; then at a residuals, lifted bits and sizes in each step; at both gradients in
-    # each step, and predictors in each but the first.
+    # a has 4 columns, p1 2. At a products of columns, then residuals, lifted bits and sizes in each step; at both gradients in each
+    # step, and predictors in each but the first.
     layout = layout_for(6000, 4)
     columns, rows = layout.column_blocks(4) + layout.column_blocks(2), layout.row_blocks(6000 + 4)
-    assert len(transcript.opened()) == 4 + 3 * (1 + 1 + 1) + 3 * columns + 2 * 2 * rows
+    assert len(transcript.opened()) == 2 + 3 * (1 + 1 + 1) + 3 * columns + 2 * 2 * rows
     for vector in transcript.opened():
         assert chi_square(vector, bfv.PLAIN_MODULUS) < CHI_SQUARE_LIMIT
 
