@@ -67,7 +67,27 @@ REGISTRATION: Final = Machine(
         (OBJECTED, "return"): SUBMITTED,
     },
 )
-MACHINES: Final = (REGISTRATION,)
+
+DRAFT: Final = "draft"
+PENDING_REVIEW: Final = "pending_review"
+PUBLISHED: Final = "published"
+OFFLINE: Final = "offline"
+
+# A version of a product: entered by a member, decided on by the hub. A new version that is published replaces the one before.
+PRODUCT: Final = Machine(
+    "product",
+    DRAFT,
+    {
+        (DRAFT, "submit"): PENDING_REVIEW,
+        (PENDING_REVIEW, "recall"): DRAFT,
+        (PENDING_REVIEW, "approve"): PUBLISHED,
+        (PENDING_REVIEW, "reject"): REJECTED,
+        (REJECTED, "revise"): DRAFT,
+        (PUBLISHED, "withdraw"): OFFLINE,
+        (PUBLISHED, "replace"): OFFLINE,
+    },
+)
+MACHINES: Final = (REGISTRATION, PRODUCT)
 
 
 if __name__ == "__main__":
