@@ -127,7 +127,7 @@ def _answer(rule: Rule, facts: Facts, today: date) -> Finding:
             told = facts.region
             demand = Text("Registered in: {regions}", regions=tuple(map(region_name, rule.regions)))
             within = any(region_within(told, each) for each in rule.regions)
-            unclear = any(region_within(each, told) for each in rule.regions)
+            unclear = not within and any(region_within(each, told) for each in rule.regions)
             return _finding(demand, "region", region_name(told) if told else None, within, unclear=unclear)
         case IndustryAmong():
             demand = Text("Industry: {industries}", industries=tuple(map(industry_name, rule.industries)))
@@ -180,5 +180,5 @@ def _measured(rule: Measured, facts: Facts) -> Finding:
 def _finding(demand: Text, fact: str, told: Text | Name | None, holds: bool, *, unclear: bool = False) -> Finding:
     if told is None:
         return Finding(answer=Answer.UNKNOWN, demand=demand, fact=fact, told=None)
-    answer = Answer.YES if holds else Answer.UNKNOWN if unclear else Answer.NO
+    answer = Answer.UNKNOWN if unclear else Answer.YES if holds else Answer.NO
     return Finding(answer=answer, demand=demand, fact=fact, told=told)
