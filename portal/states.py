@@ -86,7 +86,27 @@ REGISTRATION: Final = Machine(
         (OBJECTED, "return"): SUBMITTED,
     },
 )
+
 DRAFT: Final = "draft"
+PENDING_REVIEW: Final = "pending_review"
+PUBLISHED: Final = "published"
+OFFLINE: Final = "offline"
+
+# A version of a product: entered by a member, decided on by the hub. A new version that is published replaces the one before.
+PRODUCT: Final = Machine(
+    "product",
+    DRAFT,
+    {
+        (DRAFT, "submit"): PENDING_REVIEW,
+        (PENDING_REVIEW, "recall"): DRAFT,
+        (PENDING_REVIEW, "approve"): PUBLISHED,
+        (PENDING_REVIEW, "reject"): REJECTED,
+        (REJECTED, "revise"): DRAFT,
+        (PUBLISHED, "withdraw"): OFFLINE,
+        (PUBLISHED, "replace"): OFFLINE,
+    },
+)
+
 PLATFORM_REVIEW: Final = "platform_review"
 RETURNED: Final = "returned"
 PUSHED: Final = "pushed"
@@ -158,7 +178,7 @@ FINANCING: Final = Machine(
     },
     {"take": Mover.BANK, "withdraw": Mover.ENTERPRISE, "lapse": Mover.CLOCK},
 )
-MACHINES: Final = (REGISTRATION, APPLICATION, FINANCING)
+MACHINES: Final = (REGISTRATION, PRODUCT, APPLICATION, FINANCING)
 
 
 if __name__ == "__main__":
