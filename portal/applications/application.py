@@ -1,4 +1,4 @@
-"""What an application is made of, as other subjects see it. Amounts are whole CNY; rates are percent a year."""
+"""What an application is made of, as other subjects see it. Amounts are fen (CNY 0.01); rates are percent a year."""
 
 from __future__ import annotations
 
@@ -9,14 +9,16 @@ from typing import Final
 from portal.facts.facts import Facts
 from portal.text import Text
 
-WAN: Final = 10_000
+WAN: Final = 1_000_000
+"""CNY 10,000, in fen."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Application:
     """An application. `product_code` is empty where it began as a financing request; a time that is not yet is 0.
 
-    `told`: the facts as they were told when it was submitted; `due_ms`: until when the bank answers; `term_unit`: D, M or Y; `version` grows with every change.
+    `told`: the facts as they were told when it was submitted; `due_ms`: until when the bank answers; `term_unit`: D, M or Y;
+    `version` grows with every change.
     """
 
     application_no: str
@@ -27,7 +29,7 @@ class Application:
     product_name: str
     product_version: int
     demand_id: str
-    amount_cny: int
+    amount_fen: int
     term: int
     term_unit: str
     purpose: str
@@ -64,7 +66,7 @@ class Grant:
     institution: str
     uscc: str
     product_code: str
-    limit_cny: int
+    limit_fen: int
     annual_rate: Decimal
     penalty_rate: Decimal
     term: int

@@ -9,6 +9,7 @@ decides by the log, and refuses whatever does not stand.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from itertools import groupby
 
 from sqlalchemy import Connection, delete, insert, select, update
@@ -20,7 +21,7 @@ from portal.consents import granting
 from portal.consents import service as consents
 from portal.consents.planning import ACTIVE
 from portal.consents.tables import withdrawals
-from portal.consents.wanted import Needed, Wanted, WantedItem
+from portal.consents.wanted import Wanted, WantedItem
 from portal.errors import PortalError
 from portal.hub_link import Standing
 from portal.principal import Principal
@@ -45,39 +46,51 @@ def wanted(application: Application, product: Product) -> Sequence[Wanted]:
     ]
 
 
-async def needed(portal: Portal, who: Principal, uses: Sequence[Wanted]) -> Sequence[Needed]:
-    """What stands of them and what is to be signed, in the same order. Raises KeyLocked, PortalError."""
-    return [await granting.needed(portal, who, each) for each in uses]
+@dataclass(frozen=True, kw_only=True)
+class Looked:
+    """What the hub shows of an application's consents. `left`: what is to be signed next, if any; `missing`: what nobody offers."""
+
+    left: Wanted | None
+    standing: tuple[Standing, ...]
+    missing: tuple[str, ...]
 
 
-async def refresh(portal: Portal, who: Principal, application: Application, product: Product | None) -> Wanted | None:
-    """Look at the hub which consents stand for an application, and keep it; what is still to be signed first, None if nothing.
+async def look(portal: Portal, who: Principal, application: Application, product: Product | None) -> Looked:
+    """Ask the hub which consents stand for an application.
 
     Without a product, whatever the bank was allowed for this application counts. Raises KeyLocked, PortalError.
     """
-    given = await consents.listed(portal, who)
-    left: Wanted | None = None
     if product is None:
-        standing = [each for each in given if each.state == ACTIVE and _meant(each, application)]
-    else:
-        uses = wanted(application, product)
-        found = await needed(portal, who, uses)
-        left = next((use for use, each in zip(uses, found, strict=True) if each.to_sign), None)
-        standing = [one for each in found for one in each.standing]
-    number = application.application_no
+        given = await consents.listed(portal, who)
+        meant = tuple(each for each in given if each.state == ACTIVE and _meant(each, application))
+        return Looked(left=None, standing=meant, missing=())
+    uses = wanted(application, product)
+    found = [await granting.needed(portal, who, each) for each in uses]
+    return Looked(
+        left=next((use for use, each in zip(uses, found, strict=True) if each.to_sign), None),
+        standing=tuple(one for each in found for one in each.standing),
+        missing=tuple(one for each in found for one in each.missing),
+    )
+
+
+async def refresh(portal: Portal, who: Principal, application: Application, product: Product | None) -> Looked:
+    """Look, and keep what was seen: what stands, once everything that is needed does; else what does not stand any more.
+
+    Raises KeyLocked, PortalError.
+    """
+    looked, number = await look(portal, who, application, product), application.application_no
+    standing = [each.consent.record_id for each in looked.standing]
 
     def write(connection: Connection) -> None:
-        if standing and left is None:
-            keep(connection, number, standing)
+        if looked.left is None and standing:
+            keep(connection, number, looked.standing)
             return
-        for each in given:
-            own = (covering.c.application_no == number) & (covering.c.record_id == each.consent.record_id)
-            if each.state != ACTIVE:
-                connection.execute(update(covering).where(own).values(ended_ms=max(1, each.ended_ms)))
+        gone = (covering.c.application_no == number) & covering.c.record_id.not_in(standing)
+        over = gone & (covering.c.ended_ms == 0)
+        connection.execute(update(covering).where(over).values(ended_ms=portal.clock()))
 
-    if application.submitted_ms or product is None:
-        await portal.db.write(write)
-    return left
+    await portal.db.write(write)
+    return looked
 
 
 def _meant(each: Standing, application: Application) -> bool:

@@ -41,7 +41,7 @@ class Demand:
     """A request as its own enterprise sees it. `application_no`: what it became when `taken_by` took it, else empty."""
 
     demand_id: str
-    amount_cny: int
+    amount_fen: int
     term: int
     term_unit: str
     purpose: str
@@ -53,10 +53,8 @@ class Demand:
     lapses_ms: int
 
 
-def state_demand(
-    portal: Portal, connection: Connection, who: Principal, values: Mapping[str, Any]
-) -> str:
-    """Ask all banks: amount_cny, term, term_unit, purpose, guarantee. Only inside `Database.write`.
+def state_demand(portal: Portal, connection: Connection, who: Principal, values: Mapping[str, Any]) -> str:
+    """Ask all banks: amount_fen, term, term_unit, purpose, guarantee. Only inside `Database.write`.
 
     Raises PortalError WRONG_STATE if facts are missing, ALREADY_EXISTS if one is open.
     """
@@ -65,7 +63,9 @@ def state_demand(
         raise PortalError("WRONG_STATE", Text("Complete the facts of your enterprise first: banks look by them."))
     open_now = (demands.c.uscc == who.institution) & (demands.c.state == OPEN)
     if connection.execute(select(demands.c.demand_id).where(open_now)).first() is not None:
-        raise PortalError("ALREADY_EXISTS", Text("You have an open request already. Withdraw it before you state another one."))
+        raise PortalError(
+            "ALREADY_EXISTS", Text("You have an open request already. Withdraw it before you state another one.")
+        )
     row = {
         "demand_id": demand_id,
         "account_id": who.account_id,
@@ -114,7 +114,7 @@ def take(portal: Portal, connection: Connection, who: Principal, demand_id: str)
     application_no = new_number(now_ms)
     _move(portal, connection, row, "take", mover, taken_by=who.institution, application_no=application_no)
     told = portal.keys.open(_TABLE, "told", demand_id, bytes(row.told_sealed))
-    copied = ("account_id", "uscc", "ent_name", "amount_cny", "term", "term_unit", "purpose", "guarantee")
+    copied = ("account_id", "uscc", "ent_name", "amount_fen", "term", "term_unit", "purpose", "guarantee")
     begun = {name: getattr(row, name) for name in (*copied, "district", "industry", "size")}
     fresh = {
         "application_no": application_no,
@@ -147,7 +147,9 @@ def lapse(portal: Portal, connection: Connection) -> int:
     rows = connection.execute(select(demands).where(over).order_by(demands.c.lapses_ms).limit(BATCH)).all()
     for row in rows:
         connection.execute(
-            update(demands).where(demands.c.demand_id == row.demand_id).values(state=FINANCING.after(row.state, "lapse"))
+            update(demands)
+            .where(demands.c.demand_id == row.demand_id)
+            .values(state=FINANCING.after(row.state, "lapse"))
         )
         notify(connection, row.account_id, "financing_lapsed", "", portal.clock())
     return len(rows)
@@ -155,7 +157,9 @@ def lapse(portal: Portal, connection: Connection) -> int:
 
 def _move(portal: Portal, connection: Connection, row: Row[Any], act: str, mover: By, **values: object) -> None:
     if row.state != OPEN:
-        raise PortalError("WRONG_STATE", Text("This request is not open any more: another bank has taken it, or it was withdrawn."))
+        raise PortalError(
+            "WRONG_STATE", Text("This request is not open any more: another bank has taken it, or it was withdrawn.")
+        )
     state = FINANCING.after(row.state, act)
     mine = (demands.c.demand_id == row.demand_id) & (demands.c.state == row.state)
     connection.execute(update(demands).where(mine).values(state=state, **values))

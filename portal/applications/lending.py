@@ -24,6 +24,7 @@ from portal.applications.application import WAN, Application, Finding
 from portal.applications.moving import CLOCK, By, change, move, shown, visible
 from portal.applications.tables import applications, findings, grants
 from portal.errors import PortalError, form_fault
+from portal.forms import CORRECT
 from portal.products import service as products
 from portal.products.product import DAYS, MOST_RATE, Product, TermUnit
 from portal.state import Portal
@@ -54,7 +55,7 @@ BATCH: Final = 200
 class Terms:
     """What an approver grants. Rates in percent a year."""
 
-    limit_cny: int
+    limit_fen: int
     annual_rate: Decimal
     penalty_rate: Decimal
     term: int
@@ -139,10 +140,10 @@ def grant(portal: Portal, connection: Connection, mover: By, application_no: str
         product = products.version_of(connection, row.product_code, row.product_version)
     faults = misfits(found, product, terms)
     if faults:
-        raise PortalError("INVALID_ARGUMENT", Text("Correct what is marked below."), faults=faults)
+        raise PortalError("INVALID_ARGUMENT", CORRECT, faults=faults)
     move(portal, connection, application_no, "grant", mover, version=version)
     values = {
-        "limit_cny": terms.limit_cny,
+        "limit_fen": terms.limit_fen,
         "annual_rate": f"{terms.annual_rate:f}",
         "penalty_rate": f"{terms.penalty_rate:f}",
         "term": terms.term,
@@ -155,11 +156,16 @@ def grant(portal: Portal, connection: Connection, mover: By, application_no: str
 def misfits(found: Application, product: Product | None, terms: Terms) -> Mapping[str, Text]:
     """What of the terms does not fit application and product (rule 5), by field."""
     faults: dict[str, Text] = {}
-    if not 0 < terms.limit_cny <= found.amount_cny:
-        faults["limit"] = Text("The limit is more than 0 and at most {most} (CNY 10,000), what was applied for.", most=in_wan(found.amount_cny))
+    if not 0 < terms.limit_fen <= found.amount_fen:
+        faults["limit"] = Text(
+            "The limit is more than 0 and at most {most} (CNY 10,000), what was applied for.",
+            most=in_wan(found.amount_fen),
+        )
     least, most = (product.rate_min, product.rate_max) if product is not None else (Decimal("0.01"), MOST_RATE)
     if not least <= terms.annual_rate <= most:
-        faults["annual_rate"] = Text("The rate of this product is from {least} to {most} % a year.", least=least, most=most)
+        faults["annual_rate"] = Text(
+            "The rate of this product is from {least} to {most} % a year.", least=least, most=most
+        )
     if not terms.annual_rate <= terms.penalty_rate <= 2 * terms.annual_rate:
         faults["penalty_rate"] = Text("The penalty rate is at least the rate, and at most twice the rate.")
     days = terms.term * DAYS[terms.term_unit]
@@ -190,9 +196,9 @@ def time_out(portal: Portal, connection: Connection) -> int:
     return len(late)
 
 
-def in_wan(amount_cny: int) -> str:
+def in_wan(amount_fen: int) -> str:
     """An amount in CNY 10,000, as people write it."""
-    return f"{(Decimal(amount_cny) / WAN).normalize():f}"
+    return f"{(Decimal(amount_fen) / WAN).normalize():f}"
 
 
 def _to_decide(connection: Connection, mover: By, application_no: str, version: int) -> Row[Any]:

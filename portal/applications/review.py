@@ -3,8 +3,8 @@
 Rules:
 1. The first reviewer endorses or objects, another one passes it on, returns it, rejects it, or has it looked at again; each says why.
 2. It is passed on only while the bank has every consent that the product needs.
-3. The hub sees no data. What is compared with the enterprise's word is what the platform itself knows; comparing with providers' data is
-   the bank's, at its own node, and only whether they agree is told here.
+3. The hub sees no data. What is compared with the enterprise's word is what the platform itself knows; comparing with providers'
+   data is the bank's, at its own node, and only whether they agree is told here.
 """
 
 from __future__ import annotations
@@ -85,7 +85,9 @@ def compare_registry(application: Application) -> Sequence[Difference]:
     code, told = application.uscc[2:8], application.told.region
     if not told or region_within(told, f"{code[:2]}0000"):
         return []
-    return [Difference(field=Text("Region"), told=_told(region_name(told)), known=_told(_region(code)), source=_REGISTRY)]
+    return [
+        Difference(field=Text("Region"), told=_told(region_name(told)), known=_told(_region(code)), source=_REGISTRY)
+    ]
 
 
 def compare(told: Facts, known: Facts, source: Text) -> Sequence[Difference]:

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import secrets
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from datetime import date, datetime
 from decimal import Decimal
 from typing import Any, Final
@@ -26,6 +27,7 @@ from portal.applications.tables import applications
 from portal.errors import PortalError
 from portal.facts import service as facts
 from portal.facts.facts import Facts
+from portal.forms import CORRECT
 from portal.hub_link import Standing
 from portal.principal import Principal
 from portal.products import service as products
@@ -62,26 +64,25 @@ def begin(portal: Portal, connection: Connection, who: Principal, product_code: 
     if found is not None:
         return str(found)
     product, now_ms = offered(connection, product_code, portal.clock()), portal.clock()
-    first = product.guarantee_types[0].value if len(product.guarantee_types) == 1 else ""
+    purpose, guarantee = product.purposes, product.guarantee_types
     row = {
         "institution": product.institution,
         "product_code": product_code,
         "product_name": product.product_name,
         "product_version": product.version,
         "term_unit": product.term_unit.value,
-        "guarantee": first,
+        "purpose": purpose[0].value if len(purpose) == 1 else "",
+        "guarantee": guarantee[0].value if len(guarantee) == 1 else "",
     }
     return create(portal, connection, who, row, now_ms)
 
 
-def create(
-    portal: Portal, connection: Connection, who: Principal, values: Mapping[str, Any], now_ms: int
-) -> str:
+def create(portal: Portal, connection: Connection, who: Principal, values: Mapping[str, Any], now_ms: int) -> str:
     """A draft with what is known of it; its number. Only inside `Database.write`."""
     application_no = new_number(now_ms)
     own = registration.of_account(portal, connection, who.account_id)
     blank = dict.fromkeys(("demand_id", "purpose", "guarantee", "reviewer", "investigator", "refusal"), "")
-    zero = dict.fromkeys(("amount_cny", "term", "submitted_ms", "pushed_ms", "due_ms"), 0)
+    zero = dict.fromkeys(("amount_fen", "term", "submitted_ms", "pushed_ms", "due_ms"), 0)
     row = {
         "application_no": application_no,
         "account_id": who.account_id,
@@ -116,11 +117,23 @@ def editable(portal: Portal, connection: Connection, mover: By, application_no: 
 
 
 def answer(
-    portal: Portal, connection: Connection, mover: By, application_no: str, version: int, values: Mapping[str, Any]
+    portal: Portal, connection: Connection, mover: By, application_no: str, version: int, given: Mapping[str, Any]
 ) -> None:
-    """Keep an answered step: columns of the row. Only inside `Database.write`. Raises PortalError NOT_FOUND, WRONG_STATE, STALE."""
-    editable(portal, connection, mover, application_no)
-    change(connection, visible(connection, application_no, mover, version), **values)
+    """Keep an answered step: amount (CNY 10,000), term, purpose, guarantee. Only inside `Database.write`.
+
+    Raises PortalError NOT_FOUND, WRONG_STATE, STALE, INVALID_ARGUMENT with a fault of each answer that does not fit the product.
+    """
+    found = editable(portal, connection, mover, application_no)
+    row = visible(connection, application_no, mover, version)
+    product = offered(connection, found.product_code, portal.clock())
+    values = {"term_unit": product.term_unit.value} | {name: given[name] for name in given if name != "amount"}
+    if "amount" in given:
+        values["amount_fen"] = int(given["amount"] * WAN)
+    wrong = misfits(replace(found, **values), product, found.told)
+    faults = {name: text for name, text in wrong.items() if name in given}
+    if faults:
+        raise PortalError("INVALID_ARGUMENT", CORRECT, faults=faults)
+    change(connection, row, **values)
 
 
 def submit(
@@ -134,7 +147,7 @@ def submit(
     product, told = offered(connection, found.product_code, now_ms), facts.of(portal, connection, found.uscc)
     faults = misfits(found, product, told)
     if faults:
-        raise PortalError("INVALID_ARGUMENT", Text("Correct what is marked below."), faults=faults)
+        raise PortalError("INVALID_ARGUMENT", CORRECT, faults=faults)
     covering.keep(connection, application_no, standing)
     named = {"product_name": product.product_name, "product_version": product.version, "submitted_ms": now_ms}
     values = dict(seal(portal, application_no, told)) | named | {"reviewer": ""}
@@ -144,7 +157,7 @@ def submit(
 def misfits(found: Application, product: Product, told: Facts) -> Mapping[str, Text]:
     """What is missing of an application, or does not fit the product, by field; nothing if it can be submitted."""
     faults: dict[str, Text] = {}
-    if not product.amount_fits(Decimal(found.amount_cny) / WAN):
+    if not product.amount_fits(Decimal(found.amount_fen) / WAN):
         faults["amount"] = amount_fault(product)
     if not product.term_min <= found.term <= product.term_max or found.term_unit != product.term_unit:
         faults["term"] = term_fault(product)

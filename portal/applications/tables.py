@@ -14,7 +14,7 @@ from portal.schema import Identifier, Int64, metadata
 
 _IN_FLIGHT: Final = text("in_flight = 1 AND product_code <> ''")
 
-# state: `portal.states.APPLICATION`. Amounts in CNY; times in ms, 0 for not yet. industry: the section letter; district: GB/T 2260.
+# state: `portal.states.APPLICATION`. Amounts in fen; times in ms, 0 for not yet. industry: the section letter; district: GB/T 2260.
 # in_flight: 1 until an end; one application at a time is in flight of an enterprise for a product. demand_id: the financing request
 # that it began as, or empty. refusal: a code of the bank's reasons.
 applications: Final = Table(
@@ -29,7 +29,7 @@ applications: Final = Table(
     Column("product_name", Text, nullable=False),
     Column("product_version", Integer, nullable=False),
     Column("demand_id", Identifier, nullable=False),
-    Column("amount_cny", Int64, nullable=False),
+    Column("amount_fen", Int64, nullable=False),
     Column("term", Integer, nullable=False),
     Column("term_unit", Identifier, nullable=False),
     Column("purpose", Identifier, nullable=False),
@@ -62,9 +62,11 @@ applications: Final = Table(
     ),
 )
 BANK_FILTERS: Final = ("state", "product_code", "district", "industry", "size")
-BANK_ORDERS: Final = ("pushed_ms", "amount_cny")
+BANK_ORDERS: Final = ("pushed_ms", "amount_fen")
 for _order in BANK_ORDERS:
-    Index(f"ix_applications_bank_{_order}", *(applications.c[each] for each in ("institution", _order, "application_no")))
+    Index(
+        f"ix_applications_bank_{_order}", *(applications.c[each] for each in ("institution", _order, "application_no"))
+    )
     for _filter in BANK_FILTERS:
         _columns = ("institution", _filter, _order, "application_no")
         Index(f"ix_applications_bank_{_filter}_{_order}", *(applications.c[each] for each in _columns))
@@ -73,7 +75,7 @@ moves: Final = Table(
     "application_moves",
     metadata,
     Column("application_no", Identifier, ForeignKey("applications.application_no"), primary_key=True),
-    Column("move_no", Integer, primary_key=True),
+    Column("move_no", Integer, primary_key=True, autoincrement=False),
     Column("act", Identifier, nullable=False),
     Column("state", Identifier, nullable=False),
     Column("mover", Identifier, nullable=False),
@@ -99,7 +101,7 @@ findings: Final = Table(
     "application_findings",
     metadata,
     Column("application_no", Identifier, ForeignKey("applications.application_no"), primary_key=True),
-    Column("finding_no", Integer, primary_key=True),
+    Column("finding_no", Integer, primary_key=True, autoincrement=False),
     Column("kind", Identifier, nullable=False),
     Column("exchange_id", Identifier, nullable=False),
     Column("agrees", Identifier, nullable=False),
@@ -114,7 +116,7 @@ grants: Final = Table(
     "grants",
     metadata,
     Column("application_no", Identifier, ForeignKey("applications.application_no"), primary_key=True),
-    Column("limit_cny", Int64, nullable=False),
+    Column("limit_fen", Int64, nullable=False),
     Column("annual_rate", Identifier, nullable=False),
     Column("penalty_rate", Identifier, nullable=False),
     Column("term", Integer, nullable=False),
@@ -131,7 +133,7 @@ demands: Final = Table(
     Column("account_id", Identifier, ForeignKey("accounts.account_id"), nullable=False, index=True),
     Column("uscc", Identifier, nullable=False, index=True),
     Column("ent_name", Text, nullable=False),
-    Column("amount_cny", Int64, nullable=False),
+    Column("amount_fen", Int64, nullable=False),
     Column("term", Integer, nullable=False),
     Column("term_unit", Identifier, nullable=False),
     Column("purpose", Identifier, nullable=False),
@@ -148,7 +150,7 @@ demands: Final = Table(
     Index("ix_financing_demands_lapses", "state", "lapses_ms"),
 )
 DEMAND_FILTERS: Final = ("district", "industry", "size")
-DEMAND_ORDERS: Final = ("opened_ms", "amount_cny")
+DEMAND_ORDERS: Final = ("opened_ms", "amount_fen")
 for _order in DEMAND_ORDERS:
     Index(f"ix_financing_demands_{_order}", *(demands.c[each] for each in ("state", _order, "demand_id")))
     for _filter in DEMAND_FILTERS:
