@@ -35,8 +35,10 @@ from portal.hub_link import Standing
 
 @dataclass(frozen=True, kw_only=True)
 class WantedItem:
-    """An item of the catalogue. `mode`: None for the first that item and purpose allow; `provider`: empty for whoever offers it at the
-    hub; `fields`: none named, all.
+    """An item of the catalogue.
+
+    `mode`: None for the first that item and purpose allow. `provider`: empty for whoever offers it at the hub. `fields`: none named,
+    all of them.
     """
 
     item_id: str

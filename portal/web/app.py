@@ -37,7 +37,11 @@ from portal.web.visits import LANGUAGE, YEAR_S, Visits, visit_of
 
 log = logging.getLogger(__name__)
 
-FILES: Final = {"portal.css": "text/css; charset=utf-8", "icon.svg": "image/svg+xml"}
+FILES: Final = {
+    "portal.css": "text/css; charset=utf-8",
+    "icon.svg": "image/svg+xml",
+    "live.js": "text/javascript; charset=utf-8",
+}
 SUBJECTS: Final = (accounts, accounts_api, consents, consents_api, registration, registration_api)
 
 
