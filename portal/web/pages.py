@@ -48,6 +48,11 @@ def page(request: Request, template: str, *, status: int = 200, **context: Any) 
     return HTMLResponse(body, status_code=status)
 
 
+def piece(request: Request, template: str, **context: Any) -> str:  # noqa: ANN401 (a template's)
+    """Render a part of a page, for one that goes on by itself (`portal.web.live`)."""
+    return environment(visit_of(request).language).get_template(template).render(context)
+
+
 def _again(request: Request) -> str:
     """Where the same page is shown again, in another language; the start page if it answers a form that has no page."""
     route = getattr(request.scope.get("route"), "path", "")
