@@ -150,7 +150,7 @@ def submit(
         raise PortalError("INVALID_ARGUMENT", CORRECT, faults=faults)
     covering.keep(connection, application_no, standing)
     named = {"product_name": product.product_name, "product_version": product.version, "submitted_ms": now_ms}
-    values = dict(seal(portal, application_no, told)) | named | {"reviewer": ""}
+    values: dict[str, Any] = {**seal(portal, application_no, told), **named, "reviewer": ""}
     move(portal, connection, application_no, "submit", mover, version=version, **values)
 
 
