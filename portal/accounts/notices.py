@@ -21,6 +21,9 @@ KINDS: Final[Mapping[str, Text]] = {
     ),
     "registration_approved": Text("Your registration was approved. From now on your key speaks for the enterprise."),
     "registration_rejected": Text("Your registration was rejected: {detail}", detail=""),
+    "product_waits": Text("A product waits for review: {detail}", detail=""),
+    "product_published": Text("Your product was approved and is published: {detail}", detail=""),
+    "product_rejected": Text("Your product was rejected: {detail}", detail=""),
 }
 
 

@@ -24,9 +24,17 @@ GRANTS: Final[Mapping[Role, Mapping[Need, Reach]]] = {
         (Action.QUERY, Subject.OWN_CONSENTS, Reach.OWN),
         (Action.MODIFY, Subject.OWN_CONSENTS, Reach.OWN),
         (Action.QUERY, Subject.OWN_USES, Reach.OWN),
+        (Action.QUERY, Subject.OWN_FACTS, Reach.OWN),
+        (Action.MODIFY, Subject.OWN_FACTS, Reach.OWN),
     ),
-    Role.STAFF: _granted(),
-    Role.APPROVER: _granted(),
+    Role.STAFF: _granted(
+        (Action.QUERY, Subject.PRODUCTS, Reach.OWN),
+        (Action.ENTRY, Subject.PRODUCTS, Reach.OWN),
+    ),
+    Role.APPROVER: _granted(
+        (Action.QUERY, Subject.PRODUCTS, Reach.OWN),
+        (Action.MODIFY, Subject.PRODUCTS, Reach.OWN),
+    ),
     Role.INSTITUTION_ADMIN: _granted(
         (Action.QUERY, Subject.STAFF, Reach.OWN),
         (Action.MODIFY, Subject.STAFF, Reach.OWN),
@@ -36,6 +44,8 @@ GRANTS: Final[Mapping[Role, Mapping[Need, Reach]]] = {
         (Action.QUERY, Subject.REGISTRATION, Reach.ALL),
         (Action.REVIEW, Subject.REGISTRATION, Reach.ALL),
         (Action.APPROVE, Subject.REGISTRATION, Reach.ALL),
+        (Action.QUERY, Subject.PRODUCTS, Reach.ALL),
+        (Action.REVIEW, Subject.PRODUCTS, Reach.ALL),
     ),
     Role.EDITOR: _granted(),
     Role.EXPERT: _granted(),

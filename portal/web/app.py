@@ -23,7 +23,12 @@ from portal.accounts import pages as accounts
 from portal.consents import api as consents_api
 from portal.consents import pages as consents
 from portal.errors import PortalError, not_found
+from portal.facts import api as facts_api
+from portal.facts import pages as facts
 from portal.permissions import require_all_declared
+from portal.products import api as products_api
+from portal.products import desk as products_desk
+from portal.products import pages as products
 from portal.registration import api as registration_api
 from portal.registration import pages as registration
 from portal.state import Portal
@@ -38,7 +43,19 @@ from portal.web.visits import LANGUAGE, YEAR_S, Visits, visit_of
 log = logging.getLogger(__name__)
 
 FILES: Final = {"portal.css": "text/css; charset=utf-8", "icon.svg": "image/svg+xml"}
-SUBJECTS: Final = (accounts, accounts_api, consents, consents_api, registration, registration_api)
+SUBJECTS: Final = (
+    accounts,
+    accounts_api,
+    consents,
+    consents_api,
+    facts,
+    facts_api,
+    products,
+    products_api,
+    products_desk,
+    registration,
+    registration_api,
+)
 
 
 def application(portal: Portal) -> ASGIApp:

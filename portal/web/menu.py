@@ -20,6 +20,9 @@ class Entry:
 
 
 MENU: Final = (
+    Entry(path="/products", title=Text("Loan products")),
+    Entry(path="/facts", title=Text("Our enterprise")),
+    Entry(path="/product-versions", title=Text("Products entered")),
     Entry(path="/consents", title=Text("My consents")),
     Entry(path="/uses", title=Text("Who used my data")),
     Entry(path="/registration", title=Text("My registration")),
