@@ -45,6 +45,9 @@ KINDS: Final[Mapping[str, Text]] = {
     "application_cancelled": Text("The enterprise has cancelled application {detail}.", detail=""),
     "application_changed": Text("Your application {detail} has moved on.", detail=""),
     "financing_lapsed": Text("No bank has taken your financing request in time. You can state it anew."),
+    "product_waits": Text("A product waits for review: {detail}", detail=""),
+    "product_published": Text("Your product was approved and is published: {detail}", detail=""),
+    "product_rejected": Text("Your product was rejected: {detail}", detail=""),
 }
 
 

@@ -2,45 +2,22 @@
 
 from __future__ import annotations
 
-import re
 import uuid
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
-from decimal import Decimal
 from typing import Final
 
 from portal.accounts.fields import REASON
 from portal.applications.lending import AGREES, KINDS, REFUSALS
 from portal.forms import Field, Wrong
-from portal.products.product import Guarantee, LoanPurpose, TermUnit
+from portal.parsers import decimal, plain, whole
+from portal.products.product import MOST_RATE, MOST_WAN, Guarantee, LoanPurpose, TermUnit
 from portal.text import Text
 
-_AMOUNT: Final = re.compile(r"\d{1,9}(\.\d{1,6})?", re.ASCII)
-_RATE: Final = re.compile(r"\d{1,2}(\.\d{1,4})?", re.ASCII)
-_WHOLE: Final = re.compile(r"\d{1,4}", re.ASCII)
-NOT_AN_AMOUNT: Final = Text("Type a number in CNY 10,000, such as 80 or 120.5.")
-CHOOSE: Final = Text("Choose one from the list.")
-
-
-def amount(text: str) -> Decimal:
-    """An amount in CNY 10,000. Raises Wrong."""
-    plain = text.replace(",", "").replace("，", "").replace(" ", "")
-    if not _AMOUNT.fullmatch(plain) or not Decimal(plain):
-        raise Wrong(NOT_AN_AMOUNT)
-    return Decimal(plain)
-
-
-def _rate(text: str) -> Decimal:
-    plain = text.removesuffix("%").strip()
-    if not _RATE.fullmatch(plain):
-        raise Wrong(Text("Type a rate in percent a year, such as 4.35."))
-    return Decimal(plain)
-
-
-def _whole(text: str) -> int:
-    if not _WHOLE.fullmatch(text) or not int(text):
-        raise Wrong(Text("Type a whole number, such as 12."))
-    return int(text)
+CHOOSE: Final = Text("Choose from the list.")
+AMOUNT_WAN: Final = decimal(0, int(MOST_WAN), places=6)
+"""A parser of amounts in CNY 10,000."""
+RATE: Final = decimal(0, int(MOST_RATE), places=4)
 
 
 def _exchange(text: str) -> str:
@@ -65,11 +42,11 @@ def among(allowed: Iterable[str]) -> Callable[[str], str]:
 AMOUNT: Final = Field(
     name="amount",
     label=Text("How much (CNY 10,000)"),
-    parse=amount,
+    parse=AMOUNT_WAN,
     longest=20,
     kind="digits",
 )
-TERM: Final = Field(name="term", label=Text("For how long"), parse=_whole, longest=6, kind="digits")
+TERM: Final = Field(name="term", label=Text("For how long"), parse=whole(1, 9999), longest=6, kind="digits")
 TERM_UNIT: Final = Field(
     name="term_unit",
     label=Text("Counted in"),
@@ -105,12 +82,12 @@ FINDING: Final = (
         longest=40,
     ),
     Field(name="agrees", label=Text("What was told"), parse=among(AGREES), longest=3, kind="choice"),
-    Field(name="note", label=Text("Note, if you want to leave one"), parse=str, longest=300),
+    Field(name="note", label=Text("Note, if you want to leave one"), parse=plain, longest=300),
 )
 GRANT: Final = (
-    Field(name="limit", label=Text("Limit (CNY 10,000)"), parse=amount, longest=20, kind="digits"),
-    Field(name="annual_rate", label=Text("Rate (% a year)"), parse=_rate, longest=8, kind="digits"),
-    Field(name="penalty_rate", label=Text("Penalty rate (% a year)"), parse=_rate, longest=8, kind="digits"),
+    Field(name="limit", label=Text("Limit (CNY 10,000)"), parse=AMOUNT_WAN, longest=20, kind="digits"),
+    Field(name="annual_rate", label=Text("Rate (% a year)"), parse=RATE, longest=8, kind="digits"),
+    Field(name="penalty_rate", label=Text("Penalty rate (% a year)"), parse=RATE, longest=8, kind="digits"),
     TERM,
     TERM_UNIT,
 )
@@ -133,8 +110,3 @@ LOAN: Final = Step("loan", Text("How much do you need, and for how long?"), (AMO
 USE: Final = Step("use", Text("What is it for, and what secures it?"), (PURPOSE, GUARANTEE))
 STEPS: Final = (LOAN, USE)
 BY_SLUG: Final = {step.slug: step for step in STEPS}
-
-
-def version_in(text: str) -> int:
-    """The version that a form carries; one that makes no sense is older than all."""
-    return int(text) if _WHOLE.fullmatch(text) else 0

@@ -14,6 +14,7 @@ from portal.applications.application import WAN
 from portal.applications.moving import By, by, get, grant_of, timeline
 from portal.applications.shown import as_typed, choices, context, tried
 from portal.forms import Field, Filled
+from portal.parsers import edition
 from portal.permissions import Action, Need, Subject
 from portal.products.product import TermUnit
 from portal.states import ACCEPTED, DUE_DILIGENCE, PUSHED, Mover
@@ -122,7 +123,7 @@ def terms_of(given: Mapping[str, Any]) -> lending.Terms:
 
 async def _do(request: Request, who: Who, application_no: str, asked: Sequence[Field], what: Doing) -> Response:
     portal, sent = portal_of(request), await read_form(request)
-    version = fields.version_in(sent.get("version", ""))
+    version = edition(sent, "version")
 
     async def act(given: Mapping[str, Any]) -> Response:
         await portal.db.write(lambda connection: what(connection, by(who), version, given))

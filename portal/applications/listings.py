@@ -2,20 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Iterable, Mapping
 from datetime import date, datetime, timedelta
 from typing import Any, Final
 
 from sqlalchemy import ColumnElement, Connection, Select, select
 
 from consent.enterprise_size import EnterpriseSize
-from consent.errors import IdentifierInvalid
 from consent.identifiers import CHINA_TIME
-from consent.validators import SECTIONS, parse_region
+from consent.validators import SECTIONS
 from portal.applications.application import WAN
-from portal.applications.fields import among, amount
+from portal.applications.fields import AMOUNT_WAN, among
 from portal.applications.tables import applications, demands
-from portal.forms import Field, Wrong
+from portal.forms import Field
+from portal.parsers import day, optional, plain, region
 from portal.states import APPLICATION, DRAFT, OPEN, SUBMITTED
 from portal.text import Text
 from portal.web.listing import Asked, Found, Listing, Order
@@ -29,40 +29,22 @@ REVIEW_STATES: Final = (SUBMITTED, *(state for state in APPLICATION.states if st
 SIZES: Final = tuple(each.value for each in EnterpriseSize)
 
 
-def _any(parse: Callable[[str], Any]) -> Callable[[str], Any]:
-    return lambda text: parse(text) if text else None
-
-
 def _fen(text: str) -> int:
-    return int(amount(text) * WAN)
-
-
-def _district(text: str) -> str:
-    try:
-        return parse_region(text)
-    except IdentifierInvalid:
-        raise Wrong(Text("A district is a code of six digits, such as 110108.")) from None
-
-
-def _day(text: str) -> date:
-    try:
-        return date.fromisoformat(text)
-    except ValueError:
-        raise Wrong(Text("Write a day as 2026-01-31.")) from None
+    return int(AMOUNT_WAN(text) * WAN)
 
 
 def _choice(name: str, label: Text, allowed: Iterable[str]) -> Field:
-    return Field(name=name, label=label, parse=_any(among(allowed)), longest=40, kind="choice")
+    return Field(name=name, label=label, parse=optional(among(allowed)), longest=40, kind="choice")
 
 
-_DISTRICT: Final = Field(name="district", label=Text("District"), parse=_any(_district), longest=6)
+_DISTRICT: Final = Field(name="district", label=Text("District"), parse=optional(region), longest=6)
 _INDUSTRY: Final = _choice("industry", Text("Industry"), SECTIONS)
 _SIZE: Final = _choice("size", Text("Size"), SIZES)
-_LEAST: Final = Field(name="least", label=Text("From (CNY 10,000)"), parse=_any(_fen), longest=20)
-_MOST: Final = Field(name="most", label=Text("To (CNY 10,000)"), parse=_any(_fen), longest=20)
-_SINCE: Final = Field(name="since", label=Text("From (day)"), parse=_any(_day), longest=10, kind="date")
-_UNTIL: Final = Field(name="until", label=Text("To (day)"), parse=_any(_day), longest=10, kind="date")
-_PRODUCT: Final = Field(name="product_code", label=Text("Product code"), parse=str, longest=60)
+_LEAST: Final = Field(name="least", label=Text("From (CNY 10,000)"), parse=optional(_fen), longest=20)
+_MOST: Final = Field(name="most", label=Text("To (CNY 10,000)"), parse=optional(_fen), longest=20)
+_SINCE: Final = Field(name="since", label=Text("From (day)"), parse=optional(day), longest=10, kind="date")
+_UNTIL: Final = Field(name="until", label=Text("To (day)"), parse=optional(day), longest=10, kind="date")
+_PRODUCT: Final = Field(name="product_code", label=Text("Product code"), parse=plain, longest=60)
 
 OWN: Final = Listing(
     path="/applications",

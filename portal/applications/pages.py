@@ -20,6 +20,7 @@ from portal.consents.wanted import grant_path
 from portal.errors import not_found
 from portal.facts import service as facts
 from portal.forms import Field, Filled
+from portal.parsers import edition
 from portal.products import service as products
 from portal.products.product import Product
 from portal.products.words import GUARANTEES, PURPOSES
@@ -100,7 +101,7 @@ def _add_own(app: FastAPI) -> None:
     async def cancel(request: Request, who: Who, application_no: str) -> Response:
         """End it."""
         portal, sent = portal_of(request), await read_form(request)
-        version = fields.version_in(sent.get("version", ""))
+        version = edition(sent, "version")
 
         async def act(given: Mapping[str, Any]) -> Response:
             reason = given["reason"]
@@ -137,7 +138,7 @@ def _add_steps(app: FastAPI) -> None:
         """Keep an answer and go on."""
         portal, step, sent = portal_of(request), _step(slug), await read_form(request)
         found = await _open(portal, by(who), application_no)
-        version = fields.version_in(sent.get("version", ""))
+        version = edition(sent, "version")
 
         async def act(given: Mapping[str, Any]) -> Response:
             await portal.db.write(
@@ -182,7 +183,7 @@ def _add_submission(app: FastAPI) -> None:
     async def submit(request: Request, who: Who, application_no: str) -> Response:
         """Send it, if every consent that the bank needs stands."""
         portal, sent = portal_of(request), await read_form(request)
-        version = fields.version_in(sent.get("version", ""))
+        version = edition(sent, "version")
         found = await _open(portal, by(who), application_no)
         looked = await covering.look(portal, who, found.one, found.product)
         if looked.left is not None:

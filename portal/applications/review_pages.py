@@ -13,6 +13,7 @@ from portal.applications import covering, fields, lending, listings, review, wor
 from portal.applications.moving import by, get, timeline
 from portal.applications.shown import context, review_choices, tried
 from portal.forms import Filled
+from portal.parsers import edition
 from portal.states import APPLICATION, SUBMITTED, Mover
 from portal.web.authorize import Who
 from portal.web.pages import form_page, page, portal_of, see
@@ -55,7 +56,7 @@ def routes(app: FastAPI) -> None:
 
 async def _act(request: Request, who: Who, application_no: str, what: Any) -> Response:  # noqa: ANN401 (one of the two)
     portal, sent = portal_of(request), await read_form(request)
-    version, chosen = fields.version_in(sent.get("version", "")), sent.get("act", "")
+    version, chosen = edition(sent, "version"), sent.get("act", "")
 
     async def act(given: Mapping[str, Any]) -> Response:
         reason = given["reason"]

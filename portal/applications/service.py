@@ -27,6 +27,7 @@ from portal.applications.tables import applications
 from portal.errors import PortalError
 from portal.facts import service as facts
 from portal.facts.facts import Facts
+from portal.facts.names import number
 from portal.forms import CORRECT
 from portal.hub_link import Standing
 from portal.principal import Principal
@@ -175,9 +176,9 @@ def amount_fault(product: Product) -> Text:
     least, most, step = product.amount_min, product.amount_max, product.amount_step
     return Text(
         "The bank lends from {least} to {most} (CNY 10,000), in steps of {step}.",
-        least=f"{least.normalize():f}",
-        most=f"{most.normalize():f}",
-        step=f"{step.normalize():f}",
+        least=number(least),
+        most=number(most),
+        step=number(step),
     )
 
 

@@ -14,12 +14,13 @@ import msgspec
 from sqlalchemy import Connection, Row, delete, insert, select
 
 from portal import events
-from portal.errors import PortalError
+from portal.errors import PortalError, form_fault
 from portal.facts.facts import Facts
 from portal.facts.tables import enterprise_facts
 from portal.principal import Principal
 from portal.state import Portal
 from portal.text import Text
+from portal.today import today
 
 
 class _Figures(msgspec.Struct, frozen=True, kw_only=True):
@@ -49,9 +50,11 @@ def of(portal: Portal, connection: Connection, uscc: str) -> Facts:
 def keep(portal: Portal, connection: Connection, who: Principal, facts: Facts) -> Facts:
     """Tell the facts of one's own enterprise anew; returns them with their new version. Only inside `Database.write`.
 
-    Raises PortalError STALE if they were told anew since `facts.version`.
+    Raises PortalError STALE if they were told anew since `facts.version`, INVALID_ARGUMENT for an enterprise of tomorrow.
     """
     row, now_ms = _row(connection, who.institution), portal.clock()
+    if facts.founded is not None and facts.founded > today(now_ms):
+        raise form_fault("founded", Text("This day has not come yet."))
     if facts.version != (row.version if row is not None else 0):
         raise PortalError(
             "STALE",

@@ -81,7 +81,34 @@ _CONSENTS: Final[Mapping[str, Rule]] = {
     "GET /api/v1/uses": Need(Action.QUERY, Subject.OWN_USES),
 }
 
-_PRODUCTS: Final[Mapping[str, Rule]] = {}
+_PRODUCTS: Final[Mapping[str, Rule]] = {
+    "GET /products": Open.EVERYBODY,
+    "GET /products/{product_code}": Open.EVERYBODY,
+    "GET /api/v1/products": Open.EVERYBODY,
+    "GET /api/v1/products/{product_code}": Open.EVERYBODY,
+    "GET /api/v1/products/{product_code}/eligibility": Need(Action.QUERY, Subject.OWN_FACTS),
+    "GET /facts": Need(Action.QUERY, Subject.OWN_FACTS),
+    "POST /facts": Need(Action.MODIFY, Subject.OWN_FACTS),
+    "GET /api/v1/facts": Need(Action.QUERY, Subject.OWN_FACTS),
+    "PUT /api/v1/facts": Need(Action.MODIFY, Subject.OWN_FACTS),
+    "GET /product-versions": Need(Action.QUERY, Subject.PRODUCTS),
+    "POST /product-versions": Need(Action.ENTRY, Subject.PRODUCTS),
+    "GET /product-versions/{product_code}/{version}": Need(Action.QUERY, Subject.PRODUCTS),
+    "POST /product-versions/{product_code}/{version}/next": Need(Action.ENTRY, Subject.PRODUCTS),
+    "GET /product-versions/{product_code}/{version}/sections/{slug}": Need(Action.ENTRY, Subject.PRODUCTS),
+    "POST /product-versions/{product_code}/{version}/sections/{slug}": Need(Action.ENTRY, Subject.PRODUCTS),
+    "POST /product-versions/{product_code}/{version}/entry": Need(Action.ENTRY, Subject.PRODUCTS),
+    "POST /product-versions/{product_code}/{version}/decision": Need(Action.REVIEW, Subject.PRODUCTS),
+    "POST /product-versions/{product_code}/{version}/withdrawal": Need(Action.MODIFY, Subject.PRODUCTS),
+    "GET /api/v1/product-versions": Need(Action.QUERY, Subject.PRODUCTS),
+    "POST /api/v1/product-versions": Need(Action.ENTRY, Subject.PRODUCTS),
+    "GET /api/v1/product-versions/{product_code}/{version}": Need(Action.QUERY, Subject.PRODUCTS),
+    "POST /api/v1/product-versions/{product_code}/{version}/next": Need(Action.ENTRY, Subject.PRODUCTS),
+    "PATCH /api/v1/product-versions/{product_code}/{version}": Need(Action.ENTRY, Subject.PRODUCTS),
+    "POST /api/v1/product-versions/{product_code}/{version}/entry": Need(Action.ENTRY, Subject.PRODUCTS),
+    "POST /api/v1/product-versions/{product_code}/{version}/decision": Need(Action.REVIEW, Subject.PRODUCTS),
+    "POST /api/v1/product-versions/{product_code}/{version}/withdrawal": Need(Action.MODIFY, Subject.PRODUCTS),
+}
 
 _APPLICATIONS: Final[Mapping[str, Rule]] = {
     "GET /applications": Need(Action.QUERY, Subject.OWN_APPLICATIONS),

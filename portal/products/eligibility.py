@@ -104,7 +104,7 @@ def months_between(earlier: date, later: date) -> int:
 
 def region_within(code: str, wanted: str) -> bool:
     """Whether a region is another one or lies in it: 110108 in 110000."""
-    return code.startswith(_without_pairs_of_zeros(wanted))
+    return code.startswith(all_of(wanted))
 
 
 def industry_within(code: str, wanted: str) -> bool:
@@ -113,7 +113,8 @@ def industry_within(code: str, wanted: str) -> bool:
     return one.section == other.section and one.digits.startswith(other.digits)
 
 
-def _without_pairs_of_zeros(code: str) -> str:
+def all_of(code: str) -> str:
+    """What the codes of a region and of all regions in it begin with: 11 for 110000."""
     while code.endswith("00"):
         code = code[:-2]
     return code

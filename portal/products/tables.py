@@ -4,17 +4,18 @@ from __future__ import annotations
 
 from typing import Final
 
-from sqlalchemy import Column, Index, Integer, Table, Text
+from sqlalchemy import Column, Index, Integer, Table, Text, UniqueConstraint
 
 from portal.schema import Identifier, Int64, metadata
 
-# state: `portal.states.PRODUCT`. answers: the forms as typed (JSON); terms: the `Product` (JSON), empty before it was submitted.
-# edition: counts changes of the row, so that a form that is older is found.
+# version_id: code and version, as P2345/1. state: `portal.states.PRODUCT`. answers: the forms as typed (JSON); terms: the `Product`
+# (JSON), empty before it was submitted. edition: counts changes of the row, so that a form that is older is found.
 versions: Final = Table(
     "product_versions",
     metadata,
-    Column("product_code", Identifier, primary_key=True),
-    Column("version", Integer, primary_key=True, autoincrement=False),
+    Column("version_id", Identifier, primary_key=True),
+    Column("product_code", Identifier, nullable=False),
+    Column("version", Integer, nullable=False),
     Column("institution", Identifier, nullable=False),
     Column("product_name", Text, nullable=False),
     Column("state", Identifier, nullable=False),
@@ -26,9 +27,11 @@ versions: Final = Table(
     Column("reviewed_by", Identifier, nullable=False),
     Column("reason", Text, nullable=False),
     Column("changed_ms", Int64, nullable=False),
-    Index("ix_product_versions_institution_changed_ms", "institution", "changed_ms", "product_code"),
-    Index("ix_product_versions_institution_state", "institution", "state", "changed_ms", "product_code"),
-    Index("ix_product_versions_state_changed_ms", "state", "changed_ms", "product_code"),
+    UniqueConstraint("product_code", "version"),
+    Index("ix_product_versions_changed_ms", "changed_ms", "version_id"),
+    Index("ix_product_versions_state_changed_ms", "state", "changed_ms", "version_id"),
+    Index("ix_product_versions_institution_changed_ms", "institution", "changed_ms", "version_id"),
+    Index("ix_product_versions_institution_state_changed_ms", "institution", "state", "changed_ms", "version_id"),
 )
 
 # The published version of each product. Amounts in fen, rates in hundredths of a basis point, terms in days (a month has 30). Lists
@@ -44,9 +47,11 @@ offers: Final = Table(
     Column("summary", Text, nullable=False),
     Column("amount_min_fen", Int64, nullable=False),
     Column("amount_max_fen", Int64, nullable=False),
+    Column("term_min", Integer, nullable=False),
+    Column("term_max", Integer, nullable=False),
+    Column("term_unit", Identifier, nullable=False),
     Column("term_min_days", Integer, nullable=False),
     Column("term_max_days", Integer, nullable=False),
-    Column("term", Identifier, nullable=False),
     Column("rate_min_e4", Int64, nullable=False),
     Column("rate_max_e4", Int64, nullable=False),
     Column("guarantee_types", Text, nullable=False),

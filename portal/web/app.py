@@ -26,7 +26,12 @@ from portal.applications import pages as applications
 from portal.consents import api as consents_api
 from portal.consents import pages as consents
 from portal.errors import PortalError, not_found
+from portal.facts import api as facts_api
+from portal.facts import pages as facts
 from portal.permissions import require_all_declared
+from portal.products import api as products_api
+from portal.products import desk as products_desk
+from portal.products import pages as products
 from portal.registration import api as registration_api
 from portal.registration import pages as registration
 from portal.state import Portal
@@ -52,8 +57,13 @@ SUBJECTS: Final = (
     applications_api,
     consents,
     consents_api,
+    facts,
+    facts_api,
     financing_pages,
     lending_pages,
+    products,
+    products_api,
+    products_desk,
     registration,
     registration_api,
     review_pages,

@@ -28,8 +28,9 @@ def upgrade() -> None:
         op.create_index(op.f(f"ix_enterprise_facts_{column}"), "enterprise_facts", [column], unique=False)
     op.create_table(
         "product_versions",
+        sa.Column("version_id", sa.Text(), nullable=False),
         sa.Column("product_code", sa.Text(), nullable=False),
-        sa.Column("version", sa.Integer(), autoincrement=False, nullable=False),
+        sa.Column("version", sa.Integer(), nullable=False),
         sa.Column("institution", sa.Text(), nullable=False),
         sa.Column("product_name", sa.Text(), nullable=False),
         sa.Column("state", sa.Text(), nullable=False),
@@ -41,13 +42,16 @@ def upgrade() -> None:
         sa.Column("reviewed_by", sa.Text(), nullable=False),
         sa.Column("reason", sa.Text(), nullable=False),
         sa.Column("changed_ms", sa.BigInteger(), nullable=False),
-        sa.PrimaryKeyConstraint("product_code", "version", name=op.f("pk_product_versions")),
+        sa.PrimaryKeyConstraint("version_id", name=op.f("pk_product_versions")),
+        sa.UniqueConstraint("product_code", "version", name=op.f("uq_product_versions_product_code")),
     )
     for name, columns in (
-        ("institution_changed_ms", ["institution", "changed_ms", "product_code"]),
-        ("institution_state", ["institution", "state", "changed_ms", "product_code"]),
-        ("state_changed_ms", ["state", "changed_ms", "product_code"]),
+        ("changed_ms", []),
+        ("state_changed_ms", ["state"]),
+        ("institution_changed_ms", ["institution"]),
+        ("institution_state_changed_ms", ["institution", "state"]),
     ):
+        columns += ["changed_ms", "version_id"]
         op.create_index(f"ix_product_versions_{name}", "product_versions", columns, unique=False)
     op.create_table(
         "product_offers",
@@ -59,9 +63,11 @@ def upgrade() -> None:
         sa.Column("summary", sa.Text(), nullable=False),
         sa.Column("amount_min_fen", sa.BigInteger(), nullable=False),
         sa.Column("amount_max_fen", sa.BigInteger(), nullable=False),
+        sa.Column("term_min", sa.Integer(), nullable=False),
+        sa.Column("term_max", sa.Integer(), nullable=False),
+        sa.Column("term_unit", sa.Text(), nullable=False),
         sa.Column("term_min_days", sa.Integer(), nullable=False),
         sa.Column("term_max_days", sa.Integer(), nullable=False),
-        sa.Column("term", sa.Text(), nullable=False),
         sa.Column("rate_min_e4", sa.BigInteger(), nullable=False),
         sa.Column("rate_max_e4", sa.BigInteger(), nullable=False),
         sa.Column("guarantee_types", sa.Text(), nullable=False),
