@@ -5,6 +5,7 @@ from __future__ import annotations
 import uuid
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
+from decimal import Decimal
 from typing import Final
 
 from portal.accounts.fields import REASON
@@ -15,9 +16,16 @@ from portal.products.product import MOST_RATE, MOST_WAN, Guarantee, LoanPurpose,
 from portal.text import Text
 
 CHOOSE: Final = Text("Choose from the list.")
-AMOUNT_WAN: Final = decimal(0, int(MOST_WAN), places=6)
-"""A parser of amounts in CNY 10,000."""
+_AMOUNT: Final = decimal(0, int(MOST_WAN), places=6)
 RATE: Final = decimal(0, int(MOST_RATE), places=4)
+
+
+def amount_wan(text: str) -> Decimal:
+    """An amount in CNY 10,000, more than 0. Raises Wrong."""
+    value = _AMOUNT(text)
+    if not value:
+        raise Wrong(Text("Give an amount of more than 0."))
+    return value
 
 
 def _exchange(text: str) -> str:
@@ -42,7 +50,7 @@ def among(allowed: Iterable[str]) -> Callable[[str], str]:
 AMOUNT: Final = Field(
     name="amount",
     label=Text("How much (CNY 10,000)"),
-    parse=AMOUNT_WAN,
+    parse=amount_wan,
     longest=20,
     kind="digits",
 )
@@ -85,7 +93,7 @@ FINDING: Final = (
     Field(name="note", label=Text("Note, if you want to leave one"), parse=plain, longest=300),
 )
 GRANT: Final = (
-    Field(name="limit", label=Text("Limit (CNY 10,000)"), parse=AMOUNT_WAN, longest=20, kind="digits"),
+    Field(name="limit", label=Text("Limit (CNY 10,000)"), parse=amount_wan, longest=20, kind="digits"),
     Field(name="annual_rate", label=Text("Rate (% a year)"), parse=RATE, longest=8, kind="digits"),
     Field(name="penalty_rate", label=Text("Penalty rate (% a year)"), parse=RATE, longest=8, kind="digits"),
     TERM,

@@ -12,7 +12,7 @@ from consent.enterprise_size import EnterpriseSize
 from consent.identifiers import CHINA_TIME
 from consent.validators import SECTIONS
 from portal.applications.application import WAN
-from portal.applications.fields import AMOUNT_WAN, among
+from portal.applications.fields import among, amount_wan
 from portal.applications.tables import applications, demands
 from portal.forms import Field
 from portal.parsers import day, optional, plain, region
@@ -30,7 +30,7 @@ SIZES: Final = tuple(each.value for each in EnterpriseSize)
 
 
 def _fen(text: str) -> int:
-    return int(AMOUNT_WAN(text) * WAN)
+    return int(amount_wan(text) * WAN)
 
 
 def _choice(name: str, label: Text, allowed: Iterable[str]) -> Field:

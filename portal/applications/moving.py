@@ -11,6 +11,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from decimal import Decimal
 from typing import Any, Final
 
 import msgspec
@@ -150,7 +151,11 @@ def grant_of(connection: Connection, application_no: str) -> Grant | None:
         grants, *(applications.c[name] for name in ("institution", "uscc", "product_code", "guarantee"))
     ).join_from(grants, applications)
     row = connection.execute(joined.where(grants.c.application_no == application_no)).first()
-    return None if row is None else msgspec.convert(dict(row._mapping), Grant, strict=False)
+    if row is None:
+        return None
+    values = {name: getattr(row, name) for name in Grant.__dataclass_fields__}
+    rates = {name: Decimal(values[name]) for name in ("annual_rate", "penalty_rate")}
+    return Grant(**(values | rates))
 
 
 def shown(portal: Portal, row: Row[Any]) -> Application:

@@ -35,7 +35,7 @@ def context() -> dict[str, Any]:
         "kinds": KINDS,
         "agrees": AGREES,
         "in_wan": in_wan,
-        "number": number,
+        "figure": number,
         "district": district,
         "industry": lambda code: industry_name(code) if code else "–",
     }
