@@ -20,6 +20,7 @@ Value = TypeVar("Value")
 
 BETWEEN: Final = ","
 _NUMBER: Final = re.compile(r"-?\d{1,15}(\.\d{1,9})?", re.ASCII)
+_WHOLE: Final = re.compile(r"-?\d{1,15}", re.ASCII)
 _DAY: Final = re.compile(r"\d{4}-\d{2}-\d{2}", re.ASCII)
 
 
@@ -27,26 +28,24 @@ def decimal(least: int, most: int, *, places: int) -> Callable[[str], Decimal]:
     """A number within bounds with so many places; commas between thousands and full-width digits are read, too."""
 
     def parse(text: str) -> Decimal:
-        plain = unicodedata.normalize("NFKC", text).replace(",", "").replace(" ", "")
-        if not _NUMBER.fullmatch(plain) or len(plain.partition(".")[2]) > places:
+        digits = _plain(text)
+        if not _NUMBER.fullmatch(digits) or len(digits.partition(".")[2]) > places:
             raise Wrong(Text("Give a number, with at most {places} decimal places.", places=places))
-        value = Decimal(plain)
-        if not least <= value <= most:
-            raise Wrong(Text("Give a number from {least} to {most}.", least=least, most=most))
-        return value
+        _within(Decimal(digits), least, most)
+        return Decimal(digits)
 
     return parse
 
 
 def whole(least: int, most: int) -> Callable[[str], int]:
     """A whole number within bounds."""
-    number = decimal(least, most, places=9)
 
     def parse(text: str) -> int:
-        value = number(text)
-        if value != int(value):
+        digits = _plain(text)
+        if not _WHOLE.fullmatch(digits):
             raise Wrong(Text("Give a whole number."))
-        return int(value)
+        _within(int(digits), least, most)
+        return int(digits)
 
     return parse
 
@@ -122,3 +121,12 @@ def edition(sent: Mapping[str, str], name: str = "edition") -> int:
     """The edition of what a form was made from; one that makes no sense is older than all."""
     text = sent.get(name, "")
     return int(text) if text.isascii() and text.isdigit() and len(text) < 10 else -1
+
+
+def _plain(text: str) -> str:
+    return unicodedata.normalize("NFKC", text).replace(",", "").replace(" ", "")
+
+
+def _within(value: Decimal | int, least: int, most: int) -> None:
+    if not least <= value <= most:
+        raise Wrong(Text("Give a number from {least} to {most}.", least=least, most=most))

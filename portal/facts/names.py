@@ -27,8 +27,8 @@ SIZES: Final[Mapping[EnterpriseSize, Text]] = {
 }
 MEASURES: Final[Mapping[str, tuple[Text, Text]]] = {
     "employees": (Text("Employees"), Text("persons")),
-    "revenue_wan": (Text("Revenue a year"), Text("CNY 10,000")),
-    "assets_wan": (Text("Total assets"), Text("CNY 10,000")),
+    "revenue_wan": (Text("Revenue a year"), Text("× CNY 10,000")),
+    "assets_wan": (Text("Total assets"), Text("× CNY 10,000")),
 }
 
 

@@ -228,6 +228,7 @@ def _section(request: Request, found: publishing.Version, slug: str, filled: Fil
         choices=_titles(),
         modes=MODES,
         classes=fields.classes(),
+        words=words,
         **given,
     )
 
@@ -238,6 +239,7 @@ def _titles() -> Mapping[str, Choices]:
     def of(titles: Mapping[Any, Text | Name]) -> Choices:
         return [(str(getattr(key, "value", key)), title) for key, title in titles.items()]
 
+    work = {code: name for code, name in industries().items() if len(code) <= len("A01")}
     return {
         "product_type": of(words.TYPES),
         "purposes": of(words.PURPOSES),
@@ -246,8 +248,8 @@ def _titles() -> Mapping[str, Choices]:
         "guarantee_types": of(words.GUARANTEES),
         "repayment_methods": of(words.REPAYMENTS),
         "regions": of(regions()),
-        "industries": of(industries()),
-        "industries_outside": of(industries()),
+        "industries": of(work),
+        "industries_outside": of(work),
         "target_sizes": of(SIZES),
     }
 

@@ -22,7 +22,6 @@ from portal.facts.facts import Facts
 from portal.facts.names import MEASURES, SIZES, industry_name, number, region_name
 from portal.text import Name, Text
 
-Amount = Annotated[Decimal, msgspec.Meta(ge=0)]
 Measure = Literal["employees", "revenue_wan", "assets_wan"]
 
 
@@ -78,8 +77,8 @@ class Measured(msgspec.Struct, frozen=True, kw_only=True, tag="measured"):
     """A number of the last whole year within bounds, which belong to it; persons, or CNY 10,000."""
 
     measure: Measure
-    at_least: Amount | None = None
-    at_most: Amount | None = None
+    at_least: Decimal | None = None
+    at_most: Decimal | None = None
 
 
 Rule = FoundedFor | RegionAmong | IndustryAmong | IndustryOutside | SizeAmong | Measured

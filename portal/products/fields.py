@@ -185,14 +185,14 @@ WHO: Final = Section(
         Field(
             name="employees_min",
             label=Text("Employees at least"),
-            parse=optional(decimal(0, 1_000_000, places=0)),
+            parse=optional(whole(0, 1_000_000)),
             longest=8,
             kind="digits",
         ),
         Field(
             name="employees_max",
             label=Text("Employees at most"),
-            parse=optional(decimal(0, 1_000_000, places=0)),
+            parse=optional(whole(0, 1_000_000)),
             longest=8,
             kind="digits",
         ),
@@ -291,11 +291,15 @@ def _conditions(values: dict[str, Any]) -> tuple[tuple[Rule, ...], Mapping[str, 
     if outside:
         found.append(IndustryOutside(industries=outside))
     for name, measure in _MEASURED.items():
-        low: Decimal | None = values.pop(f"{name}_min")
-        high: Decimal | None = values.pop(f"{name}_max")
+        low: Decimal | int | None = values.pop(f"{name}_min")
+        high: Decimal | int | None = values.pop(f"{name}_max")
         if low is None and high is None:
             continue
         if low is not None and high is not None and high < low:
             wrong[f"{name}_max"] = Text("The upper bound is at least the lower one.")
-        found.append(Measured(measure=measure, at_least=low, at_most=high))
+        found.append(Measured(measure=measure, at_least=_exact(low), at_most=_exact(high)))
     return tuple(found), wrong
+
+
+def _exact(value: Decimal | int | None) -> Decimal | None:
+    return None if value is None else Decimal(value)

@@ -6,16 +6,16 @@ What a mode lets the bank learn is said once, in the notice that a consent names
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Final
 
 from consent.catalogue import Item, load_catalogue
 from consent.documents import ItemMode
 from portal.consents.notice import NOTICES
-from portal.consents.words import MODES
 from portal.products.product import Product
 from portal.text import Name, Text
 
-PUBLIC: Text = Text("Public: anybody can look this up. It needs no consent.")
-_ORDER = (ItemMode.J, ItemMode.V, ItemMode.Q, ItemMode.R, ItemMode.P)
+PUBLIC: Final = Text("Public: anybody can look this up. It needs no consent.")
+_ORDER: Final = (ItemMode.J, ItemMode.V, ItemMode.Q, ItemMode.R, ItemMode.P)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -23,7 +23,6 @@ class Wanted:
     """The items of one mode. `learns`: what the bank learns by it."""
 
     mode: ItemMode
-    title: Text
     learns: Text | Name
     items: tuple[Item, ...]
 
@@ -41,7 +40,7 @@ def by_mode(product: Product) -> tuple[Wanted, ...]:
         items = [catalogue.find(each.item_id) for each in product.required_items if each.mode is mode]
         if items:
             known = tuple(item for item in items if item is not None)
-            found.append(Wanted(mode=mode, title=MODES[mode], learns=_learns(mode), items=known))
+            found.append(Wanted(mode=mode, learns=_learns(mode), items=known))
     return tuple(found)
 
 

@@ -49,7 +49,7 @@ LISTING: Final = Listing(
         Order(name="amount", title=Text("Largest amount"), column=offers.c.amount_max_fen),
         Order(name="term", title=Text("Longest term"), column=offers.c.term_max_days),
         Order(name="days", title=Text("Days until the decision"), column=offers.c.processing_days),
-        Order(name="published", title=Text("Published"), column=offers.c.published_ms),
+        Order(name="published", title=Text("Day of publication"), column=offers.c.published_ms),
     ),
     key=offers.c.product_code,
     first="rate",

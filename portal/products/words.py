@@ -7,6 +7,7 @@ from decimal import Decimal
 from typing import Final
 
 from portal.facts.names import number
+from portal.products.eligibility import Answer
 from portal.products.product import (
     Guarantee,
     LoanPurpose,
@@ -66,6 +67,22 @@ STATES: Final[Mapping[str, Text]] = {
     "rejected": Text("Rejected"),
     "offline": Text("No longer offered"),
 }
+ANSWERS: Final[Mapping[Answer, Text]] = {
+    Answer.YES: Text("Met"),
+    Answer.NO: Text("Not met"),
+    Answer.UNKNOWN: Text("Not known"),
+}
+FREQUENCIES: Final[Mapping[str, Text]] = {
+    "daily": Text("daily"),
+    "T+1": Text("on the next working day"),
+    "weekly": Text("weekly"),
+    "7 working days": Text("within 7 working days"),
+    "monthly": Text("monthly"),
+    "quarterly": Text("quarterly"),
+    "yearly": Text("yearly"),
+    "on request": Text("on request"),
+    "per application": Text("with each application"),
+}
 
 
 def amounts(low: Decimal, high: Decimal) -> Text:
@@ -91,19 +108,21 @@ def lpr_basis(product: Product) -> Text | None:
     """How a rate hangs on the LPR, None for a fixed one."""
     if product.lpr is None:
         return None
+    low, high = number(product.spread_bp), number(product.spread_bp_max)
+    spread = (
+        Text("{low} basis points", low=low) if low == high else Text("{low} to {high} basis points", low=low, high=high)
+    )
     return Text(
-        "{basis} of {lpr} %, and {low} to {high} basis points; when the LPR moves, so does the rate",
+        "{basis} of {lpr} %, and {spread}; when the LPR moves, so does the rate",
         basis=BASES[product.rate_basis],
         lpr=number(product.lpr),
-        low=number(product.spread_bp),
-        high=number(product.spread_bp_max),
+        spread=spread,
     )
 
 
 def costs(product: Product) -> Text:
     """What the interest on 100,000 a year comes to, for people who do not reckon in per cent."""
-    return Text(
-        "For CNY 100,000 borrowed for a year you pay CNY {low} to {high} in interest.",
-        low=number(product.rate_min * 1000),
-        high=number(product.rate_max * 1000),
-    )
+    low, high = number(product.rate_min * 1000), number(product.rate_max * 1000)
+    if low == high:
+        return Text("For CNY 100,000 borrowed for a year you pay CNY {high} in interest.", high=high)
+    return Text("For CNY 100,000 borrowed for a year you pay CNY {low} to {high} in interest.", low=low, high=high)

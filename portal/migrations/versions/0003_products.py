@@ -43,7 +43,7 @@ def upgrade() -> None:
         sa.Column("reason", sa.Text(), nullable=False),
         sa.Column("changed_ms", sa.BigInteger(), nullable=False),
         sa.PrimaryKeyConstraint("version_id", name=op.f("pk_product_versions")),
-        sa.UniqueConstraint("product_code", "version", name=op.f("uq_product_versions_product_code")),
+        sa.UniqueConstraint("product_code", "version", name=op.f("uq_product_versions_product_code_version")),
     )
     for name, columns in (
         ("changed_ms", []),

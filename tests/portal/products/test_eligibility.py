@@ -77,7 +77,7 @@ def test_a_rule_tells_what_it_demands_and_what_was_told_in_both_languages() -> N
     )
     assert translate("zh", found.told) == "北京市海淀区"
     (found,) = evaluate([Measured(measure="revenue_wan", at_least=Decimal(1500))], FIRM, TODAY)
-    assert translate("en", found.demand) == "Revenue a year: at least 1,500 CNY 10,000"
+    assert translate("en", found.demand) == "Revenue a year: at least 1,500 × CNY 10,000"
 
 
 def test_one_no_decides_and_one_unknown_leaves_it_open() -> None:
