@@ -49,10 +49,11 @@ class Application:
 
 @dataclass(frozen=True, kw_only=True)
 class Move:
-    """One line of the timeline. `actor`: a login, an institution where the reader may not know the login, or "clock"."""
+    """One line of the timeline. `mover`: see `portal.states.Mover`; `actor`: the login, or of others' people the institution."""
 
     act: str
     state: str
+    mover: str
     actor: str
     reason: str
     time_ms: int

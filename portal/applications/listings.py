@@ -37,7 +37,7 @@ def _choice(name: str, label: Text, allowed: Iterable[str]) -> Field:
     return Field(name=name, label=label, parse=optional(among(allowed)), longest=40, kind="choice")
 
 
-_DISTRICT: Final = Field(name="district", label=Text("District"), parse=optional(region), longest=6)
+_DISTRICT: Final = Field(name="district", label=Text("District"), parse=optional(region), longest=6, kind="choice")
 _INDUSTRY: Final = _choice("industry", Text("Industry"), SECTIONS)
 _SIZE: Final = _choice("size", Text("Size"), SIZES)
 _LEAST: Final = Field(name="least", label=Text("From (CNY 10,000)"), parse=optional(_fen), longest=20)

@@ -133,7 +133,8 @@ def timeline(connection: Connection, application_no: str, reader: Mover) -> Sequ
         Move(
             act=row.act,
             state=row.state,
-            actor=row.actor if row.mover in {reader.value, Mover.CLOCK.value} else row.institution,
+            mover=row.mover,
+            actor=row.actor if row.mover == reader.value else row.institution,
             reason="" if row.act in PLATFORM_ONLY and reader is not Mover.PLATFORM else row.reason,
             time_ms=row.time_ms,
         )

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Final
 from urllib.parse import quote
 
@@ -23,7 +23,7 @@ from portal.forms import Field, Filled
 from portal.parsers import edition
 from portal.products import service as products
 from portal.products.product import Product
-from portal.products.words import GUARANTEES, PURPOSES
+from portal.products.words import GUARANTEES, PURPOSES, UNITS
 from portal.state import Portal
 from portal.states import APPLICATION, Mover
 from portal.text import Name, Text
@@ -47,7 +47,9 @@ class _Open:
             "purpose": len(self.product.purposes) == 1,
             "guarantee": len(self.product.guarantee_types) == 1,
         }
-        return [each for each in step.fields if not settled.get(each.name)]
+        unit = UNITS[self.product.term_unit]
+        term = replace(fields.TERM, label=Text("For how long ({unit})", unit=unit))
+        return [term if each is fields.TERM else each for each in step.fields if not settled.get(each.name)]
 
     def given(self) -> dict[str, str]:
         """What was answered so far, as it was typed."""
@@ -217,7 +219,14 @@ async def _own(
     shown = await portal.db.read(read)
     acts = APPLICATION.acts(shown["one"].state, Mover.ENTERPRISE)
     return form_page(
-        request, "applications/one.html", fields.CANCEL, filled, status=status, can=acts, **shown, **context()
+        request,
+        "applications/one.html",
+        fields.CANCEL,
+        filled,
+        status=status,
+        can=acts,
+        **shown,
+        **context(Mover.ENTERPRISE),
     )
 
 

@@ -97,5 +97,5 @@ async def _one(
         step="opinion" if state == SUBMITTED else "decision",
         own_opinion=shown["one"].reviewer == who.login,
         **shown,
-        **context(),
+        **context(Mover.PLATFORM),
     )

@@ -12,17 +12,19 @@ from portal.applications import words
 from portal.applications.lending import AGREES, KINDS, REFUSALS, in_wan
 from portal.applications.listings import BANK_STATES, REVIEW_STATES
 from portal.errors import PortalError
-from portal.facts.names import MEASURES, SIZES, industry_name, number, region_name
+from portal.facts.names import MEASURES, SIZES, industry_name, number, region_name, regions
 from portal.forms import Field, Filled, fill
 from portal.products.words import GUARANTEES, PURPOSES, UNITS
+from portal.states import Mover
 from portal.text import Name, Text
 
 ANY = ("", Text("Any"))
 
 
-def context() -> dict[str, Any]:
+def context(reader: Mover = Mover.BANK) -> dict[str, Any]:
     """Words and functions that every template of this subject may use."""
     return {
+        "movers": words.MOVERS[reader],
         "states": words.STATES,
         "acts": words.ACTS,
         "tone": words.tone,
@@ -46,6 +48,7 @@ def choices() -> Mapping[str, Sequence[tuple[str, Text | Name]]]:
     return {
         "state": [ANY, *((state, words.STATES[state]) for state in BANK_STATES)],
         "industry": [ANY, *((letter, industry_name(letter)) for letter in SECTIONS)],
+        "district": [ANY, *regions().items()],
         "size": [ANY, *((size.value, title) for size, title in SIZES.items())],
         "term_unit": [(unit.value, title) for unit, title in UNITS.items()],
         "purpose": [("", Text("Choose")), *((each.value, title) for each, title in PURPOSES.items())],

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Final
 
+from portal.states import Mover
 from portal.text import Text
 
 STATES: Final[Mapping[str, Text]] = {
@@ -58,6 +59,12 @@ ACTS: Final[Mapping[str, Text]] = {
     "write_off": Text("Written off"),
     "expire": Text("Expired"),
 }
+MOVERS: Final[Mapping[Mover, Mapping[str, Text]]] = {
+    Mover.ENTERPRISE: {"enterprise": Text("you"), "platform": Text("the platform")},
+    Mover.PLATFORM: {"enterprise": Text("the enterprise")},
+    Mover.BANK: {"enterprise": Text("the enterprise"), "platform": Text("the platform")},
+}
+"""What a reader calls those whose names it is not told."""
 DO: Final[Mapping[str, Text]] = {
     "endorse": Text("Endorse"),
     "object": Text("Object"),

@@ -63,8 +63,9 @@ def product(code: str = PRODUCT, **changed: Any) -> Product:
     return msgspec.structs.replace(plain, **changed)
 
 
-def publish(world: World, one: Product) -> None:
-    row = {
+def version_row(one: Product) -> dict[str, Any]:
+    """The row of a version that is published."""
+    return {
         "version_id": f"{one.product_code}/{one.version}",
         "product_code": one.product_code,
         "version": one.version,
@@ -80,7 +81,10 @@ def publish(world: World, one: Product) -> None:
         "reason": "",
         "changed_ms": NOW_MS,
     }
-    world.portal.db.write_now(lambda connection: connection.execute(insert(versions), row))
+
+
+def publish(world: World, one: Product) -> None:
+    world.portal.db.write_now(lambda connection: connection.execute(insert(versions), version_row(one)))
 
 
 @dataclass
