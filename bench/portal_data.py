@@ -14,13 +14,13 @@ from decimal import Decimal
 from typing import Any, Final
 
 import msgspec
-from sqlalchemy import Connection, Table, func, insert, select, text
+from sqlalchemy import Connection, Table, insert, select, text
 
 from consent.enterprise_size import EnterpriseSize
 from consent.validators import SECTIONS
 from portal.accounts.tables import accounts
 from portal.applications.moving import seal
-from portal.applications.tables import applications, demands
+from portal.applications.tables import applications, demands, moves
 from portal.facts.facts import Facts
 from portal.permissions import Role
 from portal.products import search
@@ -73,18 +73,23 @@ def product_code(bank: int, number: int) -> str:
 
 
 def fill(portal: Portal) -> None:
-    """Make what is not there yet."""
-    if portal.db.read_now(lambda c: c.execute(select(func.count()).select_from(applications)).scalar_one()):
-        return
+    """Make the tables that are not there yet."""
     for table, rows in (
         (accounts, _accounts()),
         (registrations, _registrations()),
         (applications, _applications(portal)),
+        (moves, _moves()),
         (demands, _demands()),
     ):
-        _put(portal, table, rows)
-    portal.db.write_now(_products)
-    portal.db.write_now(lambda connection: connection.execute(text("ANALYZE")))
+        if not _there(portal, table):
+            _put(portal, table, rows)
+    if not _there(portal, versions):
+        portal.db.write_now(_products)
+        portal.db.write_now(lambda connection: connection.execute(text("ANALYZE")))
+
+
+def _there(portal: Portal, table: Table) -> bool:
+    return portal.db.read_now(lambda c: c.execute(select(table).limit(1)).first()) is not None
 
 
 def _put(portal: Portal, table: Table, rows: Iterator[dict[str, Any]]) -> None:
@@ -170,7 +175,7 @@ def _applications(portal: Portal) -> Iterator[dict[str, Any]]:
         enterprise = number % ENTERPRISES
         submitted_ms = NOW_MS - chance.randrange(3 * 365 * DAY_MS)
         pushed = state not in {"submitted", "platform_review", "returned", "rejected"}
-        told = _told(portal, number) if number < OPENED or enterprise == 0 else {"told_sealed": b""}
+        told = _told(portal, number) if _shown(number) else {"told_sealed": b""}
         yield dict(told) | {
             "application_no": number_of(number),
             "account_id": _account_of(enterprise),
@@ -199,6 +204,27 @@ def _applications(portal: Portal) -> Iterator[dict[str, Any]]:
             "due_ms": NOW_MS + 30 * DAY_MS,
             "moved_ms": submitted_ms,
         }
+
+
+def _moves() -> Iterator[dict[str, Any]]:
+    for number in range(APPLICATIONS):
+        if _shown(number):
+            yield {
+                "application_no": number_of(number),
+                "move_no": 1,
+                "act": "submit",
+                "state": "submitted",
+                "mover": "enterprise",
+                "actor": "enterprise",
+                "institution": uscc_of(number % ENTERPRISES),
+                "reason": "",
+                "time_ms": NOW_MS,
+            }
+
+
+def _shown(number: int) -> bool:
+    """Whether its own page is measured, or read beside one that is: all of the first enterprises."""
+    return number % ENTERPRISES < OPENED
 
 
 def _told(portal: Portal, number: int) -> Mapping[str, object]:

@@ -1,7 +1,8 @@
 """How long the portal takes to answer a page, over 100,000 enterprises and 1,000,000 applications, on SQLite and PostgreSQL.
 
 Requests go through the whole application in this process: session, permissions, queries, rendering. Each page is asked for again and
-again with other filters; the figure is the slowest page's 95th percentile, and what each page took goes to stderr. Limit: 50 ms.
+again with other filters; the figure is the slowest page's 95th percentile. What each page took goes to stderr, with the time that this
+process worked for it: where other programs keep the machine busy, the two are far apart. Limit: 50 ms.
 
 The databases are made once under var/ and kept there; the first run takes some minutes.
 """
@@ -13,7 +14,7 @@ import random
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Final, cast
@@ -108,18 +109,25 @@ async def measure(portal: Portal) -> dict[str, float]:
             transport=transport, base_url=portal.settings.origin, cookies={ACCESS: token.access}
         ) as client:
             took = [await _seconds(client, pick(chance)) for _ in range(WARM + TRIES)][WARM:]
-        found[name] = round(1000 * sorted(took)[round(0.95 * (TRIES - 1))], 1)
-        print(f"portal: {found[name]:7.1f} ms  {name}", file=sys.stderr, flush=True)
+        found[name], worked = _p95(each[0] for each in took), _p95(each[1] for each in took)
+        print(f"portal: {found[name]:7.1f} ms, {worked:5.1f} of this process, {name}", file=sys.stderr, flush=True)
     return found
 
 
-async def _seconds(client: httpx.AsyncClient, path: str) -> float:
-    began = time.perf_counter()
+async def _seconds(client: httpx.AsyncClient, path: str) -> tuple[float, float]:
+    """How long the answer took, and how long this process worked for it."""
+    began, worked = time.perf_counter(), time.process_time()
     answer = await client.get(path)
-    took = time.perf_counter() - began
+    took = time.perf_counter() - began, time.process_time() - worked
     if answer.status_code != 200:
         raise RuntimeError(f"{path} answered {answer.status_code}; the figure would mean nothing")
     return took
+
+
+def _p95(seconds: Iterable[float]) -> float:
+    """In ms."""
+    each = sorted(seconds)
+    return round(1000 * each[round(0.95 * (len(each) - 1))], 1)
 
 
 def _run(home: Path, database_url: str, bench: str, on: str) -> Iterator[dict[str, object]]:

@@ -15,7 +15,7 @@ import uvicorn
 from hub.database import Database, open_database
 from hub.settings import SettingsInvalid
 from portal import migrations
-from portal.applications import clock
+from portal.applications.clock import tick
 from portal.hub_link import HubLink
 from portal.keys import PortalKeys
 from portal.settings import Settings
@@ -32,7 +32,11 @@ _BACKLOG: Final = 256
 def open_portal(settings: Settings, secret_file: Path, link: HubLink, clock: Callable[[], int]) -> Portal:
     """Open the database, its schema up to date. Raises HubError, KeyFileError. Close it by `portal.db.close()`."""
     keys = PortalKeys.load(secret_file)
-    return Portal(settings=settings, db=open_db(settings), keys=keys, link=link, clock=clock)
+    db = open_db(settings)
+    if db.dialect == "sqlite":
+        # Which index a list is read by is chosen by what the tables hold; PostgreSQL looks by itself.
+        db.write_now(lambda connection: connection.exec_driver_sql("PRAGMA optimize=0x10002").close())
+    return Portal(settings=settings, db=db, keys=keys, link=link, clock=clock)
 
 
 def open_db(settings: Settings) -> Database:
@@ -91,7 +95,7 @@ def serve(portal: Portal, ready: Callable[[], None] = lambda: None) -> None:
         ssl_keyfile=settings.private_key,
     )
     with closing(listen(settings)) as listening:
-        _Server(config, ready, lambda: clock.tick(portal)).run(sockets=[listening])
+        _Server(config, ready, lambda: tick(portal)).run(sockets=[listening])
 
 
 def listen(settings: Settings) -> socket.socket:
