@@ -1,11 +1,10 @@
-"""The portal's process: its database, its pages, and what time alone does, until it is told to stop."""
+"""The portal's process: its database and pages, until it is told to stop."""
 
 from __future__ import annotations
 
-import asyncio
 import logging
 import socket
-from collections.abc import Awaitable, Callable
+from collections.abc import Callable
 from contextlib import closing
 from pathlib import Path
 from typing import Final
@@ -15,7 +14,6 @@ import uvicorn
 from hub.database import Database, open_database
 from hub.settings import SettingsInvalid
 from portal import migrations
-from portal.applications.clock import tick
 from portal.hub_link import HubLink
 from portal.keys import PortalKeys
 from portal.settings import Settings
@@ -25,7 +23,6 @@ from portal.web.app import application
 log = logging.getLogger(__name__)
 
 GRACE_S: Final = 5
-TICK_S: Final = 60
 _BACKLOG: Final = 256
 
 
@@ -44,38 +41,17 @@ def open_db(settings: Settings) -> Database:
     return open_database(settings.url, migrations.upgrade)
 
 
-async def every(seconds: float, chore: Callable[[], Awaitable[object]]) -> None:
-    """Do something again and again, until cancelled; a failure is logged, and it is tried again the next time."""
-    while True:
-        try:
-            await chore()
-        except Exception as error:
-            log.exception("chore", extra={"failure": type(error).__qualname__}, exc_info=False)
-        await asyncio.sleep(seconds)
-
-
 class _Server(uvicorn.Server):
-    """Tells once it answers, and watches the clock while it does."""
+    """Tells once it answers."""
 
-    def __init__(
-        self, config: uvicorn.Config, ready: Callable[[], None], chore: Callable[[], Awaitable[object]]
-    ) -> None:
+    def __init__(self, config: uvicorn.Config, ready: Callable[[], None]) -> None:
         super().__init__(config)
         self._ready = ready
-        self._chore = chore
-        self._clock: asyncio.Task[None] | None = None
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
         """Begin to answer."""
         await super().startup(sockets)
-        self._clock = asyncio.create_task(every(TICK_S, self._chore))
         self._ready()
-
-    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
-        """Finish what is under way."""
-        if self._clock is not None:
-            self._clock.cancel()
-        await super().shutdown(sockets)
 
 
 def serve(portal: Portal, ready: Callable[[], None] = lambda: None) -> None:
@@ -95,7 +71,7 @@ def serve(portal: Portal, ready: Callable[[], None] = lambda: None) -> None:
         ssl_keyfile=settings.private_key,
     )
     with closing(listen(settings)) as listening:
-        _Server(config, ready, lambda: tick(portal)).run(sockets=[listening])
+        _Server(config, ready).run(sockets=[listening])
 
 
 def listen(settings: Settings) -> socket.socket:

@@ -1,4 +1,4 @@
-"""What time alone does: banks that do not answer, requests that nobody takes. The portal's process calls it every minute."""
+"""What time alone does: banks that do not answer, requests that nobody takes. A round of the portal's process."""
 
 from __future__ import annotations
 
