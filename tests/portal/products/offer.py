@@ -7,6 +7,8 @@ from typing import Any
 
 import msgspec
 
+from portal.permissions import Role
+from portal.principal import Principal
 from portal.products import fields, publishing, search
 from portal.products.product import Product
 from tests.portal.world import World
@@ -59,7 +61,15 @@ def offer(world: World, *products: Product) -> None:
     world.portal.db.write_now(lambda c: [search.put(c, each, world.now_ms[0]) for each in products])
 
 
-def published(world: World, who: Any, reviewer: Any, **changes: str) -> publishing.Version:
+def person(world: World, login: str, role: Role, institution: str = "hub") -> Principal:
+    """Somebody with an account, past the second factor."""
+    account_id = world.account(login, role, institution)
+    return Principal(
+        account_id=account_id, session_id="s", login=login, role=role, institution=institution, second_factor=True
+    )
+
+
+def published(world: World, who: Principal, reviewer: Principal, **changes: str) -> publishing.Version:
     """Enter, submit and approve a product."""
     portal = world.portal
 
