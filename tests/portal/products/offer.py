@@ -11,6 +11,7 @@ from portal.permissions import Role
 from portal.principal import Principal
 from portal.products import fields, publishing, search
 from portal.products.product import Product
+from portal.state import Portal
 from tests.portal.world import World
 
 ANSWERS: Mapping[str, str] = {
@@ -61,17 +62,20 @@ def offer(world: World, *products: Product) -> None:
     world.portal.db.write_now(lambda c: [search.put(c, each, world.now_ms[0]) for each in products])
 
 
-def person(world: World, login: str, role: Role, institution: str = "hub") -> Principal:
-    """Somebody with an account, past the second factor."""
-    account_id = world.account(login, role, institution)
+def somebody(login: str, role: Role, institution: str = "hub", account_id: str = "a") -> Principal:
+    """Somebody past the second factor, with or without an account."""
     return Principal(
         account_id=account_id, session_id="s", login=login, role=role, institution=institution, second_factor=True
     )
 
 
-def published(world: World, who: Principal, reviewer: Principal, **changes: str) -> publishing.Version:
+def person(world: World, login: str, role: Role, institution: str = "hub") -> Principal:
+    """Somebody with an account."""
+    return somebody(login, role, institution, world.account(login, role, institution))
+
+
+def published(portal: Portal, who: Principal, reviewer: Principal, **changes: str) -> publishing.Version:
     """Enter, submit and approve a product."""
-    portal = world.portal
 
     def write(connection: Any) -> publishing.Version:
         found = publishing.begin(portal, connection, who, {**ANSWERS, **changes})

@@ -53,7 +53,7 @@ async def test_what_is_wrong_is_told_by_field(world: World) -> None:
 
 
 async def test_the_rules_are_answered_by_ones_own_facts(world: World) -> None:
-    found = published(world, person(world, "s", Role.STAFF, "bank-a"), person(world, "r", Role.REVIEWER))
+    found = published(world.portal, person(world, "s", Role.STAFF, "bank-a"), person(world, "r", Role.REVIEWER))
     firm = await world.logged_in(USCC, Role.ENTERPRISE, USCC)
     path = f"/api/v1/products/{found.product_code}/eligibility"
     assert (await firm.get(path)).json()["answer"] == "unknown"
@@ -69,7 +69,7 @@ async def test_the_rules_are_answered_by_ones_own_facts(world: World) -> None:
 
 
 async def test_another_banks_version_is_not_there(world: World) -> None:
-    found = published(world, person(world, "s", Role.STAFF, "bank-a"), person(world, "r", Role.REVIEWER))
+    found = published(world.portal, person(world, "s", Role.STAFF, "bank-a"), person(world, "r", Role.REVIEWER))
     stranger = await world.logged_in("b", Role.STAFF, "bank-b")
     path = f"{API}/{found.product_code}/1"
     chief = await world.logged_in("c", Role.APPROVER, "bank-b")

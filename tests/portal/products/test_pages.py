@@ -58,7 +58,7 @@ async def test_staff_enter_a_product_a_reviewer_publishes_it_and_everybody_finds
 
 async def test_an_enterprise_sees_whether_it_may_have_it_and_why(world: World) -> None:
     offer(world, product())
-    published(world, person(world, "s", Role.STAFF, "bank-a"), person(world, "r", Role.REVIEWER))
+    published(world.portal, person(world, "s", Role.STAFF, "bank-a"), person(world, "r", Role.REVIEWER))
     code = world.portal.db.read_now(lambda c: c.execute(versions.select()).one()).product_code
     browser = await world.logged_in(USCC, Role.ENTERPRISE, USCC)
     unknown = (await browser.get(f"/products/{code}")).text
@@ -76,7 +76,7 @@ async def test_an_enterprise_sees_whether_it_may_have_it_and_why(world: World) -
 
 
 async def test_bank_staff_and_reviewers_are_offered_no_application(world: World) -> None:
-    published(world, person(world, "s", Role.STAFF, "bank-a"), person(world, "r", Role.REVIEWER))
+    published(world.portal, person(world, "s", Role.STAFF, "bank-a"), person(world, "r", Role.REVIEWER))
     code = world.portal.db.read_now(lambda c: c.execute(versions.select()).one()).product_code
     staff = await world.logged_in("staff-b", Role.STAFF, "bank-b")
     assert "/applications/new" not in (await staff.get(f"/products/{code}")).text
@@ -84,8 +84,8 @@ async def test_bank_staff_and_reviewers_are_offered_no_application(world: World)
 
 async def test_a_product_that_is_over_or_not_begun_says_so(world: World) -> None:
     staff, reviewer = person(world, "s", Role.STAFF, "bank-a"), person(world, "r", Role.REVIEWER)
-    later = published(world, staff, reviewer, valid_from="2027-01-01")
-    over = published(world, staff, reviewer, valid_to="2026-02-01")
+    later = published(world.portal, staff, reviewer, valid_from="2027-01-01")
+    over = published(world.portal, staff, reviewer, valid_to="2026-02-01")
     browser = world.browser()
     assert "自 2027-01-01 起受理申请" in (await browser.get(f"/products/{later.product_code}")).text
     page = (await browser.get(f"/products/{over.product_code}")).text
@@ -171,7 +171,7 @@ async def test_another_banks_products_are_not_there(world: World) -> None:
 
 
 async def test_an_approver_takes_a_product_off_the_market_with_a_reason(world: World) -> None:
-    found = published(world, person(world, "s", Role.STAFF, "bank-a"), person(world, "r", Role.REVIEWER))
+    found = published(world.portal, person(world, "s", Role.STAFF, "bank-a"), person(world, "r", Role.REVIEWER))
     chief = await world.logged_in("chief", Role.APPROVER, "bank-a")
     await chief.get(found.path)
     assert (await chief.post(f"{found.path}/withdrawal", reason=" ")).status_code == 422
@@ -183,7 +183,7 @@ NONSENSE = ("amount=viel", "months=0", "rate=99", "guarantee=none", "region=1", 
 
 
 async def test_a_search_that_makes_no_sense_is_told_beside_the_field_and_shows_the_rest(world: World) -> None:
-    published(world, person(world, "s", Role.STAFF, "bank-a"), person(world, "r", Role.REVIEWER))
+    published(world.portal, person(world, "s", Role.STAFF, "bank-a"), person(world, "r", Role.REVIEWER))
     for query in NONSENSE:
         answer = await world.browser().get(f"/products?{query}")
         assert answer.status_code == 200 and 'class="fault"' in answer.text and "税易贷" in answer.text, query

@@ -189,7 +189,7 @@ def test_reviewers_hear_of_what_waits_and_staff_of_what_was_decided_and_all_is_r
 
 def test_a_product_is_found_on_its_days_only(desk: Desk) -> None:
     now_ms = desk.world.now_ms[0]
-    published(desk.world, desk.staff, desk.reviewer, valid_from="2027-01-01", valid_to="2027-01-31")
+    published(desk.world.portal, desk.staff, desk.reviewer, valid_from="2027-01-01", valid_to="2027-01-31")
 
     def names(later_days: int) -> list[str]:
         day, asked = today(now_ms + later_days * 86_400_000), search.LISTING.asked({})
