@@ -125,6 +125,23 @@ async def test_a_half_filled_section_can_be_kept_for_later(world: World) -> None
     assert refused.status_code == 422 and 'id="faults"' in refused.text
 
 
+async def test_a_reviewer_sees_what_a_new_version_says_otherwise(world: World) -> None:
+    found = published(world.portal, person(world, "s", Role.STAFF, "bank-a"), person(world, "r", Role.REVIEWER))
+    staff = await world.logged_in("staff-a", Role.STAFF, "bank-a")
+    await staff.get(found.path)
+    path = (await staff.post(f"{found.path}/next")).headers["location"]
+    assert path == f"/product-versions/{found.product_code}/2"
+    await staff.get(f"{path}/sections/price")
+    typed = {name: ANSWERS[name] for name in SLUGS["price"]} | {"rate_max": "5", "guarantee_types": "pledge,credit"}
+    await staff.post(f"{path}/sections/price", **typed)
+    await staff.get(path)
+    await staff.post(f"{path}/entry", act="submit")
+    reviewer = await world.logged_in("reviewer", Role.REVIEWER)
+    page = (await reviewer.get(path)).text
+    rows = re.findall(r'<th scope="row">(.*?)</th><td>(.*?)</td><td>(.*?)</td>', page)
+    assert rows == [("最高年利率（%）", "4.35", "5"), ("担保方式", "信用", "信用、质押")]
+
+
 async def test_a_form_that_is_sent_twice_does_its_thing_once(world: World) -> None:
     staff = await world.logged_in("staff-a", Role.STAFF, "bank-a")
     await staff.get("/product-versions")
