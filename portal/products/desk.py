@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from typing import Any, Final
 
 from fastapi import FastAPI, Request
@@ -12,15 +12,14 @@ from sqlalchemy import Connection, Select
 from portal.consents.words import MODES
 from portal.errors import PortalError, not_found
 from portal.facts.facts import Facts
-from portal.facts.names import SIZES, industries, regions
 from portal.forms import Field, Filled, fill
 from portal.parsers import edition, plain
-from portal.products import fields, publishing, words
+from portal.products import fields, publishing, shown, words
 from portal.products.eligibility import evaluate
 from portal.products.required import by_mode
 from portal.products.tables import versions
 from portal.states import DRAFT, PRODUCT
-from portal.text import Name, Text
+from portal.text import Text
 from portal.web.authorize import Who, only
 from portal.web.doing import do_once
 from portal.web.listing import Asked, Listing, Order
@@ -29,7 +28,6 @@ from portal.web.sent import read_form
 
 Given = Mapping[str, str]
 Act = Callable[[Connection, publishing.Version, int], publishing.Version]
-Choices = Sequence[tuple[str, Text | Name]]
 
 LISTING: Final = Listing(
     path="/product-versions",
@@ -188,7 +186,8 @@ async def _found(request: Request, who: Who, product_code: str, version: str) ->
 async def _version(
     request: Request, found: publishing.Version, filled: Filled | None = None, *, status: int = 200
 ) -> Response:
-    product, whole = found.product, Filled()
+    portal, product, whole = portal_of(request), found.product, Filled()
+    before = await portal.db.read(lambda connection: publishing.on_offer(connection, found))
     if found.state == DRAFT:
         product, whole = fields.parse(found.answers, found.product_code, found.institution, found.version)
     acts = [act for state, act in PRODUCT.moves if state == found.state and act in ACTS]
@@ -204,10 +203,11 @@ async def _version(
         wanted=by_mode(product) if product is not None else (),
         demands=evaluate(product.eligibility, Facts(), product.valid_from) if product is not None else (),
         answers=whole,
+        differences=shown.differences(before.answers, found.answers) if before is not None else (),
         section_of=fields.section_of,
         entered=[(act, ACTS[act]) for act in acts if act in publishing.ENTERED],
         decisions=[(act, ACTS[act]) for act in acts if act in publishing.DECISIONS],
-        choices=_titles(),
+        choices=shown.choices(),
         words=words,
     )
 
@@ -225,33 +225,12 @@ def _section(request: Request, found: publishing.Version, slug: str, filled: Fil
         section=section,
         number=1 + fields.SECTIONS.index(section),
         total=len(fields.SECTIONS),
-        choices=_titles(),
+        choices=shown.choices(),
         modes=MODES,
         classes=fields.classes(),
         words=words,
         **given,
     )
-
-
-def _titles() -> Mapping[str, Choices]:
-    """What the fields of a product choose from."""
-
-    def of(titles: Mapping[Any, Text | Name]) -> Choices:
-        return [(str(getattr(key, "value", key)), title) for key, title in titles.items()]
-
-    work = {code: name for code, name in industries().items() if len(code) <= len("A01")}
-    return {
-        "product_type": of(words.TYPES),
-        "purposes": of(words.PURPOSES),
-        "term_unit": of(words.UNITS),
-        "rate_basis": of(words.BASES),
-        "guarantee_types": of(words.GUARANTEES),
-        "repayment_methods": of(words.REPAYMENTS),
-        "regions": of(regions()),
-        "industries": of(work),
-        "industries_outside": of(work),
-        "target_sizes": of(SIZES),
-    }
 
 
 def _first_section(found: publishing.Version) -> str:

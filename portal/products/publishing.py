@@ -74,6 +74,13 @@ def get(connection: Connection, only: str | None, product_code: str, version: in
     return found
 
 
+def on_offer(connection: Connection, found: Version) -> Version | None:
+    """The version that enterprises see while another one is prepared; None if there is none."""
+    own = (versions.c.product_code == found.product_code) & (versions.c.state == PUBLISHED)
+    row = connection.execute(select(versions).where(own, versions.c.version != found.version)).first()
+    return _version(row) if row is not None else None
+
+
 def rows(only: str | None) -> Select[Any]:
     """Versions for a list, without what is long. The hub sees none that was not submitted yet."""
     wanted = select(*(column for column in versions.c if column.name not in {"answers", "terms"}))

@@ -23,6 +23,7 @@ from portal.products.tables import offers
 from portal.text import Text
 from portal.web.listing import Asked, Found, Listing, Order
 
+ROWS: Final = 24
 ENDLESS: Final = "9999-12-31"
 _FEN: Final = 1_000_000
 _E4: Final = 10_000
@@ -82,7 +83,7 @@ def published(connection: Connection, asked: Asked, day: date) -> tuple[Sequence
     wanted = select(offers).where(offers.c.valid_from <= now, offers.c.valid_to >= now)
     for name, value in asked.values.items():
         wanted = wanted.where(*_CONDITIONS[name](value))
-    found = LISTING.page(connection, wanted, asked)
+    found = LISTING.page(connection, wanted, asked, rows=ROWS)
     return [_offer(row) for row in found.rows], found
 
 

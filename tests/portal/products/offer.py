@@ -7,8 +7,11 @@ from typing import Any
 
 import msgspec
 
+from portal.permissions import Role
+from portal.principal import Principal
 from portal.products import fields, publishing, search
 from portal.products.product import Product
+from portal.state import Portal
 from tests.portal.world import World
 
 ANSWERS: Mapping[str, str] = {
@@ -59,9 +62,20 @@ def offer(world: World, *products: Product) -> None:
     world.portal.db.write_now(lambda c: [search.put(c, each, world.now_ms[0]) for each in products])
 
 
-def published(world: World, who: Any, reviewer: Any, **changes: str) -> publishing.Version:
+def somebody(login: str, role: Role, institution: str = "hub", account_id: str = "a") -> Principal:
+    """Somebody past the second factor, with or without an account."""
+    return Principal(
+        account_id=account_id, session_id="s", login=login, role=role, institution=institution, second_factor=True
+    )
+
+
+def person(world: World, login: str, role: Role, institution: str = "hub") -> Principal:
+    """Somebody with an account."""
+    return somebody(login, role, institution, world.account(login, role, institution))
+
+
+def published(portal: Portal, who: Principal, reviewer: Principal, **changes: str) -> publishing.Version:
     """Enter, submit and approve a product."""
-    portal = world.portal
 
     def write(connection: Any) -> publishing.Version:
         found = publishing.begin(portal, connection, who, {**ANSWERS, **changes})
