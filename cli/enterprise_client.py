@@ -28,7 +28,7 @@ from nodes.credentials import HubFacts
 from trust.checkpoint import Checkpoint, open_checkpoint
 from trust.document import SignedDocument, sign_document
 from trust.errors import LogInconsistent
-from trust.sm2 import PrivateKey
+from trust.sm2 import PrivateKey, PublicKey
 from trust.suite import sm3
 
 LIST_REQUESTS: Final = "list-consent-requests"
@@ -76,8 +76,21 @@ class Audited:
     seen: Seen
 
 
-class Acting(Protocol):
-    """An enterprise that acts: its code, its key, the hub that it pins, and what it saw of that hub before."""
+class Pinning(Protocol):
+    """Whoever pins a hub: its facts, and what was seen of it before."""
+
+    @property
+    def hub(self) -> HubFacts: ...  # noqa: D102 (named above)
+
+    def seen(self) -> Seen:
+        """What it saw before."""
+
+    def remember(self, seen: Seen) -> None:
+        """Keep what it saw."""
+
+
+class Acting(Pinning, Protocol):
+    """An enterprise that acts: its code and its key besides."""
 
     @property
     def uscc(self) -> str: ...  # noqa: D102 (named above)
@@ -85,14 +98,41 @@ class Acting(Protocol):
     @property
     def key(self) -> PrivateKey: ...  # noqa: D102
 
-    @property
-    def hub(self) -> HubFacts: ...  # noqa: D102
 
-    def seen(self) -> Seen:
-        """What it saw before."""
-
-    def remember(self, seen: Seen) -> None:
-        """Keep what it saw."""
+def enter(
+    own: Pinning,
+    stub: public_pb2_grpc.SubjectsStub,
+    document: SignedDocument,
+    author: PublicKey,
+    provider: str,
+    *,
+    wait_ms: int = 0,
+) -> Submitted:
+    """Send a signed consent, refusal or revocation, and verify what the hub says of it. Raises as EnterpriseClient."""
+    request = public_pb2.SubmitConsentEntryRequest(document=document.encode(), wait_ms=wait_ms)
+    reply = rpc.call(stub.SubmitConsentEntry, request, whom=f"the hub at {own.hub.public_address}")
+    proof = EntryProof(
+        provider=provider,
+        index=reply.log_index,
+        leaf=reply.entry,
+        path=tuple(reply.path),
+        checkpoint=SignedDocument.decode(reply.checkpoint),
+    )
+    hub_key, seen = own.hub.hub_key, own.seen()
+    verify_entry(document, author, proof, hub_key)
+    nodes = [SignedDocument.decode(encoded) for encoded in reply.nodes]
+    for each in reply.acknowledgements:
+        cosigned = SignedDocument.decode(each.checkpoint)
+        verify_acknowledgement(each.node_id, cosigned, nodes, proof, hub_key, seen.nodes)
+    if nodes:
+        own.remember(seen.having_met(nodes))
+    return Submitted(
+        log_index=reply.log_index,
+        acknowledged=tuple(
+            Acknowledged(node_id=each.node_id, after_ms=each.after_ms) for each in reply.acknowledgements
+        ),
+        pending=tuple(reply.pending_nodes),
+    )
 
 
 class EnterpriseClient:
@@ -136,30 +176,7 @@ class EnterpriseClient:
     def submit(self, payload_type: str, payload: bytes, provider: str, *, wait_ms: int = 0) -> Submitted:
         """Sign and send a consent, refusal or revocation, and verify what the hub says of it."""
         document = sign_document(payload_type, payload, self._own.key)
-        request = public_pb2.SubmitConsentEntryRequest(document=document.encode(), wait_ms=wait_ms)
-        reply = rpc.call(self._stub.SubmitConsentEntry, request, whom=self._whom)
-        proof = EntryProof(
-            provider=provider,
-            index=reply.log_index,
-            leaf=reply.entry,
-            path=tuple(reply.path),
-            checkpoint=SignedDocument.decode(reply.checkpoint),
-        )
-        hub_key, seen = self._own.hub.hub_key, self._own.seen()
-        verify_entry(document, self._own.key.public, proof, hub_key)
-        nodes = [SignedDocument.decode(encoded) for encoded in reply.nodes]
-        for each in reply.acknowledgements:
-            cosigned = SignedDocument.decode(each.checkpoint)
-            verify_acknowledgement(each.node_id, cosigned, nodes, proof, hub_key, seen.nodes)
-        if nodes:
-            self._own.remember(seen.having_met(nodes))
-        return Submitted(
-            log_index=reply.log_index,
-            acknowledged=tuple(
-                Acknowledged(node_id=each.node_id, after_ms=each.after_ms) for each in reply.acknowledgements
-            ),
-            pending=tuple(reply.pending_nodes),
-        )
+        return enter(self._own, self._stub, document, self._own.key.public, provider, wait_ms=wait_ms)
 
     def grant(self, consent: ConsentDocument, payload_type: str, *, wait_ms: int = 0) -> Submitted:
         """Give a consent, and prove that this very consent is in the provider's log."""

@@ -9,19 +9,29 @@ from pathlib import Path
 from xinqiao.v1 import admin_pb2, public_pb2
 
 from cli import rpc
-from cli.clock import now_ms
-from cli.enterprise_client import WAIT_MS, connect
 from cli.enterprise_client import Standing as Found
+from cli.enterprise_client import connect, enter
 from cli.enterprise_home import Seen, decode_seen, encode_seen
 from cli.errors import CliError
 from cli.operator import Operator
 from cli.registrations import approve_key, read_keys, read_registrations
-from consent.documents import CONSENT_REVOCATION_TYPE, ConsentDocument, ConsentRevocation, encode
+from consent.directory import PRODUCT_PUBLISHED_TYPE, Member, ProductPublished
+from consent.documents import ConsentRequest, parse
 from consent.errors import ConsentError
 from consent.registration import parse_registration
 from nodes.credentials import HubFacts
-from portal.hub_link import Confirmed, Signer, Standing, Verified, Withdrawn, hub_away, hub_refused, unverified
-from trust.document import SignedDocument
+from portal.hub_link import (
+    Author,
+    Confirmed,
+    Entered,
+    Signer,
+    Standing,
+    Verified,
+    hub_away,
+    hub_refused,
+    unverified,
+)
+from trust.document import SignedDocument, verify_document
 from trust.errors import TrustError
 from trust.sm2 import PrivateKey, PublicKey
 
@@ -60,28 +70,46 @@ class HubLinkByCall:
                 if before.consent.record_version < each.consent.record_version:
                     newest[each.consent.record_id] = each
             return [
-                Standing(consent=each.consent, state=each.state, ended_ms=each.ended_ms) for each in newest.values()
+                Standing(consent=each.consent, state=each.state, ended_ms=each.ended_ms, log_index=each.log_index)
+                for each in newest.values()
             ]
 
-    def withdraw(self, who: Signer, consent: ConsentDocument, reason: str) -> Withdrawn:
+    def requests(self, who: Signer) -> Sequence[ConsentRequest]:
         """See HubLink."""
-        provider = consent.recipients.data_source
-        entry = ConsentRevocation(
-            record_id=consent.record_id,
-            provider=provider,
-            uscc=who.uscc,
-            method="portal",
-            reason=reason,
-            time_ms=now_ms(),
-        )
-        acting = _InPortal(who, self._facts)
-        with _as_portal_errors(), connect(acting) as client:
-            done = client.submit(CONSENT_REVOCATION_TYPE, encode(entry), provider, wait_ms=WAIT_MS)
-        return Withdrawn(
+        with _as_portal_errors(), connect(_InPortal(who, self._facts)) as client:
+            return client.requests()
+
+    def enter(self, author: Author, document: SignedDocument, provider: str, *, wait_ms: int = 0) -> Entered:
+        """See HubLink."""
+        acting = _Pinned(author.seen, self._facts)
+        with _as_portal_errors(), rpc.subjects(self._facts) as stub:
+            done = enter(acting, stub, document, author.key, provider, wait_ms=wait_ms)
+        return Entered(
             log_index=done.log_index,
             confirmed=tuple(Confirmed(node_id=each.node_id, after_ms=each.after_ms) for each in done.acknowledged),
             pending=done.pending,
             seen=acting.kept,
+        )
+
+    def offers(self) -> Sequence[ProductPublished]:
+        """See HubLink."""
+        with _as_portal_errors(), rpc.subjects(self._facts) as stub:
+            reply = rpc.call(stub.ListPublishedProducts, public_pb2.ListPublishedProductsRequest(), whom=WHOM)
+            found = []
+            for encoded in reply.products:
+                document = SignedDocument.decode(encoded)
+                verify_document(document, PRODUCT_PUBLISHED_TYPE, self._facts.hub_key)
+                found.append(parse(document.payload, ProductPublished))
+            return found
+
+    def members(self) -> Sequence[Member]:
+        """See HubLink."""
+        with _as_portal_errors(), rpc.admin(self._socket) as stub:
+            reply = rpc.call(stub.ListMembers, admin_pb2.ListMembersRequest(), whom=WHOM)
+        standing = [each for each in reply.members if each.state == "admitted"]
+        return sorted(
+            (Member(member_id=each.member_id, name=each.name, kind=each.kind) for each in standing),
+            key=lambda member: member.name,
         )
 
     def uses(self, who: Signer) -> Verified:
@@ -113,17 +141,25 @@ class HubLinkByCall:
             return approve_key(admin, Operator(name=operator, key=key), waiting)
 
 
-class _InPortal:
-    """An enterprise as `EnterpriseClient` takes it; what it sees is kept by the portal."""
+class _Pinned:
+    """The hub as an enterprise pins it; what is seen is kept by the portal."""
 
-    def __init__(self, who: Signer, hub: HubFacts) -> None:
-        self.uscc, self.key, self.hub, self.kept = who.uscc, who.key, hub, who.seen
+    def __init__(self, seen: bytes, hub: HubFacts) -> None:
+        self.hub, self.kept = hub, seen
 
     def seen(self) -> Seen:
         return decode_seen(self.kept, self.hub.hub_key) if self.kept else Seen()
 
     def remember(self, seen: Seen) -> None:
         self.kept = encode_seen(seen)
+
+
+class _InPortal(_Pinned):
+    """An enterprise as `EnterpriseClient` takes it."""
+
+    def __init__(self, who: Signer, hub: HubFacts) -> None:
+        super().__init__(who.seen, hub)
+        self.uscc, self.key = who.uscc, who.key
 
 
 @contextmanager

@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from typing import Any, Final
 
 from portal.errors import PortalError
-from portal.text import Text
+from portal.text import Name, Text
 
 CORRECT: Final = Text("Correct what is marked below.")
 
@@ -38,10 +38,13 @@ def some_text(empty: Text) -> Callable[[str], str]:
 
 @dataclass(frozen=True, kw_only=True)
 class Field:
-    """One field. `kind`: text, password, tel, area. `longest`: in characters; longer is refused, never cut."""
+    """One field. `longest`: in characters; longer is refused, never cut.
+
+    `kind`: text, password, tel, digits, date, area, choice (one of a list), checks (some of a list, commas between them), tick.
+    """
 
     name: str
-    label: Text
+    label: Text | Name
     parse: Callable[[str], Any]
     hint: Text | None = None
     kind: str = "text"

@@ -7,11 +7,12 @@ from dataclasses import dataclass, field
 from typing import Protocol
 
 from consent.audit_uses import VerifiedUse
-from consent.documents import ConsentDocument
+from consent.directory import Member, ProductPublished
+from consent.documents import ConsentDocument, ConsentRequest
 from portal.errors import PortalError
 from portal.text import Text
 from trust.document import SignedDocument
-from trust.sm2 import PrivateKey
+from trust.sm2 import PrivateKey, PublicKey
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -24,25 +25,38 @@ class Signer:
 
 
 @dataclass(frozen=True, kw_only=True)
+class Author:
+    """An enterprise that signed a document already, here or elsewhere. `seen`: as in Signer."""
+
+    uscc: str
+    key: PublicKey
+    seen: bytes = b""
+
+
+@dataclass(frozen=True, kw_only=True)
 class Standing:
-    """A consent and where it stands: active, withdrawn, expired or superseded. `ended_ms`: 0 while it stands."""
+    """A consent and where it stands: active, withdrawn, expired or superseded. `ended_ms`: 0 while it stands.
+
+    `log_index`: its place in the provider's consent log.
+    """
 
     consent: ConsentDocument
     state: str
     ended_ms: int
+    log_index: int = 0
 
 
 @dataclass(frozen=True, kw_only=True)
 class Confirmed:
-    """A node has seen a withdrawal, proved by its cosignature, so long after it was in the log."""
+    """A node has seen an entry, proved by its cosignature, so long after the hub was asked."""
 
     node_id: str
     after_ms: int
 
 
 @dataclass(frozen=True, kw_only=True)
-class Withdrawn:
-    """A withdrawal is in the log, proved. `pending`: nodes that are away; they refuse once they see it."""
+class Entered:
+    """A consent, refusal or withdrawal is in the log, proved. `pending`: connected nodes that have not confirmed yet."""
 
     log_index: int
     confirmed: tuple[Confirmed, ...]
@@ -76,11 +90,21 @@ class HubLink(Protocol):
     def consents(self, who: Signer) -> Sequence[Standing]:
         """All consents of an enterprise, the newest version of each."""
 
-    def withdraw(self, who: Signer, consent: ConsentDocument, reason: str) -> Withdrawn:
-        """Withdraw a consent by the enterprise's signature, wait for nodes to confirm, and verify what they say.
+    def requests(self, who: Signer) -> Sequence[ConsentRequest]:
+        """The requests for consent that wait for the enterprise's answer."""
 
+    def enter(self, author: Author, document: SignedDocument, provider: str, *, wait_ms: int = 0) -> Entered:
+        """Send a consent, refusal or withdrawal, and verify that it is in the provider's log and which nodes have seen it.
+
+        Waits for connected nodes so long, at most 5 s. The same document again has the same place, and the newest confirmations.
         Raises PortalError UNVERIFIED, too.
         """
+
+    def offers(self) -> Sequence[ProductPublished]:
+        """What providers publish: the items and modes that a consent can name."""
+
+    def members(self) -> Sequence[Member]:
+        """The members that stand, by name."""
 
     def uses(self, who: Signer) -> Verified:
         """Every recorded use, verified. Raises PortalError UNVERIFIED if a proof does not hold, too."""

@@ -6,12 +6,21 @@ logout, when the session ends, and after half an hour without a signature; then 
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Callable
+from dataclasses import dataclass, field
 from typing import Final
 
 from trust.sm2 import PrivateKey
 
 IDLE_MS: Final = 30 * 60 * 1000
+
+
+@dataclass
+class _Held:
+    key: PrivateKey = field(repr=False)
+    used_ms: int
+    signing: asyncio.Lock = field(default_factory=asyncio.Lock)
 
 
 class KeyRing:
@@ -20,12 +29,12 @@ class KeyRing:
     def __init__(self, clock: Callable[[], int]) -> None:
         """Begin without any."""
         self._clock = clock
-        self._held: dict[str, tuple[PrivateKey, int]] = {}
+        self._held: dict[str, _Held] = {}
 
     def hold(self, session_id: str, key: PrivateKey) -> None:
         """Keep a key for a session."""
         self._forget_idle()
-        self._held[session_id] = (key, self._clock())
+        self._held[session_id] = _Held(key, self._clock())
 
     def get(self, session_id: str) -> PrivateKey | None:
         """A session's key, None if it was never opened or is dropped."""
@@ -33,8 +42,13 @@ class KeyRing:
         found = self._held.get(session_id)
         if found is None:
             return None
-        self._held[session_id] = (found[0], self._clock())
-        return found[0]
+        found.used_ms = self._clock()
+        return found.key
+
+    def signing(self, session_id: str) -> asyncio.Lock:
+        """Held while something is decided and signed, so that a page sent twice at once signs once."""
+        found = self._held.get(session_id)
+        return asyncio.Lock() if found is None else found.signing
 
     def drop(self, session_id: str) -> None:
         """Forget a session's key."""
@@ -42,4 +56,4 @@ class KeyRing:
 
     def _forget_idle(self) -> None:
         oldest_ms = self._clock() - IDLE_MS
-        self._held = {one: kept for one, kept in self._held.items() if kept[1] > oldest_ms}
+        self._held = {one: kept for one, kept in self._held.items() if kept.used_ms > oldest_ms}

@@ -29,7 +29,11 @@ _BACKLOG: Final = 256
 def open_portal(settings: Settings, secret_file: Path, link: HubLink, clock: Callable[[], int]) -> Portal:
     """Open the database, its schema up to date. Raises HubError, KeyFileError. Close it by `portal.db.close()`."""
     keys = PortalKeys.load(secret_file)
-    return Portal(settings=settings, db=open_db(settings), keys=keys, link=link, clock=clock)
+    db = open_db(settings)
+    if db.dialect == "sqlite":
+        # Which index a list is read by is chosen by what the tables hold; PostgreSQL looks by itself.
+        db.write_now(lambda connection: connection.exec_driver_sql("PRAGMA optimize=0x10002").close())
+    return Portal(settings=settings, db=db, keys=keys, link=link, clock=clock)
 
 
 def open_db(settings: Settings) -> Database:

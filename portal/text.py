@@ -7,6 +7,7 @@ pages translate.
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import dataclass
 
 
 class Text:
@@ -27,3 +28,14 @@ class Text:
 
     def __hash__(self) -> int:
         return hash(self.sentence)
+
+
+@dataclass(frozen=True)
+class Name:
+    """What data, not code, has a name for in both languages."""
+
+    zh: str
+    en: str
+
+    def __str__(self) -> str:
+        return self.en

@@ -21,6 +21,33 @@ KINDS: Final[Mapping[str, Text]] = {
     ),
     "registration_approved": Text("Your registration was approved. From now on your key speaks for the enterprise."),
     "registration_rejected": Text("Your registration was rejected: {detail}", detail=""),
+    "application_waits": Text("Application {detail} waits for a reviewer.", detail=""),
+    "application_pushed": Text("Your application {detail} was passed on to the bank.", detail=""),
+    "application_arrived": Text("Application {detail} has arrived and waits for an answer.", detail=""),
+    "application_returned": Text("Your application {detail} was returned: correct it and send it again.", detail=""),
+    "application_rejected": Text("Your application {detail} was rejected by the platform.", detail=""),
+    "application_taken": Text(
+        "A bank has taken your financing request; it goes on as application {detail}.", detail=""
+    ),
+    "application_accepted": Text("The bank has accepted your application {detail} and will investigate it.", detail=""),
+    "application_declined": Text("The bank has declined your application {detail}.", detail=""),
+    "application_timed_out": Text(
+        "The bank did not answer your application {detail} in time. You can apply anew.", detail=""
+    ),
+    "application_missed": Text("Application {detail} was not answered in time and has ended.", detail=""),
+    "application_investigated": Text("The bank has begun to investigate your application {detail}.", detail=""),
+    "application_to_decide": Text("Application {detail} is being investigated and will need a decision.", detail=""),
+    "application_granted": Text("The bank has granted your application {detail}.", detail=""),
+    "application_refused": Text(
+        "The bank has refused your application {detail}; the reason stands beside it.", detail=""
+    ),
+    "application_decided": Text("Application {detail} was decided.", detail=""),
+    "application_cancelled": Text("The enterprise has cancelled application {detail}.", detail=""),
+    "application_changed": Text("Your application {detail} has moved on.", detail=""),
+    "financing_lapsed": Text("No bank has taken your financing request in time. You can state it anew."),
+    "product_waits": Text("A product waits for review: {detail}", detail=""),
+    "product_published": Text("Your product was approved and is published: {detail}", detail=""),
+    "product_rejected": Text("Your product was rejected: {detail}", detail=""),
 }
 
 

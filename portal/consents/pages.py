@@ -1,66 +1,48 @@
-"""Pages of my data: consents, their withdrawal, and the record of use."""
+"""Pages of my data: consents and their withdrawal, which shows live who has confirmed it."""
 
 from __future__ import annotations
 
-from typing import Any, Final
+from collections.abc import AsyncIterator
+from typing import Final
 from urllib.parse import quote
 
 from fastapi import FastAPI, Request
 from fastapi.responses import Response
 
-from consent.catalogue import load_catalogue
-from consent.documents import ItemMode, Purpose
 from portal.accounts.fields import PASSWORD
 from portal.accounts.keys import unlock
-from portal.consents import service
+from portal.consents import grant_pages, granting, service, uses_pages
+from portal.consents.asking import KeyLocked
+from portal.consents.fields import WITHDRAWAL_REASON
+from portal.consents.shown import words
 from portal.errors import PortalError
-from portal.forms import Field, fill
+from portal.forms import fill
 from portal.text import Text
 from portal.web.authorize import API, Who
 from portal.web.failures import told
-from portal.web.pages import form_page, page, portal_of, see
+from portal.web.live import events_of
+from portal.web.pages import form_page, page, piece, portal_of, see
 from portal.web.sent import own_path, read_form
-from portal.web.visits import visit_of
 
-PURPOSES: Final = {
-    Purpose.VERIFICATION: Text("Check of information"),
-    Purpose.PRE_LOAN: Text("Assessment before a loan"),
-    Purpose.POST_LOAN: Text("Management during a loan"),
-    Purpose.JOINT_MODELLING: Text("Training of a joint model"),
-    Purpose.SCORING: Text("Scoring by a model"),
-    Purpose.SHARING: Text("Sharing with a licensed bureau"),
-}
-MODES: Final = {
-    ItemMode.P: Text("Public: anybody may read it"),
-    ItemMode.Q: Text("Query: the named bank is shown the fields below, masked where the rules say so"),
-    ItemMode.R: Text("Transfer: the named bank gets the records and keeps them for the stated time"),
-    ItemMode.V: Text("Verification: the bank learns yes or no, or a range, never the value"),
-    ItemMode.J: Text("Joint computation: the bank gets a model or score; your values stay encrypted with the office"),
-    ItemMode.X: Text("Comparison of lists only: nothing of the content is shown"),
-}
-STATES: Final = {
-    "active": Text("In force"),
-    "withdrawn": Text("Withdrawn"),
-    "expired": Text("Expired"),
-    "superseded": Text("Replaced by a newer one"),
-}
-WHY: Final = Field(
-    name="reason",
-    label=Text("Reason, if you want to say"),
-    parse=str,
-    longest=500,
-)
+LIVE_WAIT_MS: Final = 1000
 
 
 def routes(app: FastAPI) -> None:
     """Add the routes of this subject."""
+    _add_key(app)
+    grant_pages.routes(app)
+    uses_pages.routes(app)
+    _add_consents(app)
 
-    @app.exception_handler(service.KeyLocked)
+
+def _add_key(app: FastAPI) -> None:
+    @app.exception_handler(KeyLocked)
     async def locked(request: Request, _error: Exception) -> Response:
         if request.url.path.startswith(API):
             text = Text("Your key was closed after a while. Open it again by your password on the page /unlock.")
             return told(request, PortalError("UNAUTHENTICATED", text))
-        back = request.url.path if request.method == "GET" else "/consents"
+        query = f"?{request.url.query}" if request.url.query else ""
+        back = request.url.path + query if request.method == "GET" else "/consents"
         return see(f"/unlock?next={quote(back)}")
 
     @app.get("/unlock")
@@ -80,33 +62,51 @@ def routes(app: FastAPI) -> None:
             return form_page(request, "consents/unlock.html", (PASSWORD,), filled, next=then, status=error.status)
         return see(then)
 
+
+def _add_consents(app: FastAPI) -> None:
     @app.get("/consents")
     async def listed(request: Request, who: Who) -> Response:
-        """List one's consents."""
-        found = await service.listed(portal_of(request), who)
-        return page(request, "consents/list.html", found=found, **_words(request))
+        """List one's consents, and say whether somebody asks for one."""
+        portal = portal_of(request)
+        found, asked = await service.listed(portal, who), await granting.requests(portal, who)
+        return page(request, "consents/list.html", found=found, asked=asked, **await words(request))
 
     @app.get("/consents/{record_id}")
     async def one(request: Request, who: Who, record_id: str) -> Response:
         """Show one consent and offer to withdraw it."""
-        found = await service.get(portal_of(request), who, record_id)
-        return form_page(request, "consents/one.html", (WHY,), one=found, **_words(request))
+        portal = portal_of(request)
+        found = await service.get(portal, who, record_id)
+        watched = await service.was_withdrawn_here(portal, who, record_id)
+        return form_page(
+            request, "consents/one.html", (WITHDRAWAL_REASON,), one=found, watched=watched, **await words(request)
+        )
 
     @app.post("/consents/{record_id}/withdraw")
     async def withdraw(request: Request, who: Who, record_id: str) -> Response:
-        """Withdraw a consent, and show which nodes have confirmed."""
-        reason = fill((WHY,), await read_form(request)).require()["reason"]
-        done = await service.withdraw(portal_of(request), who, record_id, reason)
+        """Withdraw a consent."""
+        reason = fill((WITHDRAWAL_REASON,), await read_form(request)).require()["reason"]
+        await service.withdraw(portal_of(request), who, record_id, reason)
+        return see(f"/consents/{record_id}/withdrawal")
+
+    @app.get("/consents/{record_id}/withdrawal")
+    async def withdrawal(request: Request, who: Who, record_id: str) -> Response:
+        """Show who has confirmed until now; the page asks again by itself."""
+        done = await service.withdrawal(portal_of(request), who, record_id)
         return page(request, "consents/withdrawn.html", done=done)
 
-    @app.get("/uses")
-    async def uses(request: Request, who: Who) -> Response:
-        """List every use, each verified."""
-        found = await service.uses(portal_of(request), who)
-        return page(request, "consents/uses.html", found=found, uses=service.paired(found.uses), **_words(request))
+    @app.get("/consents/{record_id}/withdrawal/live")
+    async def live(request: Request, who: Who, record_id: str) -> Response:
+        """Send the list of confirmations whenever it has changed (server-sent events), until nothing more is awaited."""
+        portal = portal_of(request)
+        done = await service.withdrawal(portal, who, record_id)
 
+        async def changes() -> AsyncIterator[str]:
+            latest = done
+            yield piece(request, "consents/confirmations.html", done=latest)
+            while latest.watched:
+                newer = await service.withdrawal(portal, who, record_id, wait_ms=LIVE_WAIT_MS)
+                if newer != latest:
+                    yield piece(request, "consents/confirmations.html", done=newer)
+                latest = newer
 
-def _words(request: Request) -> dict[str, Any]:
-    chinese = visit_of(request).language == "zh"
-    names = {item.id: item.name if chinese else item.name_en for item in load_catalogue().items.values()}
-    return {"purposes": PURPOSES, "modes": MODES, "states": STATES, "items": names}
+        return events_of(changes())

@@ -1,34 +1,56 @@
-"""Consents and uses, asked of the hub by the enterprise's own signature; nothing of them is kept here.
+"""Consents, their withdrawal and the record of use, asked of the hub by the enterprise's own signature.
 
 Rules:
 1. The key is the session's (`portal.keyring`); without it the password is asked for.
-2. Whatever the hub answers is verified before it is shown; what was seen is kept, and the next answer must extend it. Where two pages
-   ask at once, the first one's is kept.
+2. Whatever the hub answers is verified before it is shown; what was seen is kept, and the next answer must extend it.
 3. Whatever the hub refuses, or a hub that is away, is a PortalError of `portal.hub_link`.
-4. A withdrawal takes effect when it is in the log. That each node knows it is shown only by that node's own cosignature.
+4. A withdrawal takes effect when it is in the log. That each node knows it is shown only by that node's own cosignature; the signed
+   withdrawal is kept and sent again to learn who has confirmed meanwhile, which changes nothing at the hub.
 """
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Final
+from typing import Any, Final
 
-from sqlalchemy import Connection, insert, select, update
+import msgspec
+from sqlalchemy import Connection, Row, insert, select, update
 
 from consent.audit import PERMIT
 from consent.audit_uses import VerifiedUse
+from consent.documents import CONSENT_REVOCATION_TYPE, ConsentRevocation, encode
 from consent.usage import Receipt
 from portal import events
-from portal.consents.tables import seen
+from portal.consents import asking
+from portal.consents.planning import ACTIVE
+from portal.consents.tables import withdrawals
 from portal.errors import PortalError, not_found
-from portal.hub_link import Signer, Standing, Verified, Withdrawn
+from portal.hub_link import Author, Entered, Standing, Verified
 from portal.principal import Principal
 from portal.state import Portal
 from portal.text import Text
+from trust.document import SignedDocument, sign_document
+from trust.sm2 import PublicKey
 
-ACTIVE: Final = "active"
+FIRST_WAIT_MS: Final = 300
+WATCH_MS: Final = 60_000
+
+
+@dataclass(frozen=True, kw_only=True)
+class Withdrawal:
+    """A withdrawal that is in the log. `confirmed`: from node to the milliseconds within which it had seen it.
+
+    `pending`: nodes that are connected and have not confirmed yet. `watched`: whether more may come soon.
+    """
+
+    record_id: str
+    log_index: int
+    time_ms: int
+    confirmed: Mapping[str, int]
+    pending: tuple[str, ...]
+    watched: bool
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -45,14 +67,9 @@ class Use:
         return self.receipt.decision == PERMIT
 
 
-class KeyLocked(Exception):
-    """The session has no open key; the password opens it."""
-
-
 async def listed(portal: Portal, who: Principal) -> Sequence[Standing]:
     """All consents, those that stand first. Raises KeyLocked, PortalError."""
-    signer = await _signer(portal, who)
-    return await asyncio.to_thread(portal.link.consents, signer)
+    return await asyncio.to_thread(portal.link.consents, await asking.signer(portal, who))
 
 
 async def get(portal: Portal, who: Principal, record_id: str) -> Standing:
@@ -63,27 +80,89 @@ async def get(portal: Portal, who: Principal, record_id: str) -> Standing:
     raise not_found()
 
 
-async def withdraw(portal: Portal, who: Principal, record_id: str, reason: str) -> Withdrawn:
+async def withdraw(portal: Portal, who: Principal, record_id: str, reason: str) -> Withdrawal:
     """Withdraw a consent (rule 4). Raises KeyLocked, PortalError NOT_FOUND, WRONG_STATE, UNVERIFIED."""
-    found, signer = await get(portal, who, record_id), await _signer(portal, who)
-    if found.state != ACTIVE:
-        raise PortalError("WRONG_STATE", Text("This consent does not stand any more; there is nothing to withdraw."))
-    done = await asyncio.to_thread(portal.link.withdraw, signer, found.consent, reason)
+    async with portal.ring.signing(who.session_id):
+        found, signer = await get(portal, who, record_id), await asking.signer(portal, who)
+        if found.state != ACTIVE:
+            raise PortalError(
+                "WRONG_STATE", Text("This consent does not stand any more; there is nothing to withdraw.")
+            )
+        entry = ConsentRevocation(
+            record_id=record_id,
+            provider=found.consent.recipients.data_source,
+            uscc=who.institution,
+            method="portal",
+            reason=reason,
+            time_ms=portal.clock(),
+        )
+        document = sign_document(CONSENT_REVOCATION_TYPE, encode(entry), signer.key)
+        return await enter_withdrawal(portal, who, asking.author(signer), document, entry)
+
+
+async def enter_withdrawal(
+    portal: Portal, who: Principal, author: Author, document: SignedDocument, entry: ConsentRevocation
+) -> Withdrawal:
+    """Send a signed withdrawal and begin to watch who confirms it. Raises PortalError."""
+    done = await asyncio.to_thread(portal.link.enter, author, document, entry.provider, wait_ms=FIRST_WAIT_MS)
+    now_ms, confirmed = portal.clock(), {each.node_id: each.after_ms for each in done.confirmed}
+    row = {
+        "record_id": entry.record_id,
+        "account_id": who.account_id,
+        "provider": entry.provider,
+        "document": document.encode(),
+        "author": author.key.encode(),
+        "log_index": done.log_index,
+        "confirmed": _json(confirmed),
+        "time_ms": now_ms,
+    }
 
     def write(connection: Connection) -> None:
-        _keep(connection, who.account_id, signer.seen, done.seen)
-        events.record(connection, portal.clock(), who.login, "consent_withdrawn", record_id)
+        asking.keep(connection, who.account_id, author.seen, done.seen)
+        if _row(connection, who, entry.record_id) is None:
+            connection.execute(insert(withdrawals), row)
+        events.record(connection, now_ms, who.login, "consent_withdrawn", entry.record_id)
 
     await portal.db.write(write)
-    return done
+    return _withdrawal(entry.record_id, done, now_ms, confirmed, watched=True)
+
+
+async def withdrawal(portal: Portal, who: Principal, record_id: str, *, wait_ms: int = 0) -> Withdrawal:
+    """Who has confirmed a withdrawal until now; waits for more so long. Raises PortalError NOT_FOUND, UNVERIFIED, UNAVAILABLE."""
+    row = await portal.db.read(lambda connection: _row(connection, who, record_id))
+    if row is None:
+        raise not_found()
+    before = await portal.db.read(lambda connection: asking.seen_of(connection, who.account_id))
+    author = Author(uscc=who.institution, key=PublicKey.decode(row.author), seen=before)
+    document, asked_ms = SignedDocument.decode(bytes(row.document)), portal.clock()
+    done = await asyncio.to_thread(portal.link.enter, author, document, row.provider, wait_ms=wait_ms)
+    known = _confirmed(row)
+    # The hub counts from the call on, people from the withdrawal.
+    new = {each.node_id: max(0, asked_ms - row.time_ms) + each.after_ms for each in done.confirmed}
+    confirmed = {**new, **known}
+
+    def write(connection: Connection) -> None:
+        asking.keep(connection, who.account_id, author.seen, done.seen)
+        own = withdrawals.c.record_id == record_id
+        connection.execute(update(withdrawals).where(own).values(confirmed=_json(confirmed)))
+
+    if confirmed != known:
+        await portal.db.write(write)
+    watched = portal.clock() - row.time_ms < WATCH_MS
+    return _withdrawal(record_id, done, row.time_ms, confirmed, watched=watched)
+
+
+async def was_withdrawn_here(portal: Portal, who: Principal, record_id: str) -> bool:
+    """Whether there is a withdrawal to look at."""
+    return await portal.db.read(lambda connection: _row(connection, who, record_id)) is not None
 
 
 async def uses(portal: Portal, who: Principal) -> Verified:
     """Every recorded use, verified. Raises KeyLocked, PortalError UNVERIFIED."""
-    signer = await _signer(portal, who)
+    signer = await asking.signer(portal, who)
     found = await asyncio.to_thread(portal.link.uses, signer)
     if found.seen != signer.seen:
-        await portal.db.write(lambda connection: _keep(connection, who.account_id, signer.seen, found.seen))
+        await portal.db.write(lambda connection: asking.keep(connection, who.account_id, signer.seen, found.seen))
     return found
 
 
@@ -103,22 +182,28 @@ def paired(found: Sequence[VerifiedUse]) -> Sequence[Use]:
     return sorted(made, key=lambda use: use.receipt.time_ms, reverse=True)
 
 
-async def _signer(portal: Portal, who: Principal) -> Signer:
-    key = portal.ring.get(who.session_id)
-    if key is None:
-        raise KeyLocked
-    before = await portal.db.read(lambda connection: _seen(connection, who.account_id))
-    return Signer(uscc=who.institution, key=key, seen=before)
+def _withdrawal(
+    record_id: str, done: Entered, time_ms: int, confirmed: Mapping[str, int], *, watched: bool
+) -> Withdrawal:
+    pending = tuple(node for node in done.pending if node not in confirmed)
+    return Withdrawal(
+        record_id=record_id,
+        log_index=done.log_index,
+        time_ms=time_ms,
+        confirmed=confirmed,
+        pending=pending,
+        watched=watched and bool(pending),
+    )
 
 
-def _seen(connection: Connection, account_id: str) -> bytes:
-    found = connection.execute(select(seen.c.document).where(seen.c.account_id == account_id)).scalar()
-    return b"" if found is None else bytes(found)
+def _row(connection: Connection, who: Principal, record_id: str) -> Row[Any] | None:
+    own = (withdrawals.c.record_id == record_id) & (withdrawals.c.account_id == who.account_id)
+    return connection.execute(select(withdrawals).where(own)).first()
 
 
-def _keep(connection: Connection, account_id: str, before: bytes, after: bytes) -> None:
-    if not before and not _seen(connection, account_id):
-        connection.execute(insert(seen), {"account_id": account_id, "document": after})
-        return
-    own = (seen.c.account_id == account_id) & (seen.c.document == before)
-    connection.execute(update(seen).where(own).values(document=after))
+def _confirmed(row: Row[Any]) -> dict[str, int]:
+    return msgspec.json.decode(row.confirmed, type=dict[str, int])
+
+
+def _json(confirmed: Mapping[str, int]) -> str:
+    return msgspec.json.encode(dict(confirmed)).decode()

@@ -68,6 +68,7 @@ class Subject(StrEnum):
     OPERATOR_KEY = "operator_key"
     OWN_CONSENTS = "own_consents"
     OWN_USES = "own_uses"
+    OWN_FACTS = "own_facts"
     STAFF = "staff"
     EVENTS = "events"
     PRODUCTS = "products"

@@ -20,10 +20,18 @@ from starlette.types import ASGIApp
 from hub.errors import HubError
 from portal.accounts import api as accounts_api
 from portal.accounts import pages as accounts
+from portal.applications import api as applications_api
+from portal.applications import financing_pages, lending_pages, review_pages
+from portal.applications import pages as applications
 from portal.consents import api as consents_api
 from portal.consents import pages as consents
 from portal.errors import PortalError, not_found
+from portal.facts import api as facts_api
+from portal.facts import pages as facts
 from portal.permissions import require_all_declared
+from portal.products import api as products_api
+from portal.products import desk as products_desk
+from portal.products import pages as products
 from portal.registration import api as registration_api
 from portal.registration import pages as registration
 from portal.state import Portal
@@ -37,8 +45,29 @@ from portal.web.visits import LANGUAGE, YEAR_S, Visits, visit_of
 
 log = logging.getLogger(__name__)
 
-FILES: Final = {"portal.css": "text/css; charset=utf-8", "icon.svg": "image/svg+xml"}
-SUBJECTS: Final = (accounts, accounts_api, consents, consents_api, registration, registration_api)
+FILES: Final = {
+    "portal.css": "text/css; charset=utf-8",
+    "icon.svg": "image/svg+xml",
+    "live.js": "text/javascript; charset=utf-8",
+}
+SUBJECTS: Final = (
+    accounts,
+    accounts_api,
+    applications,
+    applications_api,
+    consents,
+    consents_api,
+    facts,
+    facts_api,
+    financing_pages,
+    lending_pages,
+    products,
+    products_api,
+    products_desk,
+    registration,
+    registration_api,
+    review_pages,
+)
 
 
 def application(portal: Portal) -> ASGIApp:

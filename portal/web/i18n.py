@@ -16,11 +16,12 @@ from babel.dates import format_datetime
 from babel.messages.pofile import read_po
 
 from consent.identifiers import CHINA_TIME
-from portal.text import Text
+from portal.text import Name, Text
 
 LANGUAGES: Final = {"zh": "中文", "en": "English"}
 DEFAULT: Final = "zh"
 _HTML_NAMES: Final = {"zh": "zh-CN", "en": "en"}
+_BETWEEN: Final = {"zh": "、", "en": ", "}
 _TIMES: Final = {"zh": "y年M月d日 HH:mm", "en": "d MMM y, HH:mm"}
 
 
@@ -34,14 +35,20 @@ def catalogue(language: str) -> Mapping[str, str]:
     return {str(message.id): str(message.string) for message in found if message.id and message.string}
 
 
-def translate(language: str, text: Text | str) -> str:
-    """A sentence in one of `LANGUAGES`, its values filled in; values that are sentences are translated, too."""
+def translate(language: str, text: Text | Name | str) -> str:
+    """A sentence in one of `LANGUAGES`, its values filled in; sentences, names and tuples of them among those are translated, too."""
     if isinstance(text, str):
         return catalogue(language).get(text, text)
-    values = {
-        name: translate(language, value) if isinstance(value, Text) else value for name, value in text.values.items()
-    }
+    if isinstance(text, Name):
+        return text.zh if language == "zh" else text.en
+    values = {name: _value(language, value) for name, value in text.values.items()}
     return catalogue(language).get(text.sentence, text.sentence).format(**values)
+
+
+def _value(language: str, value: object) -> object:
+    if isinstance(value, tuple):
+        return _BETWEEN[language].join(str(_value(language, each)) for each in value)
+    return translate(language, value) if isinstance(value, Text | Name) else value
 
 
 def html_name(language: str) -> str:

@@ -20,10 +20,18 @@ class Entry:
 
 
 MENU: Final = (
+    Entry(path="/applications", title=Text("My applications")),
+    Entry(path="/financing", title=Text("Ask all banks")),
+    Entry(path="/lending", title=Text("Applications")),
+    Entry(path="/demands", title=Text("Financing requests")),
+    Entry(path="/products", title=Text("Loan products")),
+    Entry(path="/facts", title=Text("Our enterprise")),
+    Entry(path="/product-versions", title=Text("Products entered")),
     Entry(path="/consents", title=Text("My consents")),
     Entry(path="/uses", title=Text("Who used my data")),
     Entry(path="/registration", title=Text("My registration")),
     Entry(path="/registrations", title=Text("Registrations")),
+    Entry(path="/application-reviews", title=Text("Applications")),
     Entry(path="/account/operator-key", title=Text("Operator key")),
     Entry(path="/staff", title=Text("Staff")),
     Entry(path="/events", title=Text("Record of acts")),

@@ -15,7 +15,7 @@ from markupsafe import Markup, escape
 from portal.forms import Field, Filled
 from portal.permissions import TITLES, Action, Need, Subject, rule_of
 from portal.state import Portal
-from portal.text import Text
+from portal.text import Name, Text
 from portal.web.i18n import LANGUAGES, html_name, moment, translate
 from portal.web.menu import menu_of
 from portal.web.visits import visit_of
@@ -46,6 +46,11 @@ def page(request: Request, template: str, *, status: int = 200, **context: Any) 
     }
     body = environment(visit.language).get_template(template).render(given)
     return HTMLResponse(body, status_code=status)
+
+
+def piece(request: Request, template: str, **context: Any) -> str:  # noqa: ANN401 (a template's)
+    """Render a part of a page, for one that goes on by itself (`portal.web.live`)."""
+    return environment(visit_of(request).language).get_template(template).render(context)
 
 
 def _again(request: Request) -> str:
@@ -87,11 +92,11 @@ def environment(language: str) -> Environment:
         lstrip_blocks=True,
     )
 
-    def told(text: Text | str, **values: object) -> Markup:
+    def told(text: Text | Name | str, **values: object) -> Markup:
         """A sentence; where the text is a template's own, its values are escaped and it may hold markup."""
-        if isinstance(text, Text):
+        if isinstance(text, Text | Name):
             return escape(translate(language, text))
-        shown = {name: escape(told(each) if isinstance(each, Text) else each) for name, each in values.items()}
+        shown = {name: escape(told(each) if isinstance(each, Text | Name) else each) for name, each in values.items()}
         return Markup(translate(language, text)).format(**shown)  # noqa: S704 (a literal of ours; values are escaped)
 
     made.globals.update(

@@ -11,6 +11,8 @@ from sqlalchemy import create_engine, make_url, text
 
 from portal.accounts import passwords
 from portal.tables import metadata
+from tests.portal.products.offer import offer
+from tests.portal.products.test_search import CASES, PRODUCTS, found
 from tests.portal.registration.test_registration import register, reviewer
 from tests.portal.world import CHEAP, PASSWORD, USCC, running_portal
 
@@ -41,3 +43,5 @@ async def test_an_enterprise_registers_is_approved_and_logs_in(
         await firm.get("/login")
         assert (await firm.post("/login", login=USCC, password=PASSWORD)).headers["location"] == "/consents"
         assert (await firm.get("/uses")).status_code == 200
+        offer(world, *PRODUCTS)
+        assert [query for query, wanted in CASES if found(world, query) != wanted] == []

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import uuid
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
@@ -12,16 +13,28 @@ from typing import Any, TypeVar
 
 import httpx
 from argon2 import PasswordHasher
+from sqlalchemy import Connection, insert
 
-from consent.documents import ConsentDocument
+from consent.directory import Member, ProductPublished
+from consent.documents import (
+    CONSENT_REFUSAL_TYPE,
+    CONSENT_REVOCATION_TYPE,
+    CONSENT_TYPE,
+    ConsentDocument,
+    ConsentRequest,
+    parse_consent,
+    parse_refusal,
+    parse_revocation,
+)
 from portal.accounts import service, totp
-from portal.hub_link import Confirmed, Signer, Standing, Verified, Withdrawn
+from portal.hub_link import Author, Confirmed, Entered, Signer, Standing, Verified
 from portal.permissions import SECOND_FACTOR, Role
+from portal.registration.tables import registrations
 from portal.server import open_portal
 from portal.settings import Settings
 from portal.state import Portal
 from portal.web.app import application
-from trust.document import SignedDocument
+from trust.document import SignedDocument, verify_document
 from trust.keyfile import encode_private_key, secret_from_passphrase
 from trust.sm2 import PrivateKey
 
@@ -35,24 +48,58 @@ NOW_MS = 1_790_000_000_000
 
 
 class HubSimulator:
-    """Takes approvals and remembers them, or is away."""
+    """Takes approvals and what enterprises sign, and remembers it; or is away. `confirming`: nodes that have seen everything."""
 
     def __init__(self) -> None:
         self.approved: list[tuple[SignedDocument, str, PrivateKey]] = []
         self.refuses: Exception | None = None
         self.standing: list[tuple[ConsentDocument, str]] = []
         self.signed: list[Signer] = []
+        self.asked: list[ConsentRequest] = []
+        self.entries: list[SignedDocument] = []
+        self.confirming: tuple[str, ...] = ("tax-1",)
+        self.waiting: tuple[str, ...] = ("tax-2",)
+        self.offered: list[ProductPublished] = []
+        self.admitted = [
+            Member(member_id="firstbank", name="第一银行", kind="bank"),
+            Member(member_id="taxoffice", name="税务局", kind="government"),
+        ]
 
     def consents(self, who: Signer) -> Sequence[Standing]:
         self.signed.append(who)
         return self._answer([Standing(consent=one, state=state, ended_ms=0) for one, state in self.standing])
 
-    def withdraw(self, who: Signer, consent: ConsentDocument, reason: str) -> Withdrawn:
-        self.standing = [(one, "withdrawn" if one == consent else state) for one, state in self.standing]
-        confirmed = (Confirmed(node_id="tax-1", after_ms=17),)
+    def requests(self, who: Signer) -> Sequence[ConsentRequest]:
+        return self._answer(list(self.asked))
+
+    def offers(self) -> Sequence[ProductPublished]:
+        return self._answer(list(self.offered))
+
+    def members(self) -> Sequence[Member]:
+        return self._answer(self.admitted)
+
+    def enter(self, author: Author, document: SignedDocument, provider: str, *, wait_ms: int = 0) -> Entered:
+        verify_document(document, document.payload_type, author.key)
+        if self.refuses is None and document not in self.entries:
+            self.entries.append(document)
+            self._take(document)
+        confirmed = tuple(Confirmed(node_id=node, after_ms=17) for node in self.confirming)
+        index = 9 if document not in self.entries else self.entries.index(document)
         return self._answer(
-            Withdrawn(log_index=9, confirmed=confirmed, pending=("tax-2",), seen=who.seen + b"withdrawn;")
+            Entered(log_index=index, confirmed=confirmed, pending=self.waiting, seen=author.seen + b"entered;")
         )
+
+    def _take(self, document: SignedDocument) -> None:
+        if document.payload_type == CONSENT_TYPE:
+            consent = parse_consent(document.payload)
+            self.standing.insert(0, (consent, "active"))
+            self.asked = [each for each in self.asked if each.request_id != consent.request_id]
+        elif document.payload_type == CONSENT_REVOCATION_TYPE:
+            ended = parse_revocation(document.payload).record_id
+            self.standing = [(one, "withdrawn" if one.record_id == ended else state) for one, state in self.standing]
+        elif document.payload_type == CONSENT_REFUSAL_TYPE:
+            refused = parse_refusal(document.payload).request_id
+            self.asked = [each for each in self.asked if each.request_id != refused]
 
     def uses(self, who: Signer) -> Verified:
         self.signed.append(who)
@@ -123,7 +170,14 @@ class World:
         new = service.NewAccount(
             login=login, role=role, institution=institution, name="王小明", password_hash=HASH, key_pem=pem
         )
-        return self.portal.db.write_now(lambda connection: service.create(self.portal, connection, new))
+
+        def write(connection: Connection) -> str:
+            account_id = service.create(self.portal, connection, new)
+            if role is Role.ENTERPRISE:
+                connection.execute(insert(registrations), registered(account_id, institution))
+            return account_id
+
+        return self.portal.db.write_now(write)
 
     def code(self, account_id: str) -> str:
         row = self.portal.db.read_now(lambda connection: service.get(connection, account_id))
@@ -140,6 +194,19 @@ class World:
             await browser.get("/login/code")
             assert (await browser.post("/login/code", code=self.code(account_id))).status_code == 303
         return browser
+
+
+def registered(account_id: str, uscc: str) -> dict[str, Any]:
+    """The row of an enterprise that was approved."""
+    texts = dict.fromkeys(("first_reviewer", "first_reason", "second_reviewer", "second_reason"), "")
+    times = {"submitted_ms": NOW_MS, "decided_ms": NOW_MS, "directory_index": 7}
+    own = {
+        "registration_id": str(uuid.uuid4()),
+        "account_id": account_id,
+        "uscc": uscc,
+        "ent_name": "北京样例科技有限公司",
+    }
+    return own | texts | times | {"check_mismatch": 0, "state": "approved", "document": b""}
 
 
 @asynccontextmanager

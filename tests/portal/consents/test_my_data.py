@@ -4,11 +4,11 @@ import pytest
 from sqlalchemy import select
 
 from consent.audit_uses import VerifiedUse
-from consent.documents import ConsentDocument, ExchangeMode, ItemMode, Purpose
+from consent.documents import ConsentDocument, ExchangeMode, ItemMode, Purpose, parse_revocation
 from consent.usage import Receipt
-from portal.consents.pages import MODES, PURPOSES
 from portal.consents.service import paired
 from portal.consents.tables import seen
+from portal.consents.words import MODES, PURPOSES, ROLES, STATES, USES
 from portal.hub_link import hub_away, unverified
 from portal.keyring import IDLE_MS
 from portal.permissions import TITLES, Role
@@ -35,17 +35,55 @@ async def test_an_enterprise_asks_with_its_own_key_and_code(world: World, firm: 
     assert "PrivateKey" not in repr(world.hub.signed[0])
 
 
-async def test_a_withdrawal_shows_who_confirmed_and_who_is_away_and_is_on_record(world: World, firm: Browser) -> None:
+async def test_a_withdrawal_shows_who_confirmed_and_who_has_not_and_is_on_record(world: World, firm: Browser) -> None:
     path = f"/consents/{given(world).record_id}"
     await firm.get(path)
     answer = await firm.post(f"{path}/withdraw", reason="不再需要")
-    assert "tax-1 在 17 毫秒后" in answer.text and "tax-2 不在线" in answer.text
+    assert answer.headers["location"] == f"{path}/withdrawal"
+    assert parse_revocation(world.hub.entries[0].payload).reason == "不再需要"
+    page = await firm.get(f"{path}/withdrawal")
+    assert "tax-1 在 17 毫秒内" in page.text and "tax-2 尚未确认" in page.text
+    assert 'http-equiv="refresh"' in page.text and f'data-live="{path}/withdrawal/live"' in page.text
     assert "已撤回" in (await firm.get(path)).text
     assert 'name="reason"' not in firm.page.text  # type: ignore[union-attr]
     again = await firm.client.post(f"{path}/withdraw", data={"csrf": "x"})
     assert again.status_code == 403
     auditor = await world.logged_in("audit", Role.AUDIT_ADMIN)
     assert "consent_withdrawn" in (await auditor.get("/events")).text
+
+
+async def test_a_node_that_confirms_later_is_sent_to_the_open_page_which_then_rests(
+    world: World, firm: Browser
+) -> None:
+    path = f"/consents/{given(world).record_id}"
+    await firm.get(path)
+    await firm.post(f"{path}/withdraw", reason="")
+    world.later(2)
+    world.hub.confirming, world.hub.waiting = ("tax-1", "tax-2"), ()
+    live = await firm.client.get(f"{path}/withdrawal/live")
+    assert live.headers["content-type"].startswith("text/event-stream")
+    assert "tax-2 在 2017 毫秒内" in live.text and live.text.endswith("event: end\ndata:\n\n")
+    page = await firm.get(f"{path}/withdrawal")
+    assert "data-live" not in page.text and "refresh" not in page.text
+    assert "tax-1 在 17 毫秒内" in page.text, "the first word about a node stands"
+    assert len(world.hub.entries) == 1, "asking again enters nothing"
+
+
+async def test_a_page_rests_after_a_minute_although_a_node_stays_away(world: World, firm: Browser) -> None:
+    path = f"/consents/{given(world).record_id}"
+    await firm.get(path)
+    await firm.post(f"{path}/withdraw", reason="")
+    world.later(61)
+    page = await firm.get(f"{path}/withdrawal")
+    assert "tax-2 尚未确认" in page.text and "data-live" not in page.text
+
+
+async def test_a_withdrawal_of_somebody_else_is_not_there(world: World, firm: Browser) -> None:
+    path = f"/consents/{given(world).record_id}"
+    await firm.get(path)
+    await firm.post(f"{path}/withdraw", reason="")
+    other = await world.logged_in("91110108Y00000024X", Role.ENTERPRISE, "91110108Y00000024X")
+    assert (await other.get(f"{path}/withdrawal")).status_code == 404
 
 
 async def test_what_is_withdrawn_cannot_be_withdrawn_again(world: World, firm: Browser) -> None:
@@ -106,7 +144,8 @@ async def test_the_api_tells_the_same_and_withdraws(world: World, firm: Browser)
     assert (one["state"], one["consent"]["record_id"]) == ("active", given(world).record_id)
     path, headers = f"/api/v1/consents/{given(world).record_id}/withdraw", {"X-CSRF-Token": token}
     done = (await firm.client.post(path, json={}, headers=headers)).json()
-    assert done == {"log_index": 9, "confirmed": [{"node_id": "tax-1", "after_ms": 17}], "pending": ["tax-2"]}
+    assert (done["log_index"], done["confirmed"], done["pending"]) == (0, {"tax-1": 17}, ["tax-2"])
+    assert (await firm.client.get(path + "al")).json()["watched"] is True
     assert (await firm.client.get("/api/v1/uses")).json()["size"] == 7
     world.later(IDLE_MS / 1000 + 1)
     closed = await firm.client.get("/api/v1/uses")
@@ -115,7 +154,8 @@ async def test_the_api_tells_the_same_and_withdraws(world: World, firm: Browser)
 
 def test_every_purpose_mode_and_role_has_words() -> None:
     assert set(PURPOSES) == set(Purpose)
-    assert set(MODES) == set(ItemMode)
+    assert set(MODES) == set(ItemMode) and set(USES) == set(ExchangeMode)
+    assert set(ROLES) == {"legal_rep", "agent"} and len(STATES) == 4
     assert set(TITLES) == set(Role) and set(registration.STATES) == set(REGISTRATION.states)
     assert set(registration.ACTS) == {act for _, act in REGISTRATION.moves}
 
