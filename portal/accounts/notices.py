@@ -10,6 +10,9 @@ from typing import Final
 from sqlalchemy import Connection, func, insert, select, update
 
 from portal.accounts.tables import notices
+from portal.mail.outbox import leave
+from portal.mail.service import switch_of
+from portal.mail.topics import topic_of
 from portal.text import Text
 
 MOST: Final = 100
@@ -61,10 +64,15 @@ class Notice:
 
 
 def notify(connection: Connection, account_id: str, kind: str, detail: str, now_ms: int) -> None:
-    """Leave a notice. Raises KeyError for a kind that there is not."""
+    """Leave a notice where the account wants it: in its inbox, by e-mail. Raises KeyError for a kind that there is not."""
     KINDS[kind]
-    row = {"notice_id": str(uuid.uuid4()), "account_id": account_id, "kind": kind, "detail": detail}
-    connection.execute(insert(notices), row | {"time_ms": now_ms, "read_ms": None})
+    topic = topic_of(kind)
+    wanted = switch_of(connection, account_id, topic)
+    if wanted.inbox:
+        row = {"notice_id": str(uuid.uuid4()), "account_id": account_id, "kind": kind, "detail": detail}
+        connection.execute(insert(notices), row | {"time_ms": now_ms, "read_ms": None})
+    if wanted.mail:
+        leave(connection, account_id, topic.value, now_ms)
 
 
 def inbox(connection: Connection, account_id: str) -> Sequence[Notice]:

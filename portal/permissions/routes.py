@@ -169,7 +169,13 @@ _BACKOFFICE: Final[Mapping[str, Rule]] = {}
 
 _OPERATIONS: Final[Mapping[str, Rule]] = {}
 
-_NOTICES: Final[Mapping[str, Rule]] = {}
+_NOTICES: Final[Mapping[str, Rule]] = {
+    "GET /account/mail": Need(Action.QUERY, Subject.OWN_ACCOUNT),
+    "POST /account/mail": Need(Action.MODIFY, Subject.OWN_ACCOUNT),
+    "GET /account/mail/{code}": Need(Action.QUERY, Subject.OWN_ACCOUNT),
+    "POST /account/mail/{code}": Need(Action.MODIFY, Subject.OWN_ACCOUNT),
+    "POST /account/switches": Need(Action.MODIFY, Subject.OWN_ACCOUNT),
+}
 
 ROUTES: Final[Mapping[str, Rule]] = {
     **_WEB,

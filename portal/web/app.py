@@ -28,6 +28,7 @@ from portal.consents import pages as consents
 from portal.errors import PortalError, not_found
 from portal.facts import api as facts_api
 from portal.facts import pages as facts
+from portal.mail import pages as mail
 from portal.permissions import require_all_declared
 from portal.products import api as products_api
 from portal.products import desk as products_desk
@@ -61,6 +62,7 @@ SUBJECTS: Final = (
     facts_api,
     financing_pages,
     lending_pages,
+    mail,
     products,
     products_api,
     products_desk,
