@@ -26,7 +26,7 @@ class Topic(StrEnum):
 
 
 TITLES: Final[Mapping[Topic, Text]] = {
-    Topic.LOGIN: Text("A login from a new place"),
+    Topic.LOGIN: Text("A login from a new place, a new password or access"),
     Topic.REGISTRATION: Text("Your registration was decided"),
     Topic.APPLICATION: Text("An application or loan has moved"),
     Topic.CONSENT_ASKED: Text("Somebody asks for your consent"),
@@ -46,6 +46,7 @@ _BEGINNINGS: Final[Mapping[str, Topic]] = {
     "new_source": Topic.LOGIN,
     "password": Topic.LOGIN,
     "second_factor": Topic.LOGIN,
+    "client": Topic.LOGIN,
     "registration": Topic.REGISTRATION,
     "registration_waits": Topic.REVIEW,
     "application": Topic.APPLICATION,

@@ -20,9 +20,11 @@ from starlette.types import ASGIApp
 from hub.errors import HubError
 from portal.accounts import api as accounts_api
 from portal.accounts import pages as accounts
+from portal.accounts import recovery_pages
 from portal.applications import api as applications_api
 from portal.applications import financing_pages, lending_pages, review_pages
 from portal.applications import pages as applications
+from portal.clients import pages as clients
 from portal.consents import api as consents_api
 from portal.consents import pages as consents
 from portal.errors import PortalError, not_found
@@ -56,6 +58,7 @@ SUBJECTS: Final = (
     accounts_api,
     applications,
     applications_api,
+    clients,
     consents,
     consents_api,
     facts,
@@ -67,6 +70,7 @@ SUBJECTS: Final = (
     products_api,
     products_desk,
     registration,
+    recovery_pages,
     registration_api,
     review_pages,
 )
