@@ -29,7 +29,7 @@ PARTS: Final[dict[str, tuple[str, ...]]] = {
     "model": ("model_commands", "registry_commands"),
     "score": ("score_commands", "service_commands"),
     "psi": ("psi_commands",),
-    "portal": ("portal_commands",),
+    "portal": ("portal_commands", "portal_programs"),
     "audit": ("audit_commands", "audit_model_command"),
     "demo": ("demo_commands",),
     "bench": ("bench_commands",),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import logging
 import socket
 from collections.abc import Callable
@@ -13,9 +14,10 @@ import uvicorn
 
 from hub.database import Database, open_database
 from hub.settings import SettingsInvalid
-from portal import migrations
+from portal import migrations, rounds
 from portal.hub_link import HubLink
 from portal.keys import PortalKeys
+from portal.mail.sender import password_of
 from portal.settings import Settings
 from portal.state import Portal
 from portal.web.app import application
@@ -42,21 +44,31 @@ def open_db(settings: Settings) -> Database:
 
 
 class _Server(uvicorn.Server):
-    """Tells once it answers."""
+    """Tells once it answers, and makes the rounds meanwhile."""
 
-    def __init__(self, config: uvicorn.Config, ready: Callable[[], None]) -> None:
+    def __init__(self, config: uvicorn.Config, portal: Portal, ready: Callable[[], None]) -> None:
         super().__init__(config)
+        self._portal = portal
         self._ready = ready
+        self._rounds: asyncio.Task[None] | None = None
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
         """Begin to answer."""
         await super().startup(sockets)
+        self._rounds = asyncio.create_task(rounds.run(self._portal))
         self._ready()
+
+    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+        """Finish what is under way."""
+        if self._rounds is not None:
+            await rounds.stop(self._rounds)
+        await super().shutdown(sockets)
 
 
 def serve(portal: Portal, ready: Callable[[], None] = lambda: None) -> None:
-    """Serve until SIGTERM or SIGINT; requests under way are finished. Raises SettingsInvalid if the address is taken."""
+    """Serve until SIGTERM or SIGINT; requests under way are finished. Raises SettingsInvalid if the address is taken, KeyFileError."""
     settings = portal.settings
+    password_of(settings)
     config = uvicorn.Config(
         application(portal),
         http="h11",
@@ -71,7 +83,7 @@ def serve(portal: Portal, ready: Callable[[], None] = lambda: None) -> None:
         ssl_keyfile=settings.private_key,
     )
     with closing(listen(settings)) as listening:
-        _Server(config, ready).run(sockets=[listening])
+        _Server(config, portal, ready).run(sockets=[listening])
 
 
 def listen(settings: Settings) -> socket.socket:

@@ -11,7 +11,7 @@ from __future__ import annotations
 import ipaddress
 import tomllib
 from pathlib import Path
-from typing import Annotated, Any, Final
+from typing import Annotated, Any, Final, Literal
 
 import msgspec
 
@@ -38,6 +38,14 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     hub_home: Path | None = None
     hub_file: Path | None = None
     log_level: str = "INFO"
+
+    # Where notices are handed over as e-mail; empty: nowhere. `mail_security`: starttls, tls, or (on this machine only) none.
+    mail_host: str = ""
+    mail_port: _Positive = 587
+    mail_security: Literal["starttls", "tls", "none"] = "starttls"
+    mail_user: str = ""
+    mail_password_file: Path | None = None
+    mail_from: str = ""
 
     access_s: _Positive = 600
     refresh_s: _Positive = 12 * 3600
@@ -90,6 +98,21 @@ def check(settings: Settings) -> None:
             f"Passwords would travel in the clear at {settings.listen}. Listen on 127.0.0.1, give certificate and private_key, or "
             "set public_url to the https address of the proxy before it."
         )
+
+    _check_mail(settings)
+
+
+def _check_mail(settings: Settings) -> None:
+    if not settings.mail_host:
+        return
+    if "@" not in settings.mail_from:
+        raise SettingsInvalid("`mail_host` needs `mail_from`: the address that mails come from.")
+    if settings.mail_security == "none" and not _only_here(settings.mail_host):
+        raise SettingsInvalid(
+            f"Mail to {settings.mail_host} would travel in the clear: set mail_security to starttls or tls."
+        )
+    if bool(settings.mail_user) != (settings.mail_password_file is not None):
+        raise SettingsInvalid("`mail_user` and `mail_password_file` belong together.")
 
 
 def _only_here(host: str) -> bool:

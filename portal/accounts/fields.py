@@ -115,3 +115,16 @@ OPERATOR_KEY: Final = (
     ),
     PASSWORD,
 )
+
+CHANGE_PASSWORD: Final = (
+    Field(
+        name="old",
+        label=Text("Present password"),
+        parse=some_text(Text("Type your password.")),
+        kind="password",
+        longest=LONGEST,
+        autocomplete="current-password",
+    ),
+    NEW_PASSWORD,
+)
+SET_PASSWORD: Final = (NEW_PASSWORD,)

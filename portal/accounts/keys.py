@@ -25,6 +25,12 @@ def new_key(password: str) -> tuple[PrivateKey, bytes]:
     return key, encode_private_key(key, secret_from_passphrase(password))
 
 
+def under_another(pem: bytes, old: str, new: str) -> tuple[PrivateKey, bytes]:
+    """A key, and its file under another password. Takes some 0.2 s. Raises WrongPassphrase, KeyFileError."""
+    key = _open(pem, old)
+    return key, encode_private_key(key, secret_from_passphrase(new))
+
+
 async def open_operator_key(portal: Portal, who: Principal, password: str) -> tuple[str, PrivateKey]:
     """A reviewer's name at the hub and its key. Raises PortalError WRONG_STATE, UNAUTHENTICATED, ACCOUNT_LOCKED."""
     row = await portal.db.read(lambda connection: get(connection, who.account_id))

@@ -10,6 +10,9 @@ from typing import Final
 from sqlalchemy import Connection, func, insert, select, update
 
 from portal.accounts.tables import notices
+from portal.mail.outbox import leave
+from portal.mail.service import switch_of
+from portal.mail.topics import topic_of
 from portal.text import Text
 
 MOST: Final = 100
@@ -19,6 +22,10 @@ KINDS: Final[Mapping[str, Text]] = {
         "Somebody logged in to this account from a new place or browser ({detail}). If it was not you, tell the hub at once.",
         detail="",
     ),
+    "password_changed": Text("The password of this account was changed, and all other sessions have ended."),
+    "password_link_made": Text("An administrator has made a link by which a new password can be set for this account."),
+    "second_factor_renewed": Text("An administrator has let your authenticator app be set up anew."),
+    "client_added": Text("A program was given access to this account: {detail}", detail=""),
     "registration_approved": Text("Your registration was approved. From now on your key speaks for the enterprise."),
     "registration_rejected": Text("Your registration was rejected: {detail}", detail=""),
     "application_waits": Text("Application {detail} waits for a reviewer.", detail=""),
@@ -61,10 +68,15 @@ class Notice:
 
 
 def notify(connection: Connection, account_id: str, kind: str, detail: str, now_ms: int) -> None:
-    """Leave a notice. Raises KeyError for a kind that there is not."""
+    """Leave a notice where the account wants it: in its inbox, by e-mail. Raises KeyError for a kind that there is not."""
     KINDS[kind]
-    row = {"notice_id": str(uuid.uuid4()), "account_id": account_id, "kind": kind, "detail": detail}
-    connection.execute(insert(notices), row | {"time_ms": now_ms, "read_ms": None})
+    topic = topic_of(kind)
+    wanted = switch_of(connection, account_id, topic)
+    if wanted.inbox:
+        row = {"notice_id": str(uuid.uuid4()), "account_id": account_id, "kind": kind, "detail": detail}
+        connection.execute(insert(notices), row | {"time_ms": now_ms, "read_ms": None})
+    if wanted.mail:
+        leave(connection, account_id, topic.value, now_ms)
 
 
 def inbox(connection: Connection, account_id: str) -> Sequence[Notice]:

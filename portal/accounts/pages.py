@@ -8,7 +8,7 @@ from fastapi import FastAPI, Request
 from fastapi.responses import Response
 
 from portal import events
-from portal.accounts import fields, invitations, keys, notices, service, sessions, totp
+from portal.accounts import fields, invitations, keys, notices, recovery, service, sessions, totp
 from portal.accounts.passwords import hash_password, require_strong
 from portal.errors import PortalError
 from portal.forms import Filled, Wrong, fill
@@ -206,6 +206,26 @@ def _add_staff(app: FastAPI) -> None:
         reason = fill(fields.DISABLE, await read_form(request)).require()["reason"]
         await portal.db.write(
             lambda connection: invitations.disable(portal, connection, who, institution, account_id, reason)
+        )
+        return see("/staff")
+
+    @app.post("/staff/{account_id}/password-link")
+    async def password_link(request: Request, who: Who, account_id: str) -> Response:
+        """Make a link for whoever lost a password; it is shown once."""
+        portal, institution = portal_of(request), only(request, who)
+        reason = fill(fields.DISABLE, await read_form(request)).require()["reason"]
+        token = await portal.db.write(
+            lambda connection: recovery.make_link(portal, connection, who, institution, account_id, reason)
+        )
+        return await show(request, who, link=f"{portal.settings.origin}/passwords/{token}")
+
+    @app.post("/staff/{account_id}/second-factor")
+    async def second_factor(request: Request, who: Who, account_id: str) -> Response:
+        """Let whoever lost an authenticator set it up anew."""
+        portal, institution = portal_of(request), only(request, who)
+        reason = fill(fields.DISABLE, await read_form(request)).require()["reason"]
+        await portal.db.write(
+            lambda connection: recovery.renew_second_factor(portal, connection, who, institution, account_id, reason)
         )
         return see("/staff")
 

@@ -86,3 +86,13 @@ invitations: Final = Table(
     Column("expires_ms", Int64, nullable=False),
     Column("used_ms", Int64, nullable=True),
 )
+
+# How staff set a new password: one that an administrator made, used once.
+password_links: Final = Table(
+    "password_links",
+    metadata,
+    Column("token_sm3", Identifier, primary_key=True),
+    Column("account_id", Identifier, ForeignKey("accounts.account_id"), nullable=False, index=True),
+    Column("expires_ms", Int64, nullable=False),
+    Column("used_ms", Int64, nullable=True),
+)

@@ -31,6 +31,15 @@ _ACCOUNTS: Final[Mapping[str, Rule]] = {
     "GET /staff": Need(Action.QUERY, Subject.STAFF),
     "POST /staff/invitations": Need(Action.MODIFY, Subject.STAFF),
     "POST /staff/{account_id}/disable": Need(Action.MODIFY, Subject.STAFF),
+    "POST /staff/{account_id}/password-link": Need(Action.MODIFY, Subject.STAFF),
+    "POST /staff/{account_id}/second-factor": Need(Action.MODIFY, Subject.STAFF),
+    "GET /account/password": Need(Action.QUERY, Subject.OWN_ACCOUNT),
+    "POST /account/password": Need(Action.MODIFY, Subject.OWN_ACCOUNT),
+    "GET /passwords/{token}": Open.EVERYBODY,
+    "POST /passwords/{token}": Open.EVERYBODY,
+    "GET /account/clients": Need(Action.QUERY, Subject.OWN_ACCOUNT),
+    "POST /account/clients": Need(Action.MODIFY, Subject.OWN_ACCOUNT),
+    "POST /account/clients/{client_id}/end": Need(Action.MODIFY, Subject.OWN_ACCOUNT),
     "GET /events": Need(Action.QUERY, Subject.EVENTS),
 }
 
@@ -169,7 +178,13 @@ _BACKOFFICE: Final[Mapping[str, Rule]] = {}
 
 _OPERATIONS: Final[Mapping[str, Rule]] = {}
 
-_NOTICES: Final[Mapping[str, Rule]] = {}
+_NOTICES: Final[Mapping[str, Rule]] = {
+    "GET /account/mail": Need(Action.QUERY, Subject.OWN_ACCOUNT),
+    "POST /account/mail": Need(Action.MODIFY, Subject.OWN_ACCOUNT),
+    "GET /account/mail/{code}": Need(Action.QUERY, Subject.OWN_ACCOUNT),
+    "POST /account/mail/{code}": Need(Action.MODIFY, Subject.OWN_ACCOUNT),
+    "POST /account/switches": Need(Action.MODIFY, Subject.OWN_ACCOUNT),
+}
 
 ROUTES: Final[Mapping[str, Rule]] = {
     **_WEB,

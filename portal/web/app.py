@@ -20,14 +20,17 @@ from starlette.types import ASGIApp
 from hub.errors import HubError
 from portal.accounts import api as accounts_api
 from portal.accounts import pages as accounts
+from portal.accounts import recovery_pages
 from portal.applications import api as applications_api
 from portal.applications import financing_pages, lending_pages, review_pages
 from portal.applications import pages as applications
+from portal.clients import pages as clients
 from portal.consents import api as consents_api
 from portal.consents import pages as consents
 from portal.errors import PortalError, not_found
 from portal.facts import api as facts_api
 from portal.facts import pages as facts
+from portal.mail import pages as mail
 from portal.permissions import require_all_declared
 from portal.products import api as products_api
 from portal.products import desk as products_desk
@@ -55,16 +58,19 @@ SUBJECTS: Final = (
     accounts_api,
     applications,
     applications_api,
+    clients,
     consents,
     consents_api,
     facts,
     facts_api,
     financing_pages,
     lending_pages,
+    mail,
     products,
     products_api,
     products_desk,
     registration,
+    recovery_pages,
     registration_api,
     review_pages,
 )

@@ -2,7 +2,8 @@
 
 Rules, in this order; the first that fails is the answer:
 1. The route has a rule (`portal.permissions`); one without is nobody's.
-2. What changes something comes from our own pages: its origin is ours, and it carries the visitor's form token.
+2. What changes something comes from our own pages: its origin is ours, and it carries the visitor's form token. A program's call
+   carries its token instead, which no other site can send.
 3. The rule holds for whoever calls. Who is not logged in is asked to be; who still owes the second factor is led to it.
 """
 
@@ -40,7 +41,9 @@ async def authorize(request: Request) -> None:
     if rule is None:
         raise not_found()
     visit = visit_of(request)
-    if request.method not in SAFE:
+    if visit.refused:
+        raise PortalError("UNAUTHENTICATED", Text("The token does not hold: {reason}.", reason=visit.refused))
+    if request.method not in SAFE and not visit.program:
         await _require_own_form(request, visit)
     if rule is Open.EVERYBODY:
         return

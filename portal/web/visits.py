@@ -26,6 +26,8 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from hub.errors import HubError
 from portal.accounts.sessions import Opened, recognise
+from portal.clients.service import recognise as act_for
+from portal.clients.token import TokenInvalid
 from portal.principal import Principal
 from portal.state import Portal, household
 from portal.web.i18n import DEFAULT, LANGUAGES
@@ -47,12 +49,16 @@ VISITOR, LANGUAGE, ACCESS, REFRESH = "xq_visitor", "xq_language", "xq_access", "
 YEAR_S: Final = 365 * 86400
 _VISITOR_BYTES: Final = 16
 _FILES: Final = "/static/"
+_API: Final = "/api/"
 _PLACES: Final = 12
 
 
 @dataclass
 class Visit:
-    """What is known of whoever makes a request."""
+    """What is known of whoever makes a request.
+
+    `program`: a program makes it, with a token and without cookies; `refused`: why its token does not hold.
+    """
 
     visitor: str
     language: str
@@ -60,6 +66,8 @@ class Visit:
     agent: str
     secure: bool
     principal: Principal | None = None
+    program: bool = False
+    refused: str = ""
     set_cookies: list[str] = field(default_factory=list)
 
     def set_cookie(self, name: str, value: str, lifetime_s: int) -> None:
@@ -143,7 +151,16 @@ class Visits:
         if refusal is not None:
             await refusal(request.scope, receive, send)
             return
-        if not request.url.path.startswith(_FILES):
+        token = _bearer(request)
+        if token:
+            visit.program = True
+            try:
+                visit.principal = await self._portal.db.read(
+                    lambda connection: act_for(self._portal, connection, token)
+                )
+            except TokenInvalid as error:
+                visit.refused = str(error)
+        elif not request.url.path.startswith(_FILES):
             cookies = _cookies(request, secure=visit.secure)
             opened = await recognise(self._portal, cookies.get(ACCESS, ""), cookies.get(REFRESH, ""))
             if opened is not None:
@@ -196,7 +213,7 @@ class Visits:
         found = HEADERS | {"cache-control": "public, max-age=3600" if file else "no-store"}
         if visit.secure:
             found["strict-transport-security"] = HSTS
-        cookies = [] if file else [("set-cookie", each) for each in visit.set_cookies]
+        cookies = [] if file or visit.program else [("set-cookie", each) for each in visit.set_cookies]
         return [(name.encode(), value.encode("latin-1")) for name, value in (*found.items(), *cookies)]
 
 
@@ -217,6 +234,12 @@ def _bounded(receive: Receive, most: int) -> Receive:
         return message if got <= most else {"type": "http.disconnect"}
 
     return bounded
+
+
+def _bearer(request: Request) -> str:
+    """The token of a program (RFC 6750); only the API takes one."""
+    scheme, _, token = request.headers.get("authorization", "").partition(" ")
+    return token.strip() if scheme.lower() == "bearer" and request.url.path.startswith(_API) else ""
 
 
 def _cookies(request: Request, *, secure: bool) -> dict[str, str]:

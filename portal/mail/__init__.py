@@ -1,0 +1,1 @@
+"""Notices by e-mail, and which notices an account wants where."""
