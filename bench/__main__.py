@@ -20,6 +20,7 @@ RUNS: dict[str, tuple[str, ...]] = {
     "bench.raw:run": ("raw.throughput", "raw.memory"),
     "bench.revocation:run": ("revocation.p99",),
     "bench.logistic:run": ("lr.train",),
+    "bench.portal_products:run": ("portal.products_p95",),
     "bench.psi:rate": ("psi.rate",),
     "bench.psi:seconds": ("psi.seconds",),
     "bench.psi:memory": ("psi.memory",),
