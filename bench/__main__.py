@@ -22,6 +22,7 @@ RUNS: dict[str, tuple[str, ...]] = {
     "bench.logistic:run": ("lr.train",),
     "bench.portal_pages:sqlite": ("portal.page_p95",),
     "bench.portal_pages:postgresql": ("portal.pg_page_p95",),
+    "bench.portal_products:run": ("portal.products_p95",),
     "bench.psi:rate": ("psi.rate",),
     "bench.psi:seconds": ("psi.seconds",),
     "bench.psi:memory": ("psi.memory",),

@@ -52,7 +52,7 @@ async def test_staff_enter_a_product_a_reviewer_publishes_it_and_everybody_finds
     assert f'href="/products/{code}"' in listed and 'value="4"' in listed
     shown = (await anybody.get(f"/products/{code}")).text
     assert "借 10 万元用满一年，利息约 3,450 至 4,350 元。" in shown
-    assert f'href="/applications/new?product={code}"' in shown
+    assert f'href="/login?next=/products/{code}"' in shown
     assert "公开：任何人都可以查到，无须授权。" in shown
 
 

@@ -13,7 +13,7 @@ from portal.products import fields
 from portal.products.eligibility import FoundedFor, IndustryOutside, Measured, RegionAmong, SizeAmong
 from portal.products.product import Product, RateBasis, RequiredItem, TermUnit, faults
 from portal.products.required import by_mode
-from portal.products.words import costs, lpr_basis
+from portal.products.words import FREQUENCIES, costs, lpr_basis
 from portal.web.i18n import translate
 from tests.portal.products.offer import ANSWERS, product
 
@@ -129,6 +129,10 @@ def test_what_each_mode_tells_the_bank_is_said_beside_the_items_the_least_first(
         (ItemMode.P, ["registration_basic"], False),
     ]
     assert all(translate(language, each.learns) for each in by_mode(product()) for language in ("zh", "en"))
+
+
+def test_every_item_that_can_be_wanted_says_in_words_how_often_it_is_updated() -> None:
+    assert {item.frequency for _, items in fields.classes() for item, _ in items} <= set(FREQUENCIES)
 
 
 def test_a_consent_for_an_item_is_for_the_purpose_that_allows_its_mode() -> None:
