@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from typing import Any, Final
 
 from fastapi import FastAPI, Request
@@ -40,6 +41,7 @@ LISTING: Final = Listing(
     key=versions.c.version_id,
     first="-changed",
 )
+OWN: Final = replace(LISTING, filters=LISTING.filters[:2])
 ACTS: Final = {
     "submit": Text("Submit for review"),
     "recall": Text("Take back to change it"),
@@ -72,12 +74,14 @@ def _add_list(app: FastAPI) -> None:
     @app.get("/product-versions")
     async def listed(request: Request, who: Who) -> Response:
         """List the versions: one's own, or for the hub those that were submitted."""
-        portal, asked, mine = portal_of(request), LISTING.asked(request.query_params), only(request, who)
-        found = await portal.db.read(lambda connection: LISTING.page(connection, wanted(mine, asked), asked))
+        portal, mine = portal_of(request), only(request, who)
+        listing = LISTING if mine is None else OWN
+        asked = listing.asked(request.query_params)
+        found = await portal.db.read(lambda connection: listing.page(connection, wanted(mine, asked), asked))
         states = [(state, title) for state, title in words.STATES.items() if mine is not None or state != DRAFT]
         choices = {"state": [("", Text("Any")), *states]}
         return page(
-            request, "products/desk.html", listing=LISTING, asked=asked, found=found, choices=choices, words=words
+            request, "products/desk.html", listing=listing, asked=asked, found=found, choices=choices, words=words
         )
 
     @app.get("/product-versions/{product_code}/{version}")

@@ -145,7 +145,7 @@ def decide(
     if who.login in {found.entered_by, found.submitted_by}:
         raise PortalError("PERMISSION_DENIED", Text("You entered this; somebody else decides."))
     if following == PUBLISHED:
-        _replace(connection, portal, found)
+        _replace(portal, connection, found)
     _change(portal, connection, found, state=following, reviewed_by=who.login, reason=reason)
     _record(portal, connection, who, found, act, reason)
     kind, detail = ("product_published", found.product_name) if following == PUBLISHED else ("product_rejected", reason)
@@ -193,7 +193,7 @@ def _enter(
     return _changed(connection, code, version)
 
 
-def _replace(connection: Connection, portal: Portal, found: Version) -> None:
+def _replace(portal: Portal, connection: Connection, found: Version) -> None:
     """What enterprises saw until now goes; the terms are those that were submitted."""
     assert found.product is not None  # noqa: S101 (what waits for review was submitted)
     before = (versions.c.product_code == found.product_code) & (versions.c.state == PUBLISHED)
