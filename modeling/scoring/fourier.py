@@ -71,8 +71,8 @@ def digits(residues: Residues, primes: tuple[int, ...]) -> Whole:
 def sums(products: Spectra, primes: tuple[int, ...]) -> Residues:
     """int64[parts, primes, 8192]: sums of products, of the spectra of their digits [parts x primes x 4, 4096], which are used up.
 
-    Numbers below 2^63 - 2^57 in size, some of their residues. Raises ProtocolViolation where one is not as near to an integer as it
-    should be.
+    Each is some number of the right residue, below 2^63 - 2^57 in size. Raises ProtocolViolation where a sum is not as near to an
+    integer as it should be.
     """
     np.fft.ifft(products, out=products)
     products *= _BACK
