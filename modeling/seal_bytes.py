@@ -15,7 +15,6 @@ from typing import Any, Final
 
 import numpy as np
 import numpy.typing as npt
-import pyarrow as pa
 import tenseal.sealapi as seal
 
 from modeling.errors import ProtocolViolation
@@ -92,6 +91,8 @@ def _array(numbers: Words) -> bytes:
 
 def _numbers(thing: Any, head: int) -> Words:  # noqa: ANN401
     """The array that stands behind an object's head, a header of its own and its length, at the end of the object's bytes."""
+    import pyarrow as pa  # for zstd; 27 MB, which those need not have who read no numbers
+
     packed = pa.BufferReader(memoryview(saved(thing))[_HEADER.size :])
     body = pa.CompressedInputStream(packed, "zstd").read()
     return np.frombuffer(body, "<u8", offset=head + _HEADER.size + 8).astype(np.uint64, copy=False)
