@@ -3,7 +3,7 @@
 In Z[X] / (X^8192 + 1) a column has integers of 23 bits, and a ciphertext's residues, of 60 bits, are cut into four digits of 15. A
 transform takes a polynomial to its values at 4,096 of the ring's roots (the other half are their conjugates); there products are number
 by number, and a sum over columns is one product of matrices: blocks x columns by columns x digits. What comes back are integers below
-2^47.5 with an error of at most 2^-4, so rounding finds them, and digits go together again modulo each prime.
+2^47.5 with an error below 0.1, so rounding finds them, and digits go together again modulo each prime.
 
 Both bounds rest on digits that are spread as at random, which those of a ciphertext are: a sum of 32 columns at their largest has a
 standard deviation of 2^44.2, and its error one of 0.01. They are looked at for each number: one further than 1/4 from an integer, or
