@@ -1,8 +1,7 @@
-"""What workers do in score.*: products alone, the same under CKKS. Imports as little as a provider's worker does."""
+"""The peers of score.*: products alone, the same under CKKS; each in a process on each core."""
 
 from __future__ import annotations
 
-import os
 import time
 from collections.abc import Callable
 from typing import Any, Final
@@ -18,16 +17,6 @@ from modeling.scoring.linear import BLOCK
 COLUMNS: Final = 30
 PRODUCTS: Final = 3000
 _ROUNDS: Final = 20
-
-
-def pid(_chunk: bytes) -> bytes:
-    """The worker's."""
-    return str(os.getpid()).encode()
-
-
-def core_seconds(_chunk: bytes) -> bytes:
-    """Of the processor that the worker has used."""
-    return repr(time.process_time()).encode()
 
 
 def products(name: str, _chunk: bytes) -> bytes:

@@ -1,7 +1,12 @@
 """The objects of SEAL as bytes. The library writes to a path and reads from one only: an anonymous file in memory is one.
 
+<<<<<<< HEAD
 What another party sent is loaded with the library's validity checks. Plaintexts whose numbers stand in the coefficients, and noise, are
 written in the library's own format, which spares a call for each number.
+=======
+What another party sent is loaded with the library's validity checks. Numbers go into objects, and come out of them, by the library's
+own format (version 4), which spares a call for each number.
+>>>>>>> batch
 """
 
 from __future__ import annotations
@@ -9,7 +14,13 @@ from __future__ import annotations
 import os
 import struct
 import threading
+<<<<<<< HEAD
 from typing import Any, Final, Literal
+=======
+from collections.abc import Sequence
+from functools import cache
+from typing import Any, Final
+>>>>>>> batch
 
 import numpy as np
 import numpy.typing as npt
@@ -21,18 +32,34 @@ _HEADER: Final = struct.Struct("<HBBBBHQ")
 """Magic, header's size, version, compression (0: none), reserved, size of all (SEAL's serialization.h)."""
 _MAGIC: Final = 0xA15E
 _VERSION_AT: Final = slice(3, 5)
+_PLAIN: Final = struct.Struct("<4QQd")
+"""Level, coefficients, scale (plaintext.cpp)."""
+_CIPHER: Final = struct.Struct("<4Q?QQQdQ")
+"""Level, whether it is in the form of products, parts, coefficients, primes, scale, correction (ciphertext.cpp)."""
+
+Words = npt.NDArray[np.uint64]
 
 
 def saved(thing: Any) -> bytes:  # noqa: ANN401 - the library's classes are not typed
     """An object's bytes, compressed as the library does by default."""
+<<<<<<< HEAD
     file = _file("saved")
     thing.save(f"/proc/self/fd/{file}")  # over what was there
+=======
+    file = _memory_file("out")
+    thing.save(f"/proc/self/fd/{file}")
+>>>>>>> batch
     return os.pread(file, os.fstat(file).st_size, 0)
 
 
 def load_into(context: Any, thing: Any, data: bytes) -> None:  # noqa: ANN401
     """Read an object of a context. Raises ProtocolViolation."""
+<<<<<<< HEAD
     file = _file("loaded")
+=======
+    file = _memory_file("in")
+    os.ftruncate(file, len(data))
+>>>>>>> batch
     os.pwrite(file, data, 0)
     os.ftruncate(file, len(data))  # keeps what memory it can, and nothing of a longer one
     try:
@@ -50,16 +77,15 @@ def loaded_cipher(context: Any, data: bytes) -> Any:  # noqa: ANN401
     return cipher
 
 
-def plaintext(context: Any, coefficients: npt.NDArray[np.uint64]) -> Any:  # noqa: ANN401
+def plaintext(context: Any, coefficients: Words) -> Any:  # noqa: ANN401
     """A plaintext polynomial, lowest coefficient first, each below the plain modulus."""
-    version = saved(seal.Plaintext(1))[_VERSION_AT]
-    count = len(coefficients)
-    numbers = _framed(version, struct.pack("<Q", count) + coefficients.astype("<u8").tobytes())
     found = seal.Plaintext()
-    load_into(context, found, _framed(version, bytes(32) + struct.pack("<Qd", count, 1.0) + numbers))
+    head = _PLAIN.pack(0, 0, 0, 0, len(coefficients), 1.0)
+    load_into(context, found, _framed(head + _array(coefficients)))
     return found
 
 
+<<<<<<< HEAD
 def noise(context: Any, polynomial: npt.NDArray[np.uint64]) -> Any:  # noqa: ANN401
     """A BFV ciphertext of nothing but noise, at the first level: the polynomial, uint64[primes, size], is its first half."""
     version = saved(seal.Plaintext(1))[_VERSION_AT]
@@ -74,13 +100,60 @@ def noise(context: Any, polynomial: npt.NDArray[np.uint64]) -> Any:  # noqa: ANN
 
 def _framed(version: bytes, body: bytes) -> bytes:
     return _HEADER.pack(_MAGIC, _HEADER.size, version[0], version[1], 0, 0, _HEADER.size + len(body)) + body
+=======
+def coefficients(plain: Any) -> Words:  # noqa: ANN401
+    """A plaintext's numbers, lowest first, up to the highest that is not zero."""
+    return _numbers(plain, _PLAIN.size)
+
+
+def ciphertext(context: Any, level: Sequence[int], residues: Words, *, as_factor: bool = False) -> Any:  # noqa: ANN401
+    """A ciphertext of residues uint64[parts, primes, coefficients], each below its prime. `as_factor`: in the form of products."""
+    parts, primes, size = residues.shape
+    found = seal.Ciphertext()
+    head = _CIPHER.pack(*level, as_factor, parts, size, primes, 1.0, 1)
+    load_into(context, found, _framed(head + _array(residues)))
+    return found
+
+
+def residues(cipher: Any) -> Words:  # noqa: ANN401
+    """uint64[parts, primes, coefficients] of a ciphertext."""
+    return _numbers(cipher, _CIPHER.size).reshape(cipher.size(), cipher.coeff_modulus_size(), -1)
+
+
+def _array(numbers: Words) -> bytes:
+    return _framed(struct.pack("<Q", numbers.size) + numbers.astype("<u8", copy=False).tobytes())
+
+
+def _numbers(thing: Any, head: int) -> Words:  # noqa: ANN401
+    """The array that stands behind an object's head, a header of its own and its length, at the end of the object's bytes."""
+    import pyarrow as pa  # for zstd; 27 MB, which those need not have who read no numbers
+
+    packed = pa.BufferReader(memoryview(saved(thing))[_HEADER.size :])
+    body = pa.CompressedInputStream(packed, "zstd").read()
+    return np.frombuffer(body, "<u8", offset=head + _HEADER.size + 8).astype(np.uint64, copy=False)
+
+
+@cache
+def _version() -> bytes:
+    return saved(seal.Plaintext(1))[_VERSION_AT]
+
+
+def _framed(body: bytes) -> bytes:
+    size = _HEADER.size + len(body)
+    return _HEADER.pack(_MAGIC, _HEADER.size, *_version(), 0, 0, size) + body
+>>>>>>> batch
 
 
 _files = threading.local()
 
 
+<<<<<<< HEAD
 def _file(name: Literal["saved", "loaded"]) -> int:
     """An anonymous file of the calling thread in memory, closed with the thread."""
+=======
+def _memory_file(name: str) -> int:
+    """An anonymous file of the calling thread, closed with it. What is read has one of its own, which so keeps its pages."""
+>>>>>>> batch
     held = getattr(_files, name, None)
     if held is None or held.owner != os.getpid():
         held = _MemoryFile()

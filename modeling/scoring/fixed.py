@@ -31,7 +31,7 @@ LARGEST: Final = (1 << (MODULUS_BITS - 1)) - 1
 """What a sum of products, with what is added to it, may reach; beyond, it would wrap around."""
 _MOST_WEIGHT_BITS: Final = 40
 _ROUNDING: Final = 1 + 2.0**-20
-"""What float64 adds to the rounding of a feature, amply."""
+"""What float64 adds to a feature and its rounding, amply."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -96,15 +96,15 @@ def whole_features(features: Floats, bounds: Floats, first: int = 0) -> npt.NDAr
     """
     if features.ndim != 2 or features.shape[1] != len(bounds):
         raise DataUnusable(f"the model has {len(bounds)} features here; a table of shape {features.shape} came")
-    columns = np.ascontiguousarray(features.T)
-    beyond = ~(np.abs(columns) <= bounds[:, None])
-    if beyond.any():
-        column, row = (int(place[0]) for place in np.nonzero(beyond))
+    columns = features * (2.0**FEATURE_BITS / bounds)
+    most = 2.0**FEATURE_BITS * _ROUNDING
+    if not -most <= columns.min(initial=0) <= columns.max(initial=0) <= most:  # or one is missing
+        row, column = (int(place[0]) for place in np.nonzero(~(np.abs(columns) <= most)))
         raise DataUnusable(
             f"feature {column} of row {first + row} is missing or beyond its declared bound {bounds[column]:g}: apply the model's own "
             "preparation, which fills and clips"
         )
-    return np.round(columns * (2.0**FEATURE_BITS / bounds)[:, None]).astype(np.int32)
+    return np.rint(columns, out=columns).astype(np.int32).T
 
 
 def _check(weights: Floats, bounds: Floats) -> None:

@@ -19,7 +19,6 @@ semi-honest parties only; the session's key and what came are what an auditor wo
 
 from __future__ import annotations
 
-import secrets
 from collections.abc import Sequence
 from typing import Final
 
@@ -28,13 +27,11 @@ import numpy as np
 import numpy.typing as npt
 
 from modeling.errors import ArgumentInvalid, DataUnusable, ProtocolViolation
-from modeling.executor import Processes
 from modeling.scoring import ring
-from modeling.scoring.columns import Session, Task, answer_block, load_session, loaded
+from modeling.scoring.columns import Columns, Factors
 from modeling.scoring.fixed import FEATURE_BITS, Floats, Scales, whole_features, whole_weights
-from modeling.scoring.lanes import Lanes
 from modeling.scoring.masks import Flags, PairMasks
-from modeling.scoring.ring import Ints, SecretKey, Sum, Words
+from modeling.scoring.ring import Ints, PublicKey, SecretKey, Sum, Words
 
 BLOCK: Final = ring.SIZE
 """Rows of one ciphertext in columns."""
@@ -103,21 +100,18 @@ class ModelKey:
 class Provider:
     """One provider's side of a session: key and encrypted weights loaded and kept warm."""
 
-    def __init__(self, public: bytes, weights: EncryptedWeights, lanes: Lanes | None = None) -> None:
-        """`lanes`: worker processes for columns, begun with the first of them; without, all runs in the caller's thread.
-
-        Raises ProtocolViolation.
-        """
+    def __init__(self, public: bytes, weights: EncryptedWeights, columns: Columns | None = None) -> None:
+        """`columns`: threads, and what they keep; without, all runs in the caller's thread. Raises ProtocolViolation."""
         bounds = np.array(weights.bounds, np.float64)
-        if len(weights.columns) != len(bounds) or not (np.isfinite(bounds) & (bounds > 0)).all():
+        if not 0 < len(weights.columns) == len(bounds) or not (np.isfinite(bounds) & (bounds > 0)).all():
             raise ProtocolViolation("a model's weights and bounds do not match, or a bound is not positive")
         if weights.feature_bits != FEATURE_BITS:
             raise ProtocolViolation(f"features have {FEATURE_BITS} fraction bits here, not {weights.feature_bits}")
         self._bounds = bounds
-        self._session = Session(number=secrets.token_bytes(16), public=public, columns=weights.columns)
-        self._key, _ = loaded(self._session)
+        self._key = PublicKey(public)
+        self._factors = Factors(self._key, weights.columns)
         self._tiled = ring.received(weights.tiled)
-        self._lanes, self._lanes_know = lanes or Lanes([Processes(0)]), False
+        self._columns = columns or Columns(threads=1)
 
     def answer_columns(
         self,
@@ -133,7 +127,7 @@ class Provider:
 
         `hidden`: bool[n], rows that it refuses. `subjects`: who the rows are about, in one form everywhere: masks are bound to it.
         `names`: one for each column, a digest of its data, rows and preparation: encoded it is kept, and used again for whatever model
-        over the same lanes reads it. Raises DataUnusable, ProtocolViolation (a request number used before), WorkersFailed.
+        reads it. Raises DataUnusable, ProtocolViolation (a request number used before).
         """
         if features.ndim != 2 or (names is not None and len(names) != features.shape[1]):
             raise ArgumentInvalid("columns are kept under one name each")
@@ -145,23 +139,11 @@ class Provider:
             f"{name} {length} {bound!r}" for name, bound in zip(names or (), self._bounds.tolist(), strict=False)
         )
 
-        def chunk(place: int, *, whole: bool) -> bytes:
-            own = mask[place * BLOCK : (place + 1) * BLOCK]
-            task = Task(
-                number=self._session.number,
-                session=self._session if whole else None,
-                names=kept,
-                place=place,
-                columns=self._block(features, place) if whole or not kept else b"",
-                mask=ring.residues(own).astype("<u8").tobytes() if own.any() else b"",
-                keep=self._lanes.column_bytes,
-            )
-            return msgspec.msgpack.encode(task)
+        def block(place: int) -> npt.NDArray[np.int32]:
+            first = place * BLOCK
+            return whole_features(features[first : first + BLOCK], self._bounds, first)
 
-        if not self._lanes_know:
-            self._lanes.each(load_session, msgspec.msgpack.encode(self._session))
-            self._lanes_know = True
-        return self._lanes.map(answer_block, chunk, count)
+        return self._columns.answers(self._factors, block, kept, ring.residues(mask).reshape(count, BLOCK))
 
     def answer_tiled(
         self,
@@ -180,10 +162,6 @@ class Provider:
         return self._key.hidden(
             products, but_inner(masks.take(request, len(features), hidden, subjects), features.shape[1])
         )
-
-    def _block(self, features: Floats, place: int) -> bytes:
-        rows = features[place * BLOCK : (place + 1) * BLOCK]
-        return whole_features(rows, self._bounds, first=place * BLOCK).astype("<i4").tobytes()
 
     def prepare_one(self, at_most: int) -> bool:
         """Make one fresh encryption in advance, while there is nothing else to do; False if there are so many already."""

@@ -5,12 +5,15 @@ polynomial and rows stand downwards in another, their inner products are certain
 2022, 3.1). Neither needs a number in each slot, so a column costs no encoding, numbers stay small, and with them the noise: two primes
 of 60 bits are enough, and a product costs half of what it costs in `modeling.bfv`. With t a power of two, masks are random bits.
 
+Products of single ciphertexts are the library's (`Sum`), those of many columns are taken by `columns`, to the same residues.
+
 Rules, as in `modeling.bfv`:
 1. Parameters are checked at start: 128-bit security by the library's own table (160 of at most 218 bits), and a self-test.
 2. What is encrypted is encrypted afresh, symmetrically, and travels with the seed of its second half (131 KB instead of 262).
-3. A sum of products leaves only through `PublicKey.hidden`: a fresh public-key encryption is added, and what the receiver shall not
-   see is masked modulo t; then one of the two primes is divided away, and that rounding is 2^30 times larger than what is left of the
-   products' noise. The rounding is a sum of 5,461 halves and less, 21 in standard deviation; up to 511 decrypts rightly.
+3. A sum of products leaves only through `PublicKey.hidden` or, where it has the encryption's own product in it, `finished`: a fresh
+   public-key encryption is added, and what the receiver shall not see is masked modulo t; then one of the two primes is divided away,
+   and that rounding is 2^30 times larger than what is left of the products' noise. It is a sum of 5,461 halves and less, 21 in standard
+   deviation; up to 511 decrypts rightly.
 4. What comes from another party is loaded with the library's validity checks (ProtocolViolation).
 
 Sources: Brakerski 2012, Fan and Vercauteren 2012; Huang, Lu, Hong, Ding 2022 (Cheetah). Semi-honest parties only.
@@ -19,25 +22,29 @@ Sources: Brakerski 2012, Fan and Vercauteren 2012; Huang, Lu, Hong, Ding 2022 (C
 from __future__ import annotations
 
 import secrets
-from collections.abc import Sequence
-from functools import cache
+from functools import cache, cached_property
 from typing import Any, Final
 
 import numpy as np
 import numpy.typing as npt
 import tenseal.sealapi as seal
 
+from modeling import seal_bytes
 from modeling.errors import ParametersUnsafe, ProtocolViolation
-from modeling.seal_bytes import load_into, loaded_cipher, plaintext, saved
+from modeling.scoring import fourier
+from modeling.scoring.fourier import Residues, Whole
+from modeling.seal_bytes import ciphertext, coefficients, load_into, loaded_cipher, plaintext, saved
 
-SIZE: Final = 8192
+SIZE: Final = fourier.SIZE
 """Coefficients of a polynomial."""
 MODULUS_BITS: Final = 50
 PRIME_BITS: Final = (60, 60, 40)
 """The first stays in an answer, products have the first two; the last is the library's, for fresh public-key encryptions."""
-PLAIN_BYTES: Final = 2 * 8 * SIZE
-"""Memory of a `plain`."""
+PRIMES: Final = 2
+"""Of products."""
 MIN_BUDGET_BITS: Final = 1
+_FEW: Final = 1000
+"""Numbers of a plaintext that are read faster one by one than all together."""
 
 Ints = npt.NDArray[np.int64]
 Words = npt.NDArray[np.uint64]
@@ -58,6 +65,10 @@ class _Library:
         self.evaluator = seal.Evaluator(self.context)
         self.first = self.context.first_parms_id()
         self.last = self.context.last_parms_id()
+        chain = seal.CoeffModulus.Create(SIZE, list(PRIME_BITS))
+        self.primes = tuple(int(prime.value()) for prime in chain[:PRIMES])
+        if any(not 0 < (1 << fourier.PRIME_BITS) - prime < fourier.LARGEST_TAIL for prime in self.primes):
+            raise ParametersUnsafe("the primes of scoring are not such that sums of products fit 64 bits")
 
 
 @cache
@@ -68,6 +79,33 @@ def _library() -> _Library:
 def uniform(count: int) -> Words:
     """`count` numbers uniform modulo t, from the operating system."""
     return np.frombuffer(secrets.token_bytes(8 * count), np.uint64) & _MASK
+
+
+def ternary() -> Whole:
+    """int32[8192], uniform in -1, 0, 1, from the operating system: what a public-key encryption is the product of the key with."""
+    found = np.empty(0, np.uint8)
+    while len(found) < SIZE:
+        drawn = np.frombuffer(secrets.token_bytes(SIZE + 256), np.uint8)
+        found = np.concatenate([found, drawn[drawn < 255]])
+    return found[:SIZE].astype(np.int32) % 3 - 1
+
+
+def errors() -> Ints:
+    """int64[2, 8192]: of a public-key encryption; ones among 21 bits less ones among 21 others, as the library draws them."""
+    drawn = np.frombuffer(secrets.token_bytes(8 * (4 * SIZE // 3 + 1)), np.uint64)
+    ones = np.bitwise_count(np.stack([drawn >> np.uint64(each) << np.uint64(43) for each in (0, 21, 42)]))
+    left, right = ones.reshape(-1)[: 4 * SIZE].astype(np.int64).reshape(2, 2, SIZE)
+    return left - right
+
+
+def primes() -> tuple[int, ...]:
+    """Of products."""
+    return _library().primes
+
+
+def added(left: Residues, right: Residues) -> Residues:
+    """int64[2, 2, 8192]: modulo the primes."""
+    return fourier.reduced(fourier.reduced(left, primes()) + fourier.reduced(right, primes()), primes())
 
 
 def residues(numbers: Ints | Words) -> Words:
@@ -111,7 +149,7 @@ class SecretKey:
         """A fresh ciphertext of up to 8,192 integers, in its short form."""
         return saved(self._encryptor.encrypt_symmetric(plaintext(_library().context, residues(numbers))))
 
-    def decrypt(self, answer: bytes, places: Sequence[int] | range, *, check: bool = True) -> Words:
+    def decrypt(self, answer: bytes, places: range, *, check: bool = True) -> Words:
         """The coefficients at some places of an answer that `hidden` made, modulo t. Raises ProtocolViolation.
 
         `check`: whether it is under this key at all, which shows in the noise; costs twice the decryption. Answers are decrypted one by
@@ -126,7 +164,11 @@ class SecretKey:
         found = seal.Plaintext()
         self._decryptor.decrypt(cipher, found)
         known = found.coeff_count()
-        return np.array([found[place] if place < known else 0 for place in places], np.uint64)
+        if len(places) < _FEW:
+            return np.array([found[place] if place < known else 0 for place in places], np.uint64)
+        numbers = np.zeros(SIZE, np.uint64)
+        numbers[:known] = coefficients(found)
+        return numbers[places.start : places.stop : places.step]
 
 
 class PublicKey:
@@ -137,7 +179,18 @@ class PublicKey:
         key = seal.PublicKey()
         load_into(_library().context, key, data)
         self._encryptor = seal.Encryptor(_library().context, key)
+        self._key = key
         self._ready: list[Any] = []
+
+    @cached_property
+    def residues(self) -> Residues:
+        """int64[2, 2, 8192]: the key's polynomials modulo the primes of products."""
+        library = _library()
+        factor = ciphertext(
+            library.context, library.first, seal_bytes.residues(self._key.data())[:, :PRIMES], as_factor=True
+        )
+        library.evaluator.transform_from_ntt_inplace(factor)
+        return residues_of(factor)
 
     def prepare_one(self, at_most: int) -> bool:
         """Make one fresh encryption of zero in advance; False if there are so many already."""
@@ -153,6 +206,16 @@ class PublicKey:
         if mask is not None and mask.any():
             library.evaluator.add_plain_inplace(total, plaintext(library.context, mask))
         products.add_to(total)
+        library.evaluator.mod_switch_to_next_inplace(total)
+        return saved(total)
+
+    def finished(self, sums: Residues, mask: Words) -> bytes:
+        """As `hidden`, of int64[2, 2, 8192] in which the product of this key with a `ternary` is."""
+        library = _library()
+        numbers = fourier.reduced(sums + errors()[:, None], library.primes)
+        total = ciphertext(library.context, library.first, numbers.astype(np.uint64))
+        if mask.any():
+            library.evaluator.add_plain_inplace(total, plaintext(library.context, mask))
         library.evaluator.mod_switch_to_next_inplace(total)
         return saved(total)
 
@@ -192,12 +255,23 @@ class Sum:
 
 def received(data: bytes) -> Any:  # noqa: ANN401
     """Another party's ciphertext, ready to be multiplied. Raises ProtocolViolation."""
+    cipher = checked(data)
+    _library().evaluator.transform_to_ntt_inplace(cipher)
+    return cipher
+
+
+def checked(data: bytes) -> Any:  # noqa: ANN401
+    """Another party's ciphertext as it came. Raises ProtocolViolation."""
     library = _library()
     cipher = loaded_cipher(library.context, data)
     if cipher.is_ntt_form() or cipher.parms_id() != library.first:
         raise ProtocolViolation("a ciphertext came at another level than was agreed")
-    library.evaluator.transform_to_ntt_inplace(cipher)
     return cipher
+
+
+def residues_of(cipher: Any) -> Residues:  # noqa: ANN401
+    """int64[2, 2, 8192] of a `checked` ciphertext."""
+    return seal_bytes.residues(cipher).astype(np.int64)
 
 
 def self_test() -> None:
@@ -214,7 +288,9 @@ def self_test() -> None:
     answers = [helper.hidden(constants, mask), helper.hidden(whole, mask)]
     budget = min(owner._decryptor.invariant_noise_budget(loaded_cipher(_library().context, each)) for each in answers)
     found = centred(residues(owner.decrypt(answers[0], range(SIZE), check=False) - mask))
-    inner = centred(residues(owner.decrypt(answers[1], [len(weights) - 1], check=False) - mask[len(weights) - 1]))
+    inner = centred(
+        residues(owner.decrypt(answers[1], range(len(weights) - 1, len(weights)), check=False) - mask[len(weights) - 1])
+    )
     wanted = (weights[:, None] * columns).sum(axis=0)
     if (
         budget < MIN_BUDGET_BITS

@@ -23,10 +23,10 @@ from modeling import bfv
 from modeling.errors import DataUnusable, ModelingError, ProtocolViolation
 from modeling.gbdt.trees import ActivePart, PassivePart
 from modeling.gbdt.wire import pack_flags
-from modeling.scoring import boosting, mirrored, ring
+from modeling.scoring import boosting, columns, mirrored
+from modeling.scoring.columns import Columns
 from modeling.scoring.fixed import Floats, Scales, scales_for
 from modeling.scoring.joint import logistic_part
-from modeling.scoring.lanes import Lanes
 from modeling.scoring.linear import EncryptedWeights, ModelKey, Provider, tiled_rows
 from modeling.scoring.masks import PairMasks
 from modeling.scoring.model import parse_model
@@ -179,7 +179,7 @@ class _SessionUnknownError(Exception):
 
 @dataclass
 class _Worker:
-    lanes: Lanes
+    columns: Columns
     providers: dict[str, _Linear | _Logistic | _Boosting | _Sides | _Owner] = field(default_factory=dict)
     keys: dict[str, _Key] = field(default_factory=dict)
     owners: dict[str, boosting.Owner] = field(default_factory=dict)
@@ -190,7 +190,7 @@ class _Worker:
         match task:
             case Load():
                 weights = msgspec.msgpack.decode(task.weights, type=EncryptedWeights)
-                provider = Provider(task.public, weights, self.lanes)
+                provider = Provider(task.public, weights, self.columns)
                 self.providers[task.session] = _Linear(provider, PairMasks(task.place, task.seeds))
                 return Done(number=0)
             case LoadLogistic():
@@ -303,13 +303,13 @@ def _answered(do: Callable[[Task], Done], call: Call) -> Done:
 
 
 def main(number: int, column_bytes: int) -> None:
-    """Serve the socket until it closes. `column_bytes`: of encoded columns that are kept, in all lanes together."""
+    """Serve the socket until it closes. `column_bytes`: of encoded columns that are kept."""
     connection = socket.socket(fileno=number)
     poll = select.poll()
     poll.register(connection, select.POLLIN)
-    ring.self_test()
+    columns.self_test()
     with ExitStack() as stack:
-        worker = _Worker(stack.enter_context(Lanes(column_bytes=column_bytes)))
+        worker = _Worker(stack.enter_context(Columns(column_bytes)))
         while True:
             while not poll.poll(0) and worker.prepare_one():
                 pass

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import multiprocessing
 from typing import Any
 
 import msgspec
@@ -14,11 +13,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from modeling.errors import ArgumentInvalid, DataUnusable, ProtocolViolation
-from modeling.executor import Processes
-from modeling.scoring import columns, ring
-from modeling.scoring.lanes import Lanes
 from modeling.scoring.linear import BLOCK, EncryptedWeights, Provider, tiled_rows
-from modeling.scoring.masks import PairMasks
 from tests.modeling.scoring.parties import Parties, pair_masks
 
 LAYOUTS = pytest.mark.parametrize("layout", ["columns", "tiled"])
@@ -171,48 +166,6 @@ def test_encrypted_weights_travel() -> None:
     assert msgspec.msgpack.decode(sent, type=EncryptedWeights) == parties.encrypted[0]
 
 
-# -- worker processes, and what they keep
-
-
-def test_lanes_keep_columns_for_the_next_model_and_outlive_their_workers() -> None:
-    first, second = Parties((3,), rows=2 * BLOCK + 9), Parties((3,), rows=2 * BLOCK + 9, size=1.0)
-    names = ["a", "b", "c"]
-    with Processes(1) as one, Processes(1) as two, Lanes([one, two]) as lanes:
-        for parties in (first, second):
-            provider = Provider(parties.key.public, parties.encrypted[0], lanes)
-            answers = [
-                provider.answer_columns(first.features[0], PairMasks(0, {}), 1, names=names),
-                # kept encoded: the features that are given are not looked at
-                provider.answer_columns(np.full_like(first.features[0], np.nan), PairMasks(0, {}), 1, names=names),
-            ]
-            for answer in answers:
-                opened = parties.key.open_columns([answer], parties.rows, parties.scales)
-                np.testing.assert_allclose(opened, first.features[0] @ parties.weights[0], atol=1e-4)
-        for worker in multiprocessing.active_children():
-            worker.kill()
-        answer = provider.answer_columns(first.features[0], PairMasks(0, {}), 1, names=names)
-        opened = second.key.open_columns([answer], second.rows, second.scales)
-        np.testing.assert_allclose(opened, first.features[0] @ second.weights[0], atol=1e-4)
-
-
-def test_columns_are_kept_within_their_limit_and_make_room_for_others(monkeypatch: pytest.MonkeyPatch) -> None:
-    kept = columns._Kept()
-    monkeypatch.setattr(columns, "_kept", kept)
-    parties = Parties((2,), rows=3 * BLOCK)
-    lanes = Lanes([Processes(0)], column_bytes=4 * ring.PLAIN_BYTES)
-    provider = Provider(parties.key.public, parties.encrypted[0], lanes)
-
-    def held(names: list[str]) -> set[tuple[str, int]]:
-        answer = provider.answer_columns(parties.features[0], PairMasks(0, {}), 1, names=names)
-        found = parties.key.open_columns([answer], parties.rows, parties.scales)
-        np.testing.assert_allclose(found, parties.plain(), atol=1e-4)
-        return {(name.split()[0], place) for name, place in kept._columns}
-
-    full = {("a", 0), ("b", 0), ("a", 1), ("b", 1)}
-    assert held(["a", "b"]) == full == held(["a", "b"])
-    assert held(["c", "d"]) == {("c", 0), ("d", 0), ("c", 1), ("d", 1)}
-
-
 @LAYOUTS
 def test_scores_that_the_model_cannot_give_are_not_taken_for_scores(layout: str) -> None:
     """Masks that do not cancel leave uniform numbers; here at most half of them are within what the model can give."""
@@ -221,12 +174,3 @@ def test_scores_that_the_model_cannot_give_are_not_taken_for_scores(layout: str)
     parties.scales = dataclasses.replace(parties.scales, largest=1 << 48)
     with pytest.raises(ProtocolViolation, match="same rows"):
         parties.opened(layout)
-
-
-def test_a_worker_forgets_the_oldest_session_and_is_told_again(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(columns, "_kept", columns._Kept())
-    monkeypatch.setattr(columns, "_SESSIONS", 1)
-    parties = Parties((2, 2), rows=5)
-    for _ in range(2):
-        np.testing.assert_allclose(parties.opened("columns"), parties.plain(), atol=1e-4)
-    assert len(columns._kept._sessions) == 1

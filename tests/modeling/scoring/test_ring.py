@@ -143,9 +143,9 @@ def test_what_is_no_fresh_ciphertext_is_refused(
 def test_what_is_no_answer_under_this_key_is_refused(owner: ring.SecretKey) -> None:
     stranger = ring.PublicKey(ring.SecretKey().public).hidden(ring.Sum(), None)
     with pytest.raises(ProtocolViolation, match="under this key"):
-        owner.decrypt(stranger, [0])
+        owner.decrypt(stranger, range(1))
     with pytest.raises(ProtocolViolation, match="level"):
-        owner.decrypt(owner.encrypt(np.arange(9)), [0])
+        owner.decrypt(owner.encrypt(np.arange(9)), range(1))
 
 
 def test_a_secret_key_is_not_copied(owner: ring.SecretKey) -> None:
