@@ -52,7 +52,7 @@ async def test_staff_enter_a_product_a_reviewer_publishes_it_and_everybody_finds
     assert f'href="/products/{code}"' in listed and 'value="4"' in listed
     shown = (await anybody.get(f"/products/{code}")).text
     assert "借 10 万元用满一年，利息约 3,450 至 4,350 元。" in shown
-    assert f'href="/applications/new?product={code}"' in shown
+    assert f'href="/login?next=/products/{code}"' in shown
     assert "公开：任何人都可以查到，无须授权。" in shown
 
 
@@ -79,7 +79,7 @@ async def test_bank_staff_and_reviewers_are_offered_no_application(world: World)
     published(world.portal, person(world, "s", Role.STAFF, "bank-a"), person(world, "r", Role.REVIEWER))
     code = world.portal.db.read_now(lambda c: c.execute(versions.select()).one()).product_code
     staff = await world.logged_in("staff-b", Role.STAFF, "bank-b")
-    assert "/applications/new" not in (await staff.get(f"/products/{code}")).text
+    assert 'action="/applications"' not in (await staff.get(f"/products/{code}")).text
 
 
 async def test_a_product_that_is_over_or_not_begun_says_so(world: World) -> None:
@@ -89,7 +89,7 @@ async def test_a_product_that_is_over_or_not_begun_says_so(world: World) -> None
     browser = world.browser()
     assert "自 2027-01-01 起受理申请" in (await browser.get(f"/products/{later.product_code}")).text
     page = (await browser.get(f"/products/{over.product_code}")).text
-    assert "该产品已下线" in page and "/applications/new" not in page
+    assert "该产品已下线" in page and "/login?next=/products/" not in page
     assert (await browser.get("/products/nothing")).status_code == 404
 
 
