@@ -9,6 +9,7 @@ from __future__ import annotations
 import os
 import struct
 import threading
+from functools import cache
 from typing import Any, Final, Literal
 
 import numpy as np
@@ -19,6 +20,7 @@ from modeling.errors import ProtocolViolation
 
 _HEADER: Final = struct.Struct("<HBBBBHQ")
 """Magic, header's size, version, compression (0: none), reserved, size of all (SEAL's serialization.h)."""
+_COUNT: Final = struct.Struct("<Q")
 _MAGIC: Final = 0xA15E
 _VERSION_AT: Final = slice(3, 5)
 
@@ -30,11 +32,11 @@ def saved(thing: Any) -> bytes:  # noqa: ANN401 - the library's classes are not 
     return os.pread(file, os.fstat(file).st_size, 0)
 
 
-def load_into(context: Any, thing: Any, data: bytes) -> None:  # noqa: ANN401
-    """Read an object of a context. Raises ProtocolViolation."""
+def load_into(context: Any, thing: Any, *parts: bytes | memoryview) -> None:  # noqa: ANN401
+    """Read an object of a context, from its parts one after the other. Raises ProtocolViolation."""
     file = _file("loaded")
-    os.pwrite(file, data, 0)
-    os.ftruncate(file, len(data))  # keeps what memory it can, and nothing of a longer one
+    size = os.pwritev(file, parts, 0)
+    os.ftruncate(file, size)  # keeps what memory it can, and nothing of a longer one
     try:
         thing.load(context, f"/proc/self/fd/{file}")
     except (RuntimeError, ValueError) as error:
@@ -52,28 +54,40 @@ def loaded_cipher(context: Any, data: bytes) -> Any:  # noqa: ANN401
 
 def plaintext(context: Any, coefficients: npt.NDArray[np.uint64]) -> Any:  # noqa: ANN401
     """A plaintext polynomial, lowest coefficient first, each below the plain modulus."""
-    version = saved(seal.Plaintext(1))[_VERSION_AT]
-    count = len(coefficients)
-    numbers = _framed(version, struct.pack("<Q", count) + coefficients.astype("<u8").tobytes())
     found = seal.Plaintext()
-    load_into(context, found, _framed(version, bytes(32) + struct.pack("<Qd", count, 1.0) + numbers))
+    _load_numbers(context, found, bytes(32) + struct.pack("<Qd", len(coefficients), 1.0), coefficients.data)
     return found
 
 
 def noise(context: Any, polynomial: npt.NDArray[np.uint64]) -> Any:  # noqa: ANN401
     """A BFV ciphertext of nothing but noise, at the first level: the polynomial, uint64[primes, size], is its first half."""
-    version = saved(seal.Plaintext(1))[_VERSION_AT]
     primes, size = polynomial.shape
-    words = 2 * polynomial.size
-    numbers = _framed(version, struct.pack("<Q", words) + polynomial.astype("<u8").tobytes() + bytes(4 * words))
-    found = seal.Ciphertext()
     level = struct.pack("<4Q?3QdQ", *context.first_parms_id(), False, 2, size, primes, 1.0, 1)
-    load_into(context, found, _framed(version, level + numbers))
+    found = seal.Ciphertext()
+    _load_numbers(context, found, level, polynomial.data, _zeros(polynomial.nbytes))
     return found
 
 
-def _framed(version: bytes, body: bytes) -> bytes:
-    return _HEADER.pack(_MAGIC, _HEADER.size, version[0], version[1], 0, 0, _HEADER.size + len(body)) + body
+def _load_numbers(context: Any, thing: Any, what: bytes, *numbers: memoryview) -> None:  # noqa: ANN401
+    """An object that says what it is, and then has an array of 8-byte numbers."""
+    size = sum(each.nbytes for each in numbers)
+    array = _header(_COUNT.size + size) + _COUNT.pack(size // 8)
+    load_into(context, thing, _header(len(what) + len(array) + size) + what + array, *numbers)
+
+
+def _header(size: int) -> bytes:
+    """Before so many bytes."""
+    return _HEADER.pack(_MAGIC, _HEADER.size, *_version(), 0, 0, _HEADER.size + size)
+
+
+@cache
+def _version() -> bytes:
+    return saved(seal.Plaintext(1))[_VERSION_AT]
+
+
+@cache
+def _zeros(count: int) -> memoryview:
+    return memoryview(bytes(count))
 
 
 _files = threading.local()
