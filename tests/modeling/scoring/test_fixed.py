@@ -16,6 +16,11 @@ from modeling.scoring.fixed import LARGEST, MAX_ERROR, scales_for, whole_feature
 WEIGHTS = st.lists(st.floats(-20, 20), min_size=1, max_size=12)
 
 
+def test_a_weight_that_underflows_is_within_the_bound() -> None:
+    w, b = np.array([5e-324]), np.array([0.5])
+    assert float(w[0]) * float(b[0]) == 0.0 and scales_for(w, b).error > 0.0
+
+
 @given(weights=WEIGHTS, data=st.data())
 def test_no_score_is_off_by_more_than_its_bound_nor_wraps_around(weights: list[float], data: Any) -> None:
     count = len(weights)
