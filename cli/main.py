@@ -30,7 +30,7 @@ PARTS: Final[dict[str, tuple[str, ...]]] = {
     "score": ("score_commands", "service_commands"),
     "psi": ("psi_commands",),
     "portal": ("portal_commands",),
-    "audit": ("audit_commands", "audit_model_command"),
+    "audit": ("audit_commands", "audit_model_command", "audit_my_data_command"),
     "demo": ("demo_commands",),
     "bench": ("bench_commands",),
 }

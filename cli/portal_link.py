@@ -18,12 +18,14 @@ from cli.registrations import approve_key, read_keys, read_registrations
 from consent.directory import PRODUCT_PUBLISHED_TYPE, Member, ProductPublished
 from consent.documents import ConsentRequest, parse
 from consent.errors import ConsentError
+from consent.models import parse_version
 from consent.registration import parse_registration
 from nodes.credentials import HubFacts
 from portal.hub_link import (
     Author,
     Confirmed,
     Entered,
+    KnownModel,
     Signer,
     Standing,
     Verified,
@@ -70,7 +72,13 @@ class HubLinkByCall:
                 if before.consent.record_version < each.consent.record_version:
                     newest[each.consent.record_id] = each
             return [
-                Standing(consent=each.consent, state=each.state, ended_ms=each.ended_ms, log_index=each.log_index)
+                Standing(
+                    consent=each.consent,
+                    state=each.state,
+                    ended_ms=each.ended_ms,
+                    log_index=each.log_index,
+                    entry=each.leaf,
+                )
                 for each in newest.values()
             ]
 
@@ -116,15 +124,27 @@ class HubLinkByCall:
         """See HubLink."""
         acting = _InPortal(who, self._facts)
         with _as_portal_errors(), connect(acting) as client:
-            *_, audited = client.audit()
+            pages = list(client.audit())
+            audited = pages[-1]
             acting.remember(audited.seen)
         return Verified(
             uses=audited.uses,
+            pages=tuple(each.page for each in pages),
+            hub_key=self._facts.hub_key,
             size=audited.head.size,
             time_ms=audited.head.time_ms,
             witnesses=audited.witnesses,
             seen=acting.kept,
         )
+
+    def models(self) -> Sequence[KnownModel]:
+        """See HubLink."""
+        with _as_portal_errors(), rpc.admin(self._socket) as stub:
+            reply = rpc.call(stub.ListAllModels, admin_pb2.ListAllModelsRequest(), whom=WHOM)
+            return [
+                KnownModel(version=parse_version(SignedDocument.decode(each.document).payload), state=each.state)
+                for each in reply.models
+            ]
 
     def _approve(self, registration: SignedDocument, operator: str, key: PrivateKey) -> int:
         statement = parse_registration(registration.payload)

@@ -6,9 +6,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Protocol
 
-from consent.audit_uses import VerifiedUse
+from consent.audit_uses import UsePage, VerifiedUse
 from consent.directory import Member, ProductPublished
 from consent.documents import ConsentDocument, ConsentRequest
+from consent.models import ModelVersion
 from portal.errors import PortalError
 from portal.text import Text
 from trust.document import SignedDocument
@@ -37,13 +38,14 @@ class Author:
 class Standing:
     """A consent and where it stands: active, withdrawn, expired or superseded. `ended_ms`: 0 while it stands.
 
-    `log_index`: its place in the provider's consent log.
+    `log_index`: its place in the provider's consent log; `entry`: what stands there.
     """
 
     consent: ConsentDocument
     state: str
     ended_ms: int
     log_index: int = 0
+    entry: bytes = field(default=b"", repr=False)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -66,13 +68,26 @@ class Entered:
 
 @dataclass(frozen=True, kw_only=True)
 class Verified:
-    """All uses of an enterprise's data, every proof of which held, in a log of `size` entries that extends what was seen."""
+    """All uses of an enterprise's data, every proof of which held, in a log of `size` entries that extends what was seen.
+
+    `pages`: the same with their proofs, each for a checkpoint that `hub_key` signed.
+    """
 
     uses: tuple[VerifiedUse, ...]
+    pages: tuple[UsePage, ...]
+    hub_key: PublicKey
     size: int
     time_ms: int
     witnesses: tuple[str, ...]
     seen: bytes
+
+
+@dataclass(frozen=True, kw_only=True)
+class KnownModel:
+    """A model of the registry, as the hub tells it. `state`: draft, approved, in_service, retired."""
+
+    version: ModelVersion
+    state: str
 
 
 class HubLink(Protocol):
@@ -102,6 +117,9 @@ class HubLink(Protocol):
 
     def offers(self) -> Sequence[ProductPublished]:
         """What providers publish: the items and modes that a consent can name."""
+
+    def models(self) -> Sequence[KnownModel]:
+        """The registered models."""
 
     def members(self) -> Sequence[Member]:
         """The members that stand, by name."""

@@ -63,6 +63,13 @@ def routes(app: FastAPI) -> None:
             "uses": [_told(each) for each in found.uses],
         }
 
+    @app.get("/api/v1/lineage", tags=["my data"])
+    async def lineage(request: Request, who: Who) -> list[dict[str, Any]]:
+        """The joint computations and models that the data went into; a model's name is the registry's."""
+        portal = portal_of(request)
+        found = await service.uses(portal, who)
+        return [_told(each) for each in await service.lineage_of(portal, found)]
+
 
 def _add_consents(app: FastAPI) -> None:
     @app.get("/api/v1/consents", tags=["my data"])

@@ -21,13 +21,17 @@ from sqlalchemy import Connection, Row, insert, select, update
 from consent.audit import PERMIT
 from consent.audit_uses import VerifiedUse
 from consent.documents import CONSENT_REVOCATION_TYPE, ConsentRevocation, encode
+from consent.errors import ConsentError
+from consent.explain import Explained, explain
+from consent.my_data import ConsentEvidence, Evidence, make_my_data, page_evidence
 from consent.usage import Receipt
 from portal import events
 from portal.consents import asking
+from portal.consents.lineage import Involvement, lineage
 from portal.consents.planning import ACTIVE
 from portal.consents.tables import withdrawals
 from portal.errors import PortalError, not_found
-from portal.hub_link import Author, Entered, Standing, Verified
+from portal.hub_link import Author, Entered, Standing, Verified, unverified
 from portal.principal import Principal
 from portal.state import Portal
 from portal.text import Text
@@ -164,6 +168,46 @@ async def uses(portal: Portal, who: Principal) -> Verified:
     if found.seen != signer.seen:
         await portal.db.write(lambda connection: asking.keep(connection, who.account_id, signer.seen, found.seen))
     return found
+
+
+async def explained(portal: Portal, who: Principal, log_index: int) -> Explained:
+    """One use of one's own data, and the steps that prove it. Raises KeyLocked, PortalError NOT_FOUND, UNVERIFIED."""
+    found = await uses(portal, who)
+    try:
+        told = [explain(who.institution, each, log_index, found.hub_key) for each in found.pages]
+    except ConsentError as error:
+        raise unverified(str(error)) from error
+    for each in told:
+        if each is not None:
+            return each
+    raise not_found()
+
+
+async def lineage_of(portal: Portal, found: Verified) -> Sequence[Involvement]:
+    """Which joint computations and models the data went into. Raises PortalError UNAVAILABLE."""
+    return lineage(found.uses, await asyncio.to_thread(portal.link.models))
+
+
+async def my_data(portal: Portal, who: Principal) -> bytes:
+    """Everything as one file, signed by the enterprise's key (`consent.my_data`). Raises KeyLocked, PortalError."""
+    found, given, signer = await uses(portal, who), await listed(portal, who), await asking.signer(portal, who)
+    evidence = Evidence(
+        consents=tuple(
+            ConsentEvidence(entry=each.entry, log_index=each.log_index, state=each.state, ended_ms=each.ended_ms)
+            for each in given
+        ),
+        pages=tuple(page_evidence(page) for page in found.pages),
+    )
+    try:
+        made = await asyncio.to_thread(
+            make_my_data, who.institution, evidence, signer.key, found.hub_key, portal.clock()
+        )
+    except ConsentError as error:
+        raise unverified(str(error)) from error
+    await portal.db.write(
+        lambda connection: events.record(connection, portal.clock(), who.login, "my_data_exported", who.institution)
+    )
+    return made
 
 
 def paired(found: Sequence[VerifiedUse]) -> Sequence[Use]:
