@@ -120,6 +120,7 @@ class _Words:
 
     def __init__(self, told: Told, language: str) -> None:
         self._told = told
+        self._comma = "、" if language == "zh" else ", "
         self.say: Callable[[Text], str] = partial(translate, language)
         self.when: Callable[[int], str] = partial(moment, language)
 
@@ -181,7 +182,7 @@ class _Words:
         return self._list(self._told.members.get(each, each) for each in members)
 
     def _list(self, parts: Iterable[str]) -> str:
-        return "、".join(parts)
+        return self._comma.join(parts)
 
 
 def _built(parts: list[Any], foot: str) -> bytes:
