@@ -26,6 +26,18 @@ class Signer:
 
 
 @dataclass(frozen=True, kw_only=True)
+class Presigned:
+    """An enterprise whose key is elsewhere, with a question that was signed there: one call, once. `seen`: as in Signer."""
+
+    uscc: str
+    question: SignedDocument
+    seen: bytes = b""
+
+
+Asker = Signer | Presigned
+
+
+@dataclass(frozen=True, kw_only=True)
 class Author:
     """An enterprise that signed a document already, here or elsewhere. `seen`: as in Signer."""
 
@@ -102,10 +114,10 @@ class HubLink(Protocol):
         Returns the index of the directory's entry. Doing it again changes nothing.
         """
 
-    def consents(self, who: Signer) -> Sequence[Standing]:
+    def consents(self, who: Asker) -> Sequence[Standing]:
         """All consents of an enterprise, the newest version of each."""
 
-    def requests(self, who: Signer) -> Sequence[ConsentRequest]:
+    def requests(self, who: Asker) -> Sequence[ConsentRequest]:
         """The requests for consent that wait for the enterprise's answer."""
 
     def enter(self, author: Author, document: SignedDocument, provider: str, *, wait_ms: int = 0) -> Entered:
@@ -124,8 +136,11 @@ class HubLink(Protocol):
     def members(self) -> Sequence[Member]:
         """The members that stand, by name."""
 
-    def uses(self, who: Signer) -> Verified:
-        """Every recorded use, verified. Raises PortalError UNVERIFIED if a proof does not hold, too."""
+    def uses(self, who: Asker) -> Verified:
+        """Every recorded use, verified; of a Presigned at most 500, or it raises PortalError HUB_REFUSED.
+
+        Raises PortalError UNVERIFIED if a proof does not hold, too.
+        """
 
 
 def hub_away() -> PortalError:

@@ -10,8 +10,8 @@ from fastapi import FastAPI, Request
 from fastapi.responses import Response
 
 from portal.accounts.fields import PASSWORD
-from portal.accounts.keys import unlock
-from portal.consents import grant_pages, granting, service, uses_pages
+from portal.accounts.keys import kept_outside, unlock
+from portal.consents import asking, grant_pages, outside_pages, service, uses_pages
 from portal.consents.asking import KeyLocked
 from portal.consents.fields import WITHDRAWAL_REASON
 from portal.consents.shown import words
@@ -30,6 +30,7 @@ LIVE_WAIT_MS: Final = 1000
 def routes(app: FastAPI) -> None:
     """Add the routes of this subject."""
     _add_key(app)
+    outside_pages.routes(app)
     grant_pages.routes(app)
     uses_pages.routes(app)
     _add_consents(app)
@@ -68,7 +69,7 @@ def _add_consents(app: FastAPI) -> None:
     async def listed(request: Request, who: Who) -> Response:
         """List one's consents, and say whether somebody asks for one."""
         portal = portal_of(request)
-        found, asked = await service.listed(portal, who), await granting.requests(portal, who)
+        found, asked = await service.listed(portal, who), await asking.requests(portal, who)
         return page(request, "consents/list.html", found=found, asked=asked, **await words(request))
 
     @app.get("/consents/{record_id}")
@@ -78,7 +79,13 @@ def _add_consents(app: FastAPI) -> None:
         found = await service.get(portal, who, record_id)
         watched = await service.was_withdrawn_here(portal, who, record_id)
         return form_page(
-            request, "consents/one.html", (WITHDRAWAL_REASON,), one=found, watched=watched, **await words(request)
+            request,
+            "consents/one.html",
+            (WITHDRAWAL_REASON,),
+            one=found,
+            watched=watched,
+            outside=await kept_outside(portal, who),
+            **await words(request),
         )
 
     @app.post("/consents/{record_id}/withdraw")

@@ -9,7 +9,7 @@ import msgspec
 from fastapi import FastAPI, Request
 from fastapi.responses import Response
 
-from portal.consents import report, service
+from portal.consents import asking, report, service
 from portal.consents.shown import words
 from portal.web.authorize import Who
 from portal.web.pages import page, portal_of
@@ -26,7 +26,7 @@ def routes(app: FastAPI) -> None:
     async def uses(request: Request, who: Who) -> Response:
         """List every use, each verified, and the models that the data went into."""
         portal = portal_of(request)
-        found = await service.uses(portal, who)
+        found = await asking.uses(portal, who)
         return page(
             request,
             "consents/uses.html",
@@ -52,7 +52,7 @@ def routes(app: FastAPI) -> None:
     async def printed(request: Request, who: Who) -> Response:
         """Give all of it to print."""
         portal = portal_of(request)
-        found, given, named = await service.uses(portal, who), await service.listed(portal, who), await words(request)
+        found, given, named = await asking.uses(portal, who), await service.listed(portal, who), await words(request)
         told = report.Told(
             uscc=who.institution,
             made_ms=portal.clock(),

@@ -18,6 +18,7 @@ from cli.demo.network import wait_until
 from cli.secret import secret_path
 from consent.decision import ItemUse
 from consent.documents import ItemMode
+from consent.outside import read_signed
 from portal.accounts import service as accounts
 from portal.accounts.passwords import hash_password
 from portal.permissions import Role
@@ -39,20 +40,24 @@ def firm_code(site: Site) -> str:
     """An enterprise that was approved, with an account: what the other journeys do by pages."""
     enterprise = site.live.registry.register(site.live.loans.codes[next(site.live.numbers)], "北京样例科技有限公司")
     pem = encode_private_key(enterprise.key, secret_from_passphrase(SECRET_WORDS))
+    account_of(site, enterprise.uscc, enterprise.name, pem, b"")
+    return enterprise.uscc
+
+
+def account_of(site: Site, code: str, name: str, pem: bytes, document: bytes) -> None:
     portal = open_portal(load_settings(site.home), secret_path(site.home), HubSimulator(), now_ms)
     new = accounts.NewAccount(
-        login=enterprise.uscc,
+        login=code,
         role=Role.ENTERPRISE,
-        institution=enterprise.uscc,
+        institution=code,
         name="王小明",
         password_hash=hash_password(SECRET_WORDS),
         key_pem=pem,
     )
     account_id = portal.db.write_now(lambda connection: accounts.create(portal, connection, new))
-    row = registered(account_id, enterprise.uscc)
+    row = registered(account_id, code) | {"ent_name": name, "document": document}
     portal.db.write_now(lambda connection: connection.execute(insert(registrations), row))
     portal.db.close()
-    return enterprise.uscc
 
 
 def logged_in(firm: Person, code: str, path: str) -> Person:
@@ -196,3 +201,46 @@ def test_on_a_phone_without_scripts_every_page_fits_and_a_withdrawal_is_followed
     firm.click("Withdraw")
     firm.sees("tax-1 has confirmed within")
     firm.picture("withdrawn")
+
+
+def test_a_key_that_is_kept_outside_signs_questions_and_a_consent(
+    site: Site, chromium: Browser, tmp_path: Path
+) -> None:
+    live, home = site.live, tmp_path / "enterprise"
+    code, name = live.loans.codes[next(live.numbers)], "自持密钥有限公司"
+    run_json("enterprise", "init", "--home", home, "--hub", hub_file(site), "--uscc", code, "--name", name)
+    statement = tmp_path / "registration.json"
+    run_json("enterprise", "register", "--home", home, "--contact", "a@b", "--out", statement)
+    run_json("enterprise", "register", "--home", home, "--contact", "a@b")
+    run_json("hub", "approve-enterprise", code, "--home", live.network.hub_home)
+    account_of(site, code, name, b"", read_signed(statement.read_bytes())[0].encode())
+    firm = logged_in(Person(chromium, site, "outside"), code, "/consents")
+
+    def signs(link: str, to: str) -> None:
+        """Download, sign by the command, upload."""
+        with firm.page.expect_download() as file:
+            firm.click(link)
+        waiting, signed = tmp_path / f"{to}.json", tmp_path / f"{to}-signed.json"
+        file.value.save_as(waiting)
+        run_json("enterprise", "sign", waiting, "--home", home, "--out", signed)
+        firm.page.set_input_files("[name=file]", signed)
+        firm.click("上传")
+
+    firm.sees("在密钥所在之处签署")
+    firm.picture("questions")
+    signs("下载待签查询", "first")
+    firm.sees("您尚未作出授权")
+    firm.go(f"/consents/grant?user={BANK}&purpose=pre_loan&items={GOVERNMENT_ITEM}:Q&back=/consents")
+    firm.fill(signatory="李四")
+    firm.page.select_option("[name=role]", "agent")
+    firm.picture("check")
+    signs("下载待签文件", "consent")
+    firm.sees("已核验")
+    firm.picture("recorded")
+    firm.click("继续")
+    signs("下载待签查询", "second")
+    firm.page.locator("main h2 a").first.click()
+    firm.sees("李四")
+    signs("下载待签的撤回文件", "withdrawal")
+    firm.sees("tax-1 在")
+    assert firm.said == []
