@@ -62,9 +62,12 @@ def rules() -> Rules:
 
 
 async def needed(portal: Portal, who: Principal, wanted: Wanted) -> Needed:
-    """What stands already and what is to be signed. Raises KeyLocked, PortalError."""
-    standing = await asking.consents(portal, who)
-    offers = await asyncio.to_thread(portal.link.offers)
+    """What stands already and what is to be signed. Raises KeyLocked, PortalError; NOT_FOUND for a user that is no member."""
+    standing, offers, members = await asyncio.gather(
+        asking.consents(portal, who), asyncio.to_thread(portal.link.offers), asyncio.to_thread(portal.link.members)
+    )
+    if all(member.member_id != wanted.user for member in members):
+        raise PortalError("NOT_FOUND", Text("There is no member {member} at the hub.", member=wanted.user))
     return planning.plan(wanted, standing, offers, rules(), portal.clock())
 
 

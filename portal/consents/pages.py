@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator
 from typing import Final
 from urllib.parse import quote
@@ -69,8 +70,10 @@ def _add_consents(app: FastAPI) -> None:
     async def listed(request: Request, who: Who) -> Response:
         """List one's consents, and say whether somebody asks for one."""
         portal = portal_of(request)
-        found, asked = await service.listed(portal, who), await asking.requests(portal, who)
-        return page(request, "consents/list.html", found=found, asked=asked, **await words(request))
+        found, asked, named = await asyncio.gather(
+            service.listed(portal, who), asking.requests(portal, who), words(request)
+        )
+        return page(request, "consents/list.html", found=found, asked=asked, **named)
 
     @app.get("/consents/{record_id}")
     async def one(request: Request, who: Who, record_id: str) -> Response:

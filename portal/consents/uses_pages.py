@@ -26,14 +26,14 @@ def routes(app: FastAPI) -> None:
     async def uses(request: Request, who: Who) -> Response:
         """List every use, each verified, and the models that the data went into."""
         portal = portal_of(request)
-        found = await asking.uses(portal, who)
+        found, named = await asyncio.gather(asking.uses(portal, who), words(request))
         return page(
             request,
             "consents/uses.html",
             found=found,
             uses=service.paired(found.uses),
             lineage=await service.lineage_of(portal, found),
-            **await words(request),
+            **named,
         )
 
     @app.get("/uses/{log_index}")
