@@ -126,7 +126,8 @@ async def _send(portal: Portal, who: Principal, document: SignedDocument) -> str
         return await _question(portal, who, author, document)
     if document.payload_type == CONSENT_REVOCATION_TYPE:
         revocation = parse_revocation(document.payload)
-        await service.enter_withdrawal(portal, who, author, document, revocation)
+        if not await service.was_withdrawn_here(portal, who, revocation.record_id):  # else it stands already
+            await service.enter_withdrawal(portal, who, author, document, revocation)
         portal.ring.forget_answers(who.session_id)
         return revocation.record_id
     if document.payload_type == CONSENT_TYPE:

@@ -11,6 +11,7 @@ from fastapi.responses import Response
 
 from consent.documents import CONSENT_REFUSAL_TYPE, CONSENT_REVOCATION_TYPE, CONSENT_TYPE, encode
 from consent.outside import write_to_sign
+from portal.accounts.keys import kept_outside
 from portal.consents import fields, granting, outside, service
 from portal.consents.asking import KeyOutside
 from portal.consents.grant_pages import check_page, request_page
@@ -41,8 +42,10 @@ def _add_upload(app: FastAPI) -> None:
         return see(f"/outside?next={quote(back)}")
 
     @app.get("/outside")
-    async def ask(request: Request, next: str = "/consents") -> Response:
+    async def ask(request: Request, who: Who, next: str = "/consents") -> Response:
         """Say what is to be signed where the key is."""
+        if not await kept_outside(portal_of(request), who):
+            return see(own_path(next))
         return form_page(request, "consents/outside.html", (), next=own_path(next))
 
     @app.get("/outside/questions")

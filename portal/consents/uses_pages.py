@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import asyncio
-from typing import Final
+from typing import Annotated, Final
 
 import msgspec
-from fastapi import FastAPI, Request
+from fastapi import FastAPI, Query, Request
 from fastapi.responses import Response
 
 from portal.consents import asking, report, service
@@ -17,21 +17,25 @@ from portal.web.visits import visit_of
 
 PDF: Final = "application/pdf"
 JSON: Final = "application/json"
+PAGE: Final = 50
 
 
 def routes(app: FastAPI) -> None:
     """Add the routes of this subject."""
 
     @app.get("/uses")
-    async def uses(request: Request, who: Who) -> Response:
+    async def uses(request: Request, who: Who, page_no: Annotated[int, Query(alias="page", ge=1)] = 1) -> Response:
         """List every use, each verified, and the models that the data went into."""
         portal = portal_of(request)
         found, named = await asyncio.gather(asking.uses(portal, who), words(request))
+        paired = service.paired(found.uses)
         return page(
             request,
             "consents/uses.html",
             found=found,
-            uses=service.paired(found.uses),
+            uses=paired[(page_no - 1) * PAGE : page_no * PAGE],
+            number=page_no,
+            more=len(paired) > page_no * PAGE,
             lineage=await service.lineage_of(portal, found),
             **named,
         )

@@ -128,6 +128,9 @@ async def test_a_withdrawal_and_a_refusal_are_signed_outside_too(world: World, f
     assert answer.headers["location"] == f"/consents/{given.record_id}/withdrawal"
     assert parse_revocation(world.hub.entries[1].payload).record_id == given.record_id
     assert "tax-1 在" in (await firm.get(answer.headers["location"])).text
+    again = await upload(firm, sign_all(read_to_sign(file), key(CODE)))
+    assert again.headers["location"] == answer.headers["location"] and len(world.hub.entries) == 2
+    assert (await firm.get("/outside?next=/uses")).status_code == 200
 
 
 async def test_a_request_is_granted_by_a_signature_from_outside(world: World, firm: Browser) -> None:

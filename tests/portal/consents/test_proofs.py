@@ -13,6 +13,7 @@ from consent.documents import ExchangeMode, Purpose
 from consent.models import ModelPart, ModelVersion
 from consent.my_data import verify_my_data
 from portal.consents.lineage import lineage
+from portal.consents.uses_pages import PAGE
 from portal.hub_link import KnownModel, Standing
 from portal.permissions import Role
 from tests.consent.builders import USCC as CODE
@@ -37,6 +38,17 @@ async def test_a_proof_is_shown_step_by_step(world: World, firm: Browser) -> Non
     assert world.hub.verified.head.root.hex() in page and HUB.key_id in page
     assert all(sibling.hex() in page for sibling in world.hub.page.uses[1].path)
     assert "loan application 7" in page and "<script" not in page
+
+
+async def test_many_uses_come_in_pages(world: World, firm: Browser) -> None:
+    assert world.hub.verified is not None
+    many = tuple(use(index, request_no=index, time_ms=index) for index in range(PAGE + 1))
+    world.hub.verified = replace(world.hub.verified, uses=many)
+    newest = (await firm.get("/uses")).text
+    assert f'href="/uses/{PAGE}"' in newest and 'href="/uses/0"' not in newest and 'href="/uses?page=2"' in newest
+    oldest = (await firm.get("/uses?page=2")).text
+    assert 'href="/uses/0"' in oldest and f'href="/uses/{PAGE}"' not in oldest and 'href="/uses?page=3"' not in oldest
+    assert (await firm.get("/uses?page=0")).status_code == 422
 
 
 async def test_the_own_part_of_a_transfer_is_shown_too(firm: Browser) -> None:
