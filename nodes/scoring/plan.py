@@ -26,7 +26,7 @@ SENT_BYTES: Final = 131_200
 PLAIN_BYTES: Final = 8
 ROW_BYTES: Final = 16 + 1 + 16
 """Of a row: the consent that names it, its code, the consent that was used."""
-BLOCK_S: Final = 0.6
+BLOCK_S: Final = 0.9
 """Seconds a block on the reference machine, most of them for decisions and records; providers work side by side."""
 
 
