@@ -147,7 +147,7 @@ async def kit_of(node: ScoringNode, model: Model, part: ModelPart, blobs: Sequen
 
 
 def _linear(node: ScoringNode, part: ModelPart, blobs: Sequence[bytes]) -> LinearKit:
-    if len(blobs) != 3 or sm3(blobs[0]).hex() != part.preparation_sm3:
+    if len(blobs) != 4 or sm3(blobs[0]).hex() != part.preparation_sm3:
         raise NodeError("The columns are prepared otherwise than the model's document says.", code="MODEL_INVALID")
     preparation = parse_preparation(blobs[0])
     if preparation.member != node.member_id or _fields(preparation.items) != _fields(

@@ -23,7 +23,9 @@ from nodes.exchanges.context import ExchangeContext
 from nodes.exchanges.requester import RequesterExchanges, Wanted
 from nodes.exchanges.session import PeerRestarted, Session
 from nodes.exchanges.terms import ExchangeTerms
+from nodes.models.sessions import SessionSeed, keep_seed
 from nodes.scoring.computer import Computer, SessionLost
+from nodes.scoring.evidence import sent_word
 from nodes.scoring.link import ScoreLink
 from nodes.scoring.messages import Answer, Ask, Declined, Layout, Leave, Open, Opened, Said, Sealed
 from nodes.scoring.own import OwnRows
@@ -258,6 +260,7 @@ class Panel:
     async def _sit_down(self, sitting: _Sitting) -> None:
         partners = list(self._partners.values())
         sitting.begun = begun = await self.recipe.begin(sitting.session)
+        blobs = await self._stated(sitting.session, begun)
         for partner in partners:
             said = Open(
                 session=sitting.session,
@@ -266,9 +269,24 @@ class Panel:
                 place=partner.place,
                 others={each.place: each.terms.provider_node for each in partners if each is not partner},
             )
-            await partner.link.say(said, begun.blobs[partner.member])
+            await partner.link.say(said, blobs[partner.member])
         await asyncio.gather(*sitting.opened.values())
         sitting.ready = True
+
+    async def _stated(self, session: str, begun: Begun) -> Mapping[str, tuple[bytes, ...]]:
+        """What each provider is sent, with this node's signed word on the weights where there are any; the seed is kept before."""
+        if not begun.seed:
+            return begun.blobs
+        context, seed = self._context, SessionSeed(session=session, seed=begun.seed)
+        model_id, now_ms = self.model.version.model_id, context.clock()
+        await context.store.write(lambda connection: keep_seed(connection, model_id, seed, now_ms))
+        return {
+            each.member: (
+                *begun.blobs[each.member],
+                sent_word(self.model, each.terms, session, begun.blobs[each.member], context.identity, now_ms),
+            )
+            for each in self._partners.values()
+        }
 
     def _leave(self, sitting: _Sitting | None) -> None:
         """The session is over; whoever waits in it is told."""

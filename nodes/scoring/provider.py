@@ -19,9 +19,11 @@ from modeling.errors import ModelingError
 from nodes.errors import ExchangeFailed, NodeError
 from nodes.exchanges.session import PeerRestarted, Session
 from nodes.exchanges.terms import ExchangeTerms
+from nodes.models.sessions import keep_sent
 from nodes.scoring import spent
 from nodes.scoring.columns import read_columns
 from nodes.scoring.computer import Computer, SessionLost
+from nodes.scoring.evidence import checked_word
 from nodes.scoring.kit import Kit, kit_of
 from nodes.scoring.limits import ScoreLimitReached, check_part
 from nodes.scoring.link import ScoreLink
@@ -195,6 +197,8 @@ class _Serving:
         if any(not set(use.fields) <= opened.get(use.item_id, set()) for use in part.items):
             raise NodeError("The model reads fields that its exchange was not opened for.", code="MODEL_INVALID")
         kit = await kit_of(self._node, model, part, blobs)
+        if version.mode == "model_to_data":
+            await self._keep_word(model, said.session, blobs)
         if kit.facts is not None:
             check_part(self._node.limits, kit.facts)
         counted = spent.Model(
@@ -204,6 +208,11 @@ class _Serving:
             created_ms=version.created_ms,
         )
         return _Session(opened=said, model=model, part=part, kit=kit, counted=counted)
+
+    async def _keep_word(self, model: Model, session: str, blobs: Sequence[bytes]) -> None:
+        """Nothing is computed with weights that their owner could disown later."""
+        sent = checked_word(model, self._terms, session, blobs, self._node.replica.directory)
+        await self._node.store.write(lambda connection: keep_sent(connection, sent, blobs[-1]))
 
     async def _refuse_probing(self, session: _Session) -> None:
         now_ms, requester = self._node.clock(), self._terms.request.requester

@@ -104,6 +104,18 @@ def test_the_command_scores_one_and_shows_what_was_spent(scoring: Scoring, both:
         command("score", "one", *arguments[:-1], stranger, "--own", own, "--reason", "e2e")
 
 
+def test_an_auditor_makes_the_weights_again_that_were_sent_in_every_session(
+    scoring: Scoring, both: str, tmp_path: Path
+) -> None:
+    assert scoring.score(both, scoring.codes[18:19])[0].refused == ""
+    files = [str(tmp_path / f"{node}.json") for node in ("bank-1", "tax-1", "pay-1")]
+    for node, file in zip(("bank-1", "tax-1", "pay-1"), files, strict=True):
+        opened = command("model", "open", both, "--home", str(scoring.network.node_home(node)), "--out", file)
+        assert opened["sessions"] >= 1, node
+    (audited,) = command("audit", "model", *files)["models"]
+    assert audited["sessions"] >= 2
+
+
 def test_own_columns_that_are_missing_or_unknown_are_named(scoring: Scoring, both: str) -> None:
     from xinqiao.v1 import agent_pb2
 
