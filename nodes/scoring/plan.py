@@ -100,8 +100,8 @@ def leaks_of(model: Model) -> tuple[LeakTold, ...]:
         return (
             LeakTold(
                 to="this node",
-                what="the score of each enterprise that the owner permits, and why not the others; from scores of chosen columns, one "
-                "more than the model has, the model itself, and then what the owner's columns count for of any enterprise",
+                what="the score of each enterprise that the owner permits, and why not the others; from scores of chosen columns, if "
+                "the owner allows more of them than the model has, the model itself, and what the owner's columns count for",
             ),
             LeakTold(to=version.owner, what="which of its enterprises are scored, and when; no value, no score"),
             LeakTold(to="hub", what=f"{_HUB.what} but what the registry says the model is sent"),

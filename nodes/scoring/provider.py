@@ -25,7 +25,7 @@ from nodes.scoring.columns import read_columns
 from nodes.scoring.computer import Computer, SessionLost
 from nodes.scoring.evidence import checked_word
 from nodes.scoring.kit import Kit, kit_of
-from nodes.scoring.limits import ScoreLimitReached, check_part
+from nodes.scoring.limits import Flag, ScoreLimitReached, check_part
 from nodes.scoring.link import ScoreLink
 from nodes.scoring.messages import Answer, Ask, Declined, Leave, Open, Opened, Said, Sealed
 from nodes.scoring.node import ScoringNode
@@ -206,6 +206,7 @@ class _Serving:
             model=version.commitment,
             fields=frozenset() if kit.facts is None else frozenset(part.fields),
             created_ms=version.created_ms,
+            asked=kit.asked,
         )
         return _Session(opened=said, model=model, part=part, kit=kit, counted=counted)
 
@@ -285,6 +286,9 @@ class _Serving:
             log.warning("spread_misdeclared", extra={"model": session.counted.model, "columns": ", ".join(strange)})
             told = f"Columns are distributed otherwise than the model declares: {', '.join(strange)[:300]}."
             self._suspect(session.counted.requester, told)
+            found = Flag(what="spread_misdeclared", models=(session.counted.model,), sentence=told)
+            requester, now_ms = session.counted.requester, self._node.clock()
+            await self._node.store.write(lambda connection: spent.flag(connection, requester, found, now_ms))
             if self._node.limits.refuse_probing:
                 raise ScoreLimitReached("refuse_probing", told)
         return verdict, features

@@ -44,7 +44,7 @@ from nodes.exchanges.terms import ExchangeTerms
 from nodes.outbox import write_receipt
 from nodes.policy import counts_reader, spend
 from nodes.scoring import spent
-from nodes.scoring.limits import refusals, sentence_of
+from nodes.scoring.limits import refusals, sentence_of, served_scores
 from nodes.scoring.messages import CONSENT_BYTES, SEED_BYTES, Ask
 from nodes.scoring.node import ScoringNode
 from trust.suite import hmac_sm3, sm3
@@ -176,12 +176,16 @@ def _decide(connection: sqlite3.Connection, node: ScoringNode, asked: _Asked, no
     counts, requester = counts_reader(connection), asked.terms.request.requester
     rows = [_by_consent(node, asked, place, now_ms, counts) for place in range(len(asked.ids))]
     _one_row_each(asked, rows)
+    served_left = None
+    if asked.model.asked:
+        served_left = served_scores(node.limits, asked.model.asked) - spent.spent_on_model(connection, asked.model)
     open_rows = [place for place, row in enumerate(rows) if row.permit is not None]
     found, _ = refusals(
         node.limits,
         asked.model.model if asked.model.fields else None,
         (spent.spent_on(connection, requester, _uscc(asked, place), now_ms) for place in open_rows),
         spent.spent_today(connection, requester, now_ms),
+        served_left=served_left,
     )
     for place, limit in zip(open_rows, found, strict=True):
         if limit is not None:

@@ -26,7 +26,7 @@ pytestmark = pytest.mark.timeout(240)
 
 @pytest.fixture(scope="module")
 def scoring(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Scoring]:
-    with scoring_network(tmp_path_factory.mktemp("score") / "net") as opened:
+    with scoring_network(tmp_path_factory.mktemp("score") / "net", "[scoring]\nserved_scores = 7\n") as opened:
         yield opened
 
 
@@ -170,6 +170,8 @@ def test_data_comes_to_another_members_model(scoring: Scoring, tmp_path: Path) -
     assert (batch["scored"], batch["refused"]) == (3, {"CONSENT_REVOKED": 1})
     rows = scores_of(tmp_path / "asked")
     np.testing.assert_allclose([float(rows[code]["score"]) for code in codes[:3]], plain[:3], atol=batch["error_bound"])
+    (refused,) = scoring.score(model_id, codes[:1])  # seven were given
+    assert (refused.refused, "served_scores" in refused.detail) == ("SCORE_LIMIT_REACHED", True)
     lists = ("--list", str(tmp_path / "asked.txt"), "--own", str(tmp_path / "asked-own.csv"))
     bank_home = str(scoring.network.node_home("bank-1"))
     told = command("score", "plan", "--home", bank_home, "--model", model_id, *lists)
