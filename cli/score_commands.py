@@ -170,7 +170,12 @@ def limits(home: NodeHome) -> Result:
         data=told,
         text=[
             Rows(
-                title="Limits", columns=("limit", "value"), rows=[(name, str(value)) for name, value in rules.items()]
+                title="Limits",
+                columns=("limit", "value"),
+                rows=[
+                    (name, "half of the asker's columns" if value is None else str(value))
+                    for name, value in rules.items()
+                ],
             ),
             Rows(
                 title="Spent",

@@ -8,14 +8,13 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-import msgspec
 import numpy as np
 import pytest
 
 from cli.demo.cohort import BANK, GOVERNMENT, PLATFORM
 from cli.demo.network import DemoFailed, command, wait_until
+from cli.demo.scores import served_model
 from cli.enterprise_home import create_home
-from modeling.scoring.inputs import ASKER, OWN
 from modeling.scoring.model import canonical
 from nodes.errors import NodeError
 from tests.e2e.scoring_network import Scoring, limits_of, scores_of, scoring_network
@@ -144,15 +143,9 @@ def test_a_model_is_scored_with_only_while_every_provider_approves(scoring: Scor
 def test_data_comes_to_another_members_model(scoring: Scoring, tmp_path: Path) -> None:
     """The platform's model: two columns that the bank sends encrypted, and the platform's own."""
     pay = ("--home", str(scoring.network.node_home("pay-1")))
-    bank, platform = scoring.model("sent", PLATFORM), scoring.model("served", PLATFORM)
-    sent = [each for each in bank.features if not each.input.member]
-    kept = [each for each in platform.features if each.input.member == PLATFORM]
-    features = [
-        *(msgspec.structs.replace(each, input=msgspec.structs.replace(each.input, member=ASKER)) for each in sent),
-        *(msgspec.structs.replace(each, input=msgspec.structs.replace(each.input, member=OWN)) for each in kept),
-    ]
+    platform = scoring.model("served", PLATFORM)
     file = tmp_path / "served.json"
-    file.write_bytes(canonical(scoring.with_features(platform, features)))
+    file.write_bytes(canonical(served_model("served", scoring.loans.files, PLATFORM)))
     registered = command("model", "register", *pay, "--name", "served", "--model", str(file), "--asker", BANK)
     model_id = str(registered["model_id"])
     assert registered["state"] == "approved"

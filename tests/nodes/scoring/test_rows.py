@@ -12,7 +12,8 @@ import pytest
 from nodes.errors import ExchangeFailed
 from nodes.exchanges.context import ExchangeContext
 from nodes.scoring.messages import Answer
-from nodes.scoring.panel import Panel, Part, Replies
+from nodes.scoring.panel import Panel
+from nodes.scoring.question import Part, Replies
 from nodes.scoring.rows import check, choose, record
 from nodes.scoring.verdict import Verdict, judge
 from tests.nodes.exchanges.parties import Parties, receipts
