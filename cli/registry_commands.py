@@ -260,7 +260,8 @@ def _told(version: ModelVersion) -> list[str]:
     columns = ", ".join(each.name for each in told.preparation.inputs)
     return [
         f"May be asked by {', '.join(version.askers)}, who send encrypted: {columns}.",
-        f"Scores ({told.meaning.link}) are exact to {told.error:.1e}; scores of chosen columns tell an asker the model in the end.",
+        f"Scores ({told.meaning.link}) are exact to {told.error:.1e}. An asker gets half as many as it sends columns, unless its owner "
+        "says more (`served_scores` in node.toml); more than the model has columns tell an asker the model.",
     ]
 
 

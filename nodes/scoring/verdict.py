@@ -161,9 +161,11 @@ def _decide_and_record(connection: sqlite3.Connection, node: ScoringNode, asked:
     spent.spend(connection, asked.model, subjects, now_ms)
     seed = secrets.token_bytes(SEED_BYTES)
     uses = [_use(asked, place, permit, at, seed) for at, (place, permit) in enumerate(permitted)]
-    outcome = _outcome(node, rows, uses, seed, asked)
-    receipt, encoded = _receipt(node, asked, outcome, rows, uses, now_ms)
-    write_receipt(connection, receipt, encoded)
+    encoded = [encode(use) for use in uses]
+    commitment = SubjectTree(encoded).commitment if uses else BatchCommitment(root="0" * 64, size=0)
+    outcome = _outcome(node, rows, uses, seed, "" if asked.ask.single else commitment.root, asked)
+    receipt = _receipt(node, asked, outcome, rows, uses, commitment, now_ms)
+    write_receipt(connection, receipt, encoded if receipt.batch is not None else ())
     connection.execute(
         "INSERT INTO score_log (request_key, digest, outcome, at_ms) VALUES (?, ?, ?, ?)",
         (key, asked.digest(), msgspec.msgpack.encode(outcome), now_ms),
@@ -269,10 +271,11 @@ def _once_more(node: ScoringNode, asked: _Asked, outcome: Outcome, rows: list[_R
     return Verdict(outcome=told, subjects=tuple(subjects), bounds=bounds)
 
 
-def _outcome(node: ScoringNode, rows: list[_Row], uses: list[SubjectUse], seed: bytes, asked: _Asked) -> Outcome:
+def _outcome(
+    node: ScoringNode, rows: list[_Row], uses: list[SubjectUse], seed: bytes, root: str, asked: _Asked
+) -> Outcome:
     reasons: list[tuple[str, str]] = []
     codes = bytes(0 if row.refused is None else _place_of(reasons, row.refused) for row in rows)
-    root = "" if asked.ask.single else _commitment(uses).root
     return Outcome(
         receipt_id=node.new_id(),
         request_no=asked.ask.request_no,
@@ -285,8 +288,14 @@ def _outcome(node: ScoringNode, rows: list[_Row], uses: list[SubjectUse], seed: 
 
 
 def _receipt(
-    node: ScoringNode, asked: _Asked, outcome: Outcome, rows: list[_Row], uses: list[SubjectUse], now_ms: int
-) -> tuple[Receipt, list[bytes]]:
+    node: ScoringNode,
+    asked: _Asked,
+    outcome: Outcome,
+    rows: list[_Row],
+    uses: list[SubjectUse],
+    commitment: BatchCommitment,
+    now_ms: int,
+) -> Receipt:
     """Rule 4: who is recorded, and with which digest: the model's commitment leads from the use to the model."""
     refused = Counter(row.refused[0] for row in rows if row.refused is not None)
     decision = "permit" if uses else refused.most_common(1)[0][0]
@@ -299,19 +308,15 @@ def _receipt(
         node_id=node.node_id,
         time_ms=now_ms,
         record_count=len(uses),
-        commitment=_commitment(uses),
+        commitment=commitment,
         decision=decision,
         request_no=outcome.request_no,
         digest=asked.model.model,
     )
     if not subject:
-        return receipt, [encode(use) for use in uses]
+        return receipt
     consent_id = uses[0].consent_id if uses else None
-    return msgspec.structs.replace(receipt, subject=subject, consent_id=consent_id, batch=None), []
-
-
-def _commitment(uses: Sequence[SubjectUse]) -> BatchCommitment:
-    return SubjectTree([encode(use) for use in uses]).commitment if uses else BatchCommitment(root="0" * 64, size=0)
+    return msgspec.structs.replace(receipt, subject=subject, consent_id=consent_id, batch=None)
 
 
 def salt_of(seed: bytes, place: int) -> str:

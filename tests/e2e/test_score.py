@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import time
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -86,6 +87,28 @@ def test_a_request_key_counts_once(scoring: Scoring, both: str) -> None:
     assert spent() == before
     with pytest.raises(NodeError, match="another question"):
         scoring.score(both, scoring.codes[7:8], key="application-1")
+
+
+def test_scorings_under_one_application_number_at_the_same_time_do_not_collide(
+    scoring: Scoring, both: str, tmp_path: Path
+) -> None:
+    """Questions on line share an exchange, a batch has its own; each gets the scores of its own enterprises."""
+    codes = scoring.codes[12:18]
+    plain = scoring.plain(scoring.model("both", GOVERNMENT, PLATFORM), codes)
+    batches = [
+        scoring.start_run(both, part, tmp_path / name, "--application-no", "2026-7")
+        for name, part in (("a", codes[:3]), ("b", codes[3:]))
+    ]
+    with ThreadPoolExecutor(6) as pool:
+        several = list(pool.map(lambda code: scoring.score(both, [code], application_no="2026-7")[0], codes))
+    np.testing.assert_allclose([each.score for each in several], plain, atol=1e-4)
+    assert len({receipt for each in several for receipt in each.receipt_ids}) == 12
+    for running, out, part in zip(batches, ("a", "b"), (codes[:3], codes[3:]), strict=True):
+        said, _ = running.communicate(timeout=150)
+        assert running.returncode == 0, said.decode()
+        rows = scores_of(tmp_path / out)
+        wanted = plain[[codes.index(code) for code in part]]
+        np.testing.assert_allclose([float(rows[code]["score"]) for code in part], wanted, atol=1e-4)
 
 
 def test_the_command_scores_one_and_shows_what_was_spent(scoring: Scoring, both: str) -> None:
