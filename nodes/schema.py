@@ -178,6 +178,8 @@ _SESSIONS: Final = (
     # No key: an owner that names a session twice is told on by both.
     "CREATE TABLE score_sent (model_id TEXT NOT NULL, document BLOB NOT NULL, at_ms INTEGER NOT NULL)",
     "CREATE INDEX score_sent_by_model ON score_sent (model_id, at_ms)",
+    # Digest of the ciphertexts that a question was last computed with.
+    "ALTER TABLE score_log ADD COLUMN brought BLOB NOT NULL DEFAULT x''",
     # What was flagged in a requester's rows: of what shows in counts nothing is kept.
     """CREATE TABLE score_flags (
         requester TEXT NOT NULL, model TEXT NOT NULL, what TEXT NOT NULL, sentence TEXT NOT NULL, at_ms INTEGER NOT NULL,

@@ -32,6 +32,7 @@ from nodes.scoring.node import ScoringNode
 from nodes.scoring.pairs import Pairs
 from nodes.scoring.verdict import Verdict, judge
 from nodes.scoring.work import Compute, Drop
+from trust.suite import sm3
 
 log = logging.getLogger(__name__)
 
@@ -43,9 +44,13 @@ MAX_CONCURRENT: Final = 64
 
 @dataclass
 class _Session:
-    """An opened session. `turn`: set once the question before the next has been computed, or will never be."""
+    """An opened session. `turn`: set once the question before the next has been computed, or will never be.
+
+    `brought`: digest of the key and the weights that it was opened with.
+    """
 
     opened: Open
+    brought: bytes
     model: Model
     part: ModelPart
     kit: Kit
@@ -208,7 +213,8 @@ class _Serving:
             created_ms=version.created_ms,
             asked=kit.asked,
         )
-        return _Session(opened=said, model=model, part=part, kit=kit, counted=counted)
+        brought = await asyncio.to_thread(_digest, b"", blobs[:3])
+        return _Session(opened=said, brought=brought, model=model, part=part, kit=kit, counted=counted)
 
     async def _keep_word(self, model: Model, session: str, blobs: Sequence[bytes]) -> None:
         """Nothing is computed with weights that their owner could disown later."""
@@ -271,7 +277,9 @@ class _Serving:
         self._node.registry.usable(opened.model_id, opened.model_sm3)
         if not blobs:
             raise NodeError("The request does not name its rows.", code="PROTOCOL_VIOLATION")
-        verdict = await judge(self._node, self._terms, session.part.items, session.counted, ask, blobs[0])
+        brought = await asyncio.to_thread(_digest, session.brought, blobs[1:])
+        items, counted = session.part.items, session.counted
+        verdict = await judge(self._node, self._terms, items, counted, ask, blobs[0], brought)
         holder = f"{self._terms.exchange_id}/{ask.request_no}"
 
         def read() -> tuple[bytes, tuple[str, ...]]:
@@ -310,3 +318,7 @@ class _Serving:
         # After a restart the requester opens another session and asks again; how an exchange ended is heard by `run`.
         with suppress(PeerRestarted, NodeError):
             await self._link.say(said, blobs)
+
+
+def _digest(before: bytes, blobs: Sequence[bytes]) -> bytes:
+    return sm3(before + b"".join(map(sm3, blobs)))

@@ -65,8 +65,10 @@ def spent_on_model(connection: sqlite3.Connection, model: Model) -> int:
     return row[0] if row else 0
 
 
-def spend(connection: sqlite3.Connection, model: Model, usccs: Sequence[str], now_ms: int) -> None:
-    """Count one score for each of these distinct subjects."""
+def spend(
+    connection: sqlite3.Connection, model: Model, usccs: Sequence[str], now_ms: int, *, again: bool = False
+) -> None:
+    """Count one score for each of these distinct subjects. `again`: of a repeated question, which the day's scores have already."""
     if not usccs:
         return
     today = window_start_ms("day", now_ms)
@@ -84,7 +86,7 @@ def spend(connection: sqlite3.Connection, model: Model, usccs: Sequence[str], no
     connection.execute(
         "INSERT INTO score_days (requester, day_ms, used) VALUES (?, ?, ?)"
         " ON CONFLICT (requester, day_ms) DO UPDATE SET used = used + excluded.used",
-        (model.requester, today, len(usccs)),
+        (model.requester, today, 0 if again else len(usccs)),
     )
     connection.execute(
         "INSERT INTO score_models (requester, model, fields, created_ms, first_ms, subjects, scores) VALUES (?, ?, ?, ?, ?, ?, ?)"

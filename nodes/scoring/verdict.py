@@ -1,6 +1,8 @@
 """What a provider decides about the rows of one request, in one transaction, before anything is computed.
 
-1. A repeated request key gets its first outcome again and spends nothing; rows whose consent has ended meanwhile are refused now.
+1. A repeated request key gets its first outcome again, and spends nothing of a consent; rows whose consent has ended meanwhile are
+   refused now. It counts against the limits once more if what is computed with is not the same, byte for byte: of an honest requester
+   it says the same under another key, but nobody here can know, and it could as well be another question.
 2. Each row names a consent. Its subject is decided on with all of its consents, on this node's own copy (`consent.decision`).
 3. What the requester has spent on the subject and today is held against the limits (`limits`).
 4. A use is charged, a score is counted, and the receipt written: of the one enterprise, or of the batch that is permitted.
@@ -88,9 +90,10 @@ class Verdict:
 
 @dataclass(frozen=True, kw_only=True)
 class _Asked:
-    """The request with what this node knew when it came."""
+    """The request with what this node knew when it came. `brought`: digest of all ciphertexts that it is computed with."""
 
     ask: Ask
+    brought: bytes
     terms: ExchangeTerms
     items: tuple[ItemUse, ...]
     model: spent.Model
@@ -123,9 +126,18 @@ def consent_ids(blob: bytes, rows: int) -> tuple[str, ...]:
 
 
 async def judge(
-    node: ScoringNode, terms: ExchangeTerms, items: tuple[ItemUse, ...], model: spent.Model, ask: Ask, named: bytes
+    node: ScoringNode,
+    terms: ExchangeTerms,
+    items: tuple[ItemUse, ...],
+    model: spent.Model,
+    ask: Ask,
+    named: bytes,
+    brought: bytes,
 ) -> Verdict:
-    """Rules 1 to 5. Raises NodeError; then nothing was spent. A node that cannot know refuses the question, not its rows."""
+    """Rules 1 to 5. `brought`: digest of what the requester sent to compute with, when it opened the session and now.
+
+    Raises NodeError; then nothing was spent. A node that cannot know refuses the question, not its rows.
+    """
     freshness = node.replica.freshness(node.clock(), node.max_staleness_ms)
     unknown = refuse_by_freshness(freshness, node.clock())
     if unknown is not None:
@@ -135,6 +147,7 @@ async def judge(
     views = tuple(book.view(each) for each in ids)
     asked = _Asked(
         ask=ask,
+        brought=brought,
         terms=terms,
         items=items,
         model=model,
@@ -151,9 +164,15 @@ async def judge(
 def _decide_and_record(connection: sqlite3.Connection, node: ScoringNode, asked: _Asked) -> tuple[Outcome, list[_Row]]:
     now_ms = node.clock()
     key = f"{asked.terms.request.requester}/{asked.ask.request_key}"
-    known = connection.execute("SELECT digest, outcome, at_ms FROM score_log WHERE request_key = ?", (key,)).fetchone()
+    known = connection.execute(
+        "SELECT digest, outcome, at_ms, brought FROM score_log WHERE request_key = ?", (key,)
+    ).fetchone()
     if known is not None:
-        return _repeat(node, asked, known, now_ms)
+        outcome, rows = _repeat(node, asked, known[:3], now_ms)
+        if known[3] != asked.brought:
+            _count_again(connection, node, asked, rows, now_ms)
+            connection.execute("UPDATE score_log SET brought = ? WHERE request_key = ?", (asked.brought, key))
+        return outcome, rows
     rows = _decide(connection, node, asked, now_ms)
     permitted = [(place, row.permit) for place, row in enumerate(rows) if row.permit is not None]
     spend(connection, *(permit for _, permit in permitted))
@@ -167,18 +186,32 @@ def _decide_and_record(connection: sqlite3.Connection, node: ScoringNode, asked:
     receipt = _receipt(node, asked, outcome, rows, uses, commitment, now_ms)
     write_receipt(connection, receipt, encoded if receipt.batch is not None else ())
     connection.execute(
-        "INSERT INTO score_log (request_key, digest, outcome, at_ms) VALUES (?, ?, ?, ?)",
-        (key, asked.digest(), msgspec.msgpack.encode(outcome), now_ms),
+        "INSERT INTO score_log (request_key, digest, outcome, at_ms, brought) VALUES (?, ?, ?, ?, ?)",
+        (key, asked.digest(), msgspec.msgpack.encode(outcome), now_ms, asked.brought),
     )
     return outcome, rows
 
 
 def _decide(connection: sqlite3.Connection, node: ScoringNode, asked: _Asked, now_ms: int) -> list[_Row]:
     """Rules 2 and 3."""
-    counts, requester = counts_reader(connection), asked.terms.request.requester
+    counts = counts_reader(connection)
     rows = [_by_consent(node, asked, place, now_ms, counts) for place in range(len(asked.ids))]
     _one_row_each(asked, rows)
-    served_left = None
+    used_today = spent.spent_today(connection, asked.terms.request.requester, now_ms)
+    _hold_limits(connection, node, asked, rows, now_ms, used_today)
+    return rows
+
+
+def _hold_limits(
+    connection: sqlite3.Connection,
+    node: ScoringNode,
+    asked: _Asked,
+    rows: list[_Row],
+    now_ms: int,
+    used_today: int,
+) -> None:
+    """Rule 3: refuse what is beyond. `used_today`: scores of the day before this question."""
+    requester, served_left = asked.terms.request.requester, None
     if asked.model.asked:
         served_left = served_scores(node.limits, asked.model.asked) - spent.spent_on_model(connection, asked.model)
     open_rows = [place for place, row in enumerate(rows) if row.permit is not None]
@@ -186,14 +219,22 @@ def _decide(connection: sqlite3.Connection, node: ScoringNode, asked: _Asked, no
         node.limits,
         asked.model.model if asked.model.fields else None,
         (spent.spent_on(connection, requester, _uscc(asked, place), now_ms) for place in open_rows),
-        spent.spent_today(connection, requester, now_ms),
+        used_today,
         served_left=served_left,
     )
     for place, limit in zip(open_rows, found, strict=True):
         if limit is not None:
             words = f"{sentence_of(node.limits, limit)} (limit {limit}, set by the provider)"
             rows[place] = _Row(refused=(LIMIT, words))
-    return rows
+
+
+def _count_again(
+    connection: sqlite3.Connection, node: ScoringNode, asked: _Asked, rows: list[_Row], now_ms: int
+) -> None:
+    """Rule 1: the answer counts against the limits of its enterprises and its model; the day's scores have it already."""
+    _hold_limits(connection, node, asked, rows, now_ms, used_today=0)
+    subjects = [_uscc(asked, place) for place, row in enumerate(rows) if row.permit is not None]
+    spent.spend(connection, asked.model, subjects, now_ms, again=True)
 
 
 def _by_consent(node: ScoringNode, asked: _Asked, place: int, now_ms: int, counts: Any) -> _Row:  # noqa: ANN401

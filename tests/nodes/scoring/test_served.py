@@ -18,6 +18,7 @@ from nodes.scoring.messages import Answer, Declined, Opened
 from nodes.scoring.own import OwnRows
 from nodes.scoring.recipe import Answers, MirroredRecipe
 from nodes.scoring.servable import servable
+from nodes.scoring.verdict import SINCE
 from tests.nodes.exchanges.parties import FIELDS, ITEM, Parties, receipts
 from tests.nodes.hub_simulator import BANK, OTHER_PROVIDER, PROVIDER
 from tests.nodes.scoring.two_nodes import (
@@ -169,11 +170,15 @@ async def test_by_default_an_asker_gets_half_as_many_scores_as_it_sends_columns_
             answer, (codes, *_) = await heard(link)
             assert isinstance(answer, Answer), answer
             told.append((codes, answer.reasons))
+        other = await recipe.question(SESSION, OwnRows(table=rows(3), present=np.ones(3, np.bool_)))
+        await link.say(asked(3, layout="plain", request_no=4, request_key="first"), (consents, *other))
+        _, (chosen, *_) = await heard(link)  # a known key with numbers of one's own choice
         parties.now_ms += 3 * DAY_MS  # the limit is of all times
         parties.catch_up()
-        await link.say(asked(3, layout="plain", request_no=4, request_key="later"), (consents, *brings))
+        await link.say(asked(3, layout="plain", request_no=5, request_key="later"), (consents, *brings))
         _, (later, *_) = await heard(link)
     assert [codes for codes, _ in told] == [b"\0\1\1", b"\0\1\1", b"\1\1\1"]
+    assert (chosen[0] & SINCE, chosen[1:]) == (SINCE, b"\1\1")
     assert later == b"\1\1\1"
     code, sentence = told[0][1][0]
     assert code == "SCORE_LIMIT_REACHED"
