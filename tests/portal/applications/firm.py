@@ -101,11 +101,11 @@ class Case:
             self.people[login] = await self.world.logged_in(login, role, institution)
         return self.people[login]
 
-    async def applied(self) -> str:
+    async def applied(self, code: str = PRODUCT) -> str:
         """Walk the enterprise's pages from the product to the submitted application."""
         firm = self.firm
-        await firm.get(f"/products/{PRODUCT}")
-        path = (await firm.post("/applications", product_code=PRODUCT)).headers["location"]
+        await firm.get(f"/products/{code}")
+        path = (await firm.post("/applications", product_code=code)).headers["location"]
         self.number = path.split("/")[2]
         await self.answers(path, amount="80", term="12")
         await self.answers(f"/applications/{self.number}/steps/use", purpose="turnover", guarantee="credit")
@@ -122,9 +122,11 @@ class Case:
         return str(answer.headers["location"])
 
     async def signed(self) -> None:
-        """Follow to what is to be signed, and sign it."""
+        """Follow to what is to be signed, and sign it, unless it stands already."""
         answer = await self.firm.get(f"/applications/{self.number}/authorizations")
         to = answer.headers["location"]
+        if to == f"/applications/{self.number}/check":
+            return
         assert to.startswith("/consents/grant?"), to
         await self.firm.get(to)
         answer = await self.firm.post("/consents/grant", signatory="王小明", role="legal_rep")
@@ -176,13 +178,13 @@ class Case:
         return self.world.portal.db.read_now(lambda c: get(self.world.portal, c, self.number, CLOCK)).state
 
 
-async def case(world: World) -> Case:
+async def case(world: World, uscc: str = USCC) -> Case:
     """A bank's product is published, an enterprise is logged in and has told its facts."""
     world.hub.offered.append(offer())
     world.hub.admitted.append(Member(member_id=BANK, name="甲银行", kind="bank"))
     publish(world, product())
-    firm = await world.logged_in(USCC.casefold(), Role.ENTERPRISE, USCC)
-    tell(world, USCC)
+    firm = await world.logged_in(uscc.casefold(), Role.ENTERPRISE, uscc)
+    tell(world, uscc)
     return Case(world, firm)
 
 

@@ -43,17 +43,23 @@ async def firm(world: World) -> Browser:
     world.hub.offered = [offer("taxoffice", TAX)]
     world.hub.page, world.hub.hub_key = Shown().page(), HUB
     world.hub.verified = verify_uses(CODE, world.hub.page, HUB)
-    account_id = world.account(CODE, Role.ENTERPRISE, CODE)
-    (document,) = read_signed(statement())
+    return await keeps_outside(world, CODE)
+
+
+async def keeps_outside(world: World, uscc: str) -> Browser:
+    """An enterprise, logged in, whose key the portal does not have."""
+    account_id = world.account(uscc, Role.ENTERPRISE, uscc)
+    (document,) = read_signed(statement(uscc, uscc=uscc, public_key=key(uscc).public.encode()))
 
     def outside(connection: Connection) -> None:
         connection.execute(update(accounts).where(accounts.c.account_id == account_id).values(key_pem=b""))
-        connection.execute(update(registrations).values(document=document.encode()))
+        its = registrations.c.account_id == account_id
+        connection.execute(update(registrations).where(its).values(document=document.encode()))
 
     world.portal.db.write_now(outside)
     browser = world.browser()
     await browser.get("/login")
-    assert (await browser.post("/login", login=CODE, password=PASSWORD)).status_code == 303
+    assert (await browser.post("/login", login=uscc, password=PASSWORD)).status_code == 303
     return browser
 
 
