@@ -17,7 +17,7 @@ import pytest
 CHROMIUM = next(
     (found for name in ("chromium", "chromium-browser", "google-chrome") if (found := shutil.which(name))), ""
 )
-collect_ignore_glob = [] if CHROMIUM else ["e2e/test_portal*_in_a_browser.py"]
+collect_ignore_glob = [] if CHROMIUM else ["e2e/test_*_in_a_browser.py"]
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
+from itertools import pairwise
 from urllib.parse import urlsplit
 
 import pytest
@@ -50,7 +51,7 @@ def faults(opened: Opened) -> list[str]:
 
 def headings(levels: Sequence[int]) -> list[str]:
     """One first heading, before all others, and no level left out."""
-    jumps = [f"h{two} after h{one}" for one, two in zip(levels, levels[1:], strict=False) if two > one + 1]
+    jumps = [f"h{two} after h{one}" for one, two in pairwise(levels) if two > one + 1]
     return jumps + ([] if levels.count(1) == 1 and levels[0] == 1 else [f"headings {list(levels)}"])
 
 
