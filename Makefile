@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 BENCH ?= all
 
 .DEFAULT_GOAL := help
-.PHONY: help demo serve test lint types bench docs proto lock clean
+.PHONY: help demo serve test axe lint types bench docs proto lock clean
 
 help: ## print this list
 	@grep -E '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## /  make \1\t/' | expand -t 18
@@ -27,7 +27,15 @@ demo: $(VENV)/runtime ## hub and three nodes over real loans: consent, query, tr
 serve: $(VENV)/runtime ## the same, and leave it running
 	$(BIN)/xinqiao demo --home var/demo --keep
 
-test: lint ## everything that CI runs: format, lint, types, import rules, tests
+AXE := tests/e2e/axe
+
+$(AXE)/node_modules: $(AXE)/package-lock.json
+	@if command -v npm >/dev/null; then npm ci --prefix $(AXE) --no-audit --no-fund --loglevel=error && touch $@; \
+	else echo "npm is needed for the accessibility tests of pages (Debian: apt-get install npm)"; fi
+
+axe: $(AXE)/node_modules ## install axe-core, the accessibility rules that tests run in every page
+
+test: lint axe ## everything that CI runs: format, lint, types, import rules, tests
 	$(BIN)/python -m pytest -m 'slow or not slow'
 
 lint: $(VENV)/development ## format, lint, types, import rules

@@ -40,7 +40,7 @@ from portal.registration import pages as registration
 from portal.state import Portal
 from portal.text import Text
 from portal.web.authorize import Elsewhere, authorize
-from portal.web.failures import told
+from portal.web.failures import PROBLEM, told
 from portal.web.i18n import LANGUAGES
 from portal.web.pages import page, portal_of, see
 from portal.web.sent import own_path
@@ -48,6 +48,13 @@ from portal.web.visits import LANGUAGE, YEAR_S, Visits, visit_of
 
 log = logging.getLogger(__name__)
 
+_FAILURES: Final = {
+    code: {
+        "description": description,
+        "content": {"application/problem+json": {"schema": {"$ref": "#/components/schemas/Problem"}}},
+    }
+    for code, description in (("4XX", "Refused"), ("5XX", "Failed"))
+}
 FILES: Final = {
     "portal.css": "text/css; charset=utf-8",
     "icon.svg": "image/svg+xml",
@@ -142,9 +149,17 @@ def _add_own(app: FastAPI) -> None:
 
 
 def _description(app: FastAPI) -> dict[str, Any]:
-    """The OpenAPI document of the API alone; pages are for people."""
+    """The OpenAPI document of the API alone; pages are for people. Whatever fails is told as one kind of document."""
     routes = [route for route in app.routes if getattr(route, "tags", None)]
-    return get_openapi(title=app.title, version=app.version, routes=routes)
+    described = get_openapi(title=app.title, version=app.version, routes=routes)
+    schemas = described["components"]["schemas"]
+    for unused in ("HTTPValidationError", "ValidationError"):
+        schemas.pop(unused, None)
+    schemas["Problem"] = PROBLEM
+    for operation in (each for path in described["paths"].values() for each in path.values()):
+        operation["responses"].pop("422", None)
+        operation["responses"] |= _FAILURES
+    return described
 
 
 @cache

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Final
+
 from fastapi import Request
 from fastapi.responses import JSONResponse, Response
 
@@ -10,6 +12,22 @@ from portal.web.authorize import API
 from portal.web.i18n import translate
 from portal.web.pages import page
 from portal.web.visits import visit_of
+
+PROBLEM: Final = {
+    "title": "Problem",
+    "description": "A problem document (RFC 9457). `title`: a code of docs/errors.md; `faults`: what is wrong with which field.",
+    "type": "object",
+    "required": ["type", "title", "status", "detail", "faults"],
+    "properties": {
+        "type": {"type": "string"},
+        "title": {"type": "string"},
+        "status": {"type": "integer"},
+        "detail": {"type": "string"},
+        "faults": {"type": "object", "additionalProperties": {"type": "string"}},
+    },
+    "additionalProperties": False,
+}
+"""What `told` answers in the API, as JSON Schema."""
 
 
 def told(request: Request, error: PortalError) -> Response:

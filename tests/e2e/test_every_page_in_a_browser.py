@@ -173,3 +173,44 @@ def test_every_page_is_quiet_small_and_from_our_own_host(served: Served, chromiu
             wrong.append((opened.name, opened.path, sizes, watch.said, watch.strange))
         context.close()
     assert not wrong, wrong
+
+
+CONTROLS = """() => [...document.querySelectorAll("a[href], button, input:not([type=hidden]), select, textarea, summary")]
+    .filter(one => one.checkVisibility()).map((one, index) => { one.dataset.place = index; return index; })"""
+FOCUSED = """() => {
+    const one = document.activeElement, style = getComputedStyle(one);
+    return [one.dataset.place ?? "", style.outlineStyle !== "none" && parseFloat(style.outlineWidth) > 1, one.outerHTML.slice(0, 120)];
+}"""
+WORKED_IN = ("GET /login", "GET /register/{slug}", "GET /register-check", "GET /register-send", "GET /applications")
+
+
+def test_the_tab_key_reaches_every_control_of_login_registration_and_application_and_shows_where_it_is(
+    served: Served, chromium: Browser
+) -> None:
+    pages = [each for each in served.opened if each.route.startswith(WORKED_IN)]
+    assert {"GET /applications/{application_no}/steps/{slug}", "GET /login"} < {each.route for each in pages}
+    wrong = []
+    for opened in pages:
+        context = context_of(chromium, served, opened.name, "zh")
+        page = context.new_page()
+        open_as(page, opened)
+        left = {str(place) for place in page.evaluate(CONTROLS)}
+        for _ in range(len(left) + 1):
+            page.keyboard.press("Tab")
+            place, shown, html = page.evaluate(FOCUSED)
+            left.discard(place)
+            if place and not shown:
+                wrong.append((opened.path, "focus is not seen", html))
+        wrong += [(opened.path, "not reached", place) for place in left]
+        context.close()
+    assert not wrong, wrong
+
+
+def test_axe_does_find_what_is_wrong(served: Served, chromium: Browser, rules: str) -> None:
+    context = context_of(chromium, served, "stranger", "zh", bypass_csp=True)
+    page = context.new_page()
+    page.goto("/login")
+    page.add_script_tag(content=rules)
+    page.evaluate("document.querySelector('label').remove()")
+    assert "label" in {rule for rule, *_ in page.evaluate(GRAVE)}
+    context.close()

@@ -76,6 +76,7 @@ async def everybody(world: World) -> Mapping[str, Browser]:
     await one.firm.post("/applications", product_code="bank-a-third")
     await one.firm.get("/financing")
     await one.firm.post("/financing", **WANTED)
+    world.hub.apart = True
     world.hub.asked = [asked(uscc=CODE)]
     staff, reviewer = person(world, "entering", Role.STAFF, BANK), person(world, "looking", Role.REVIEWER)
     published(world.portal, staff, reviewer)

@@ -57,6 +57,7 @@ class HubSimulator:
         self.standing: list[tuple[ConsentDocument, str]] = []
         self.signed: list[Signer] = []
         self.asked: list[ConsentRequest] = []
+        self.apart = False  # whether each enterprise gets its own only, as of the hub
         self.entries: list[SignedDocument] = []
         self.confirming: tuple[str, ...] = ("tax-1",)
         self.waiting: tuple[str, ...] = ("tax-2",)
@@ -72,10 +73,11 @@ class HubSimulator:
 
     def consents(self, who: Signer) -> Sequence[Standing]:
         self.signed.append(who)
-        return self._answer([Standing(consent=one, state=state, ended_ms=0) for one, state in self.standing])
+        own = [each for each in self.standing if not self.apart or each[0].subject.uscc == who.uscc]
+        return self._answer([Standing(consent=one, state=state, ended_ms=0) for one, state in own])
 
     def requests(self, who: Signer) -> Sequence[ConsentRequest]:
-        return self._answer(list(self.asked))
+        return self._answer([each for each in self.asked if not self.apart or each.uscc == who.uscc])
 
     def offers(self) -> Sequence[ProductPublished]:
         return self._answer(list(self.offered))
