@@ -89,6 +89,19 @@ class DemandIn(BaseModel):
     guarantee: str = Field(max_length=40)
 
 
+class Page(BaseModel):
+    """One page of a list. `following`: the query of the page after, empty on the last one."""
+
+    rows: list[dict[str, Any]]
+    following: str
+
+
+class Stated(BaseModel):
+    """The id of a financing request."""
+
+    demand_id: str
+
+
 def routes(app: FastAPI) -> None:
     """Add the routes of this subject."""
     _add_own(app)
@@ -99,7 +112,7 @@ def routes(app: FastAPI) -> None:
 
 def _add_own(app: FastAPI) -> None:
     @app.get("/api/v1/applications", tags=[TAG])
-    async def listed(request: Request, who: Who) -> dict[str, Any]:
+    async def listed(request: Request, who: Who) -> Page:
         """One's own applications, the newest first. `following`: the page after, as its query."""
         asked = listings.OWN.asked(request.query_params)
         return _page(await portal_of(request).db.read(lambda c: listings.own(c, who.institution, asked)))
@@ -150,7 +163,7 @@ def _add_own(app: FastAPI) -> None:
 
 def _add_review(app: FastAPI) -> None:
     @app.get("/api/v1/application-reviews", tags=[TAG])
-    async def queue(request: Request) -> dict[str, Any]:
+    async def queue(request: Request) -> Page:
         """The applications in one state (`state`), the oldest first."""
         asked = listings.REVIEW.asked(request.query_params)
         return _page(await portal_of(request).db.read(lambda c: listings.review(c, asked)))
@@ -174,7 +187,7 @@ def _add_review(app: FastAPI) -> None:
 
 def _add_lending(app: FastAPI) -> None:
     @app.get("/api/v1/lending", tags=[TAG])
-    async def queue(request: Request, who: Who) -> dict[str, Any]:
+    async def queue(request: Request, who: Who) -> Page:
         """What was passed on to the bank, by the filters and orders of the page."""
         asked, bank = listings.QUEUE.asked(request.query_params), only(request, who)
         return _page(await portal_of(request).db.read(lambda c: listings.queue(c, bank, asked)))
@@ -233,13 +246,13 @@ def _add_financing(app: FastAPI) -> None:
         return [_plain(each) for each in await portal_of(request).db.read(lambda c: financing.own(c, who))]
 
     @app.post("/api/v1/financing", tags=[TAG])
-    async def state(request: Request, who: Who, body: DemandIn) -> dict[str, Any]:
+    async def state(request: Request, who: Who, body: DemandIn) -> Stated:
         """Ask all banks; the request's id."""
         portal, values = portal_of(request), values_of(fill(fields.DEMAND, body.model_dump()).require())
-        return {"demand_id": await portal.db.write(lambda c: financing.state_demand(portal, c, who, values))}
+        return Stated(demand_id=await portal.db.write(lambda c: financing.state_demand(portal, c, who, values)))
 
     @app.get("/api/v1/demands", tags=[TAG])
-    async def demands(request: Request) -> dict[str, Any]:
+    async def demands(request: Request) -> Page:
         """What is open to all banks, without who asks."""
         asked = listings.DEMANDS.asked(request.query_params)
         return _page(await portal_of(request).db.read(lambda c: listings.open_demands(c, asked)))
@@ -255,8 +268,8 @@ def _reason(text: str) -> str:
     return str(fill(fields.OPINION, {"reason": text}).require()["reason"])
 
 
-def _page(found: Found) -> dict[str, Any]:
-    return {"rows": [dict(row._mapping) for row in found.rows], "following": found.following.partition("?")[2]}
+def _page(found: Found) -> Page:
+    return Page(rows=[dict(row._mapping) for row in found.rows], following=found.following.partition("?")[2])
 
 
 async def _told(request: Request, who: Who, application_no: str) -> dict[str, Any]:
