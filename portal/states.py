@@ -67,7 +67,50 @@ REGISTRATION: Final = Machine(
         (OBJECTED, "return"): SUBMITTED,
     },
 )
-MACHINES: Final = (REGISTRATION,)
+
+DRAFT: Final = "draft"
+PENDING_REVIEW: Final = "pending_review"
+PUBLISHED: Final = "published"
+OFFLINE: Final = "offline"
+
+
+def _publication(name: str) -> Machine:
+    """One version of what is shown to everybody once two have seen it. What was published is not changed: a new version replaces it."""
+    return Machine(
+        name,
+        DRAFT,
+        {
+            (DRAFT, "submit"): PENDING_REVIEW,
+            (PENDING_REVIEW, "recall"): DRAFT,
+            (PENDING_REVIEW, "approve"): PUBLISHED,
+            (PENDING_REVIEW, "reject"): REJECTED,
+            (REJECTED, "revise"): DRAFT,
+            (PUBLISHED, "withdraw"): OFFLINE,
+            (PUBLISHED, "replace"): OFFLINE,
+        },
+    )
+
+
+CONTENT: Final = _publication("content")
+
+WAITING: Final = "waiting"
+ANSWERED: Final = "answered"
+ENDED: Final = "ended"
+
+# An enterprise's question to an expert. Only the enterprise ends it.
+QUESTION: Final = Machine(
+    "question",
+    WAITING,
+    {
+        (WAITING, "ask"): WAITING,
+        (WAITING, "answer"): ANSWERED,
+        (ANSWERED, "answer"): ANSWERED,
+        (ANSWERED, "ask"): WAITING,
+        (WAITING, "end"): ENDED,
+        (ANSWERED, "end"): ENDED,
+    },
+)
+MACHINES: Final = (REGISTRATION, CONTENT, QUESTION)
 
 
 if __name__ == "__main__":

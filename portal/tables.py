@@ -5,10 +5,13 @@ from __future__ import annotations
 from portal import events as _events
 from portal.accounts import tables as _accounts
 from portal.consents import tables as _consents
+from portal.content import tables as _content
+from portal.content.search import index as _search
+from portal.questions import tables as _questions
 from portal.registration import tables as _registration
 from portal.schema import metadata
 from portal.web import once as _once
 
-SUBJECTS = (_accounts, _consents, _events, _once, _registration)
+SUBJECTS = (_accounts, _consents, _content, _events, _once, _questions, _registration, _search)
 
 __all__ = ["SUBJECTS", "metadata"]

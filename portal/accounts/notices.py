@@ -21,6 +21,16 @@ KINDS: Final[Mapping[str, Text]] = {
     ),
     "registration_approved": Text("Your registration was approved. From now on your key speaks for the enterprise."),
     "registration_rejected": Text("Your registration was rejected: {detail}", detail=""),
+    "content_waiting": Text("“{detail}” waits for your review (Content).", detail=""),
+    "content_offered": Text(
+        "An expert offers “{detail}” as a frequent question; it is among the drafts (Content).", detail=""
+    ),
+    "content_approve": Text("“{detail}” was published.", detail=""),
+    "content_reject": Text("“{detail}” was sent back; the reason stands beside it (Content).", detail=""),
+    "content_withdraw": Text("“{detail}” was taken off.", detail=""),
+    "question_asked": Text("An enterprise has asked you something (Questions)."),
+    "question_answered": Text("The expert has answered you (Questions)."),
+    "question_ended": Text("An enterprise has closed its question to you (Questions)."),
 }
 
 

@@ -78,6 +78,7 @@ class Subject(StrEnum):
     CREDIT = "credit"
     CONTENT = "content"
     QUESTIONS = "questions"
+    SEAT = "seat"
     STATISTICS = "statistics"
     ALERTS = "alerts"
     INSTITUTIONS = "institutions"

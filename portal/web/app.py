@@ -22,8 +22,13 @@ from portal.accounts import api as accounts_api
 from portal.accounts import pages as accounts
 from portal.consents import api as consents_api
 from portal.consents import pages as consents
+from portal.content import api as content_api
+from portal.content import pages as content
+from portal.content import visitors as content_visitors
 from portal.errors import PortalError, not_found
 from portal.permissions import require_all_declared
+from portal.questions import api as questions_api
+from portal.questions import pages as questions
 from portal.registration import api as registration_api
 from portal.registration import pages as registration
 from portal.state import Portal
@@ -38,7 +43,19 @@ from portal.web.visits import LANGUAGE, YEAR_S, Visits, visit_of
 log = logging.getLogger(__name__)
 
 FILES: Final = {"portal.css": "text/css; charset=utf-8", "icon.svg": "image/svg+xml"}
-SUBJECTS: Final = (accounts, accounts_api, consents, consents_api, registration, registration_api)
+SUBJECTS: Final = (
+    accounts,
+    accounts_api,
+    consents,
+    consents_api,
+    content,
+    content_api,
+    content_visitors,
+    questions,
+    questions_api,
+    registration,
+    registration_api,
+)
 
 
 def application(portal: Portal) -> ASGIApp:
