@@ -18,6 +18,7 @@ from portal.forms import Filled, fill
 from portal.states import CONTENT, DRAFT, OFFLINE, PUBLISHED
 from portal.text import Text
 from portal.web.authorize import Who
+from portal.web.i18n import DEFAULT, LANGUAGES
 from portal.web.once import once
 from portal.web.pages import form_id, form_page, page, portal_of, see
 from portal.web.sent import read_form
@@ -153,6 +154,7 @@ async def _one(request: Request, who: Who, content_id: str, version: int = 0, fi
         fields.DECISION,
         filled,
         one=shown(found, visit_of(request).language),
+        texts=[shown(found, each) for each in LANGUAGES if each == DEFAULT or found.written.title_en],
         versions=versions,
         kind=found.kind,
         kinds=TITLES,

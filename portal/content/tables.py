@@ -41,6 +41,7 @@ contents: Final = Table(
     Column("changed_ms", Int64, nullable=False),
     Column("published_ms", Int64, nullable=False),
     UniqueConstraint("content_id", "version"),
+    Index("ix_contents_content_id_state", "content_id", "state"),
     Index("ix_contents_state_kind_published_ms", "state", "kind", "published_ms", "number"),
     Index("ix_contents_state_kind_effective", "state", "kind", "effective", "number"),
     Index("ix_contents_state_kind_province_effective", "state", "kind", "province", "effective", "number"),

@@ -50,6 +50,7 @@ def upgrade() -> None:
         sa.UniqueConstraint("content_id", "version", name=op.f("uq_contents_content_id_version")),
     )
     op.create_index("ix_contents_changed_ms", "contents", ["changed_ms", "number"], unique=False)
+    op.create_index("ix_contents_content_id_state", "contents", ["content_id", "state"], unique=False)
     op.create_index("ix_contents_kind_changed_ms", "contents", ["kind", "changed_ms", "number"], unique=False)
     op.create_index("ix_contents_state_changed_ms", "contents", ["state", "changed_ms", "number"], unique=False)
     op.create_index(
@@ -145,6 +146,7 @@ def downgrade() -> None:
     op.drop_index("ix_contents_state_kind_effective", table_name="contents")
     op.drop_index("ix_contents_state_changed_ms", table_name="contents")
     op.drop_index("ix_contents_kind_changed_ms", table_name="contents")
+    op.drop_index("ix_contents_content_id_state", table_name="contents")
     op.drop_index("ix_contents_changed_ms", table_name="contents")
     op.drop_table("contents")
     op.drop_table("content_grams")

@@ -197,6 +197,16 @@ async def test_html_and_sql_in_every_field_are_text(world: World, editor: Browse
     assert "<script>" not in (await reviewer.get(path)).text
 
 
+async def test_a_reviewer_sees_both_languages_whichever_is_chosen(editor: Browser, reviewer: Browser) -> None:
+    path = await enters(editor, title_en="How to apply", body_en="With the **form**.")
+    page = (await reviewer.get(path)).text
+    assert (
+        "<strong>贴息</strong>" in page
+        and "<strong>form</strong>" in page
+        and 'lang="en"><h1>' in page.replace("\n", "")
+    )
+
+
 async def test_a_form_that_is_sent_twice_makes_one_text(editor: Browser) -> None:
     await editor.get("/content/new/faq")
     first = await editor.post("/content/new/faq", title="a", body="b")

@@ -1,7 +1,7 @@
 from __future__ import annotations
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from portal.content.search.grams import MOST_WEIGHT, TITLE_COUNTS, highlight, terms, weights
@@ -45,6 +45,7 @@ def test_the_stretch_is_where_most_of_the_query_stands() -> None:
     assert "[贷款]的[利率]" in found and found.startswith("…") and found.endswith("…")
 
 
+@settings(deadline=None)
 @given(st.text("贷款利率税LPR a，。<\n", max_size=80), st.text("贷款利率税LPR ", max_size=8), st.integers(1, 90))
 def test_pieces_are_the_text_itself(text: str, query: str, longest: int) -> None:
     pieces = highlight(text, terms(query), longest)

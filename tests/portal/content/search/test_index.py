@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 import numpy as np
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from sqlalchemy import Connection, create_engine, select
 
@@ -24,6 +24,7 @@ def rows(connection: Connection) -> list[tuple[str, int, bytes]]:
     return [(gram, block, bytes(entries)) for gram, block, entries in found]
 
 
+@settings(deadline=None)
 @given(st.lists(st.lists(st.tuples(NUMBERS, WEIGHED), max_size=4), max_size=5))
 def test_after_any_changes_it_is_what_one_made_anew_would_be(steps: list[list[tuple[int, dict[str, int]]]]) -> None:
     engine = create_engine("sqlite://")
