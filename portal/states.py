@@ -92,18 +92,43 @@ PENDING_REVIEW: Final = "pending_review"
 PUBLISHED: Final = "published"
 OFFLINE: Final = "offline"
 
-# A version of a product: entered by a member, decided on by the hub. A new version that is published replaces the one before.
-PRODUCT: Final = Machine(
-    "product",
-    DRAFT,
+
+def _publication(name: str) -> Machine:
+    """One version of what is shown to everybody once two have seen it. What was published is not changed: a new version replaces it."""
+    return Machine(
+        name,
+        DRAFT,
+        {
+            (DRAFT, "submit"): PENDING_REVIEW,
+            (PENDING_REVIEW, "recall"): DRAFT,
+            (PENDING_REVIEW, "approve"): PUBLISHED,
+            (PENDING_REVIEW, "reject"): REJECTED,
+            (REJECTED, "revise"): DRAFT,
+            (PUBLISHED, "withdraw"): OFFLINE,
+            (PUBLISHED, "replace"): OFFLINE,
+        },
+    )
+
+
+# A version of a product: entered by a member, decided on by the hub.
+PRODUCT: Final = _publication("product")
+CONTENT: Final = _publication("content")
+
+WAITING: Final = "waiting"
+ANSWERED: Final = "answered"
+ENDED: Final = "ended"
+
+# An enterprise's question to an expert. Only the enterprise ends it.
+QUESTION: Final = Machine(
+    "question",
+    WAITING,
     {
-        (DRAFT, "submit"): PENDING_REVIEW,
-        (PENDING_REVIEW, "recall"): DRAFT,
-        (PENDING_REVIEW, "approve"): PUBLISHED,
-        (PENDING_REVIEW, "reject"): REJECTED,
-        (REJECTED, "revise"): DRAFT,
-        (PUBLISHED, "withdraw"): OFFLINE,
-        (PUBLISHED, "replace"): OFFLINE,
+        (WAITING, "ask"): WAITING,
+        (WAITING, "answer"): ANSWERED,
+        (ANSWERED, "answer"): ANSWERED,
+        (ANSWERED, "ask"): WAITING,
+        (WAITING, "end"): ENDED,
+        (ANSWERED, "end"): ENDED,
     },
 )
 
@@ -178,7 +203,7 @@ FINANCING: Final = Machine(
     },
     {"take": Mover.BANK, "withdraw": Mover.ENTERPRISE, "lapse": Mover.CLOCK},
 )
-MACHINES: Final = (REGISTRATION, PRODUCT, APPLICATION, FINANCING)
+MACHINES: Final = (REGISTRATION, PRODUCT, APPLICATION, FINANCING, CONTENT, QUESTION)
 
 
 if __name__ == "__main__":

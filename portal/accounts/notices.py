@@ -55,6 +55,16 @@ KINDS: Final[Mapping[str, Text]] = {
     "product_waits": Text("A product waits for review: {detail}", detail=""),
     "product_published": Text("Your product was approved and is published: {detail}", detail=""),
     "product_rejected": Text("Your product was rejected: {detail}", detail=""),
+    "content_waiting": Text("“{detail}” waits for your review (Content).", detail=""),
+    "content_offered": Text(
+        "An expert offers “{detail}” as a frequent question; it is among the drafts (Content).", detail=""
+    ),
+    "content_approve": Text("“{detail}” was published.", detail=""),
+    "content_reject": Text("“{detail}” was sent back; the reason stands beside it (Content).", detail=""),
+    "content_withdraw": Text("“{detail}” was taken off.", detail=""),
+    "question_asked": Text("An enterprise has asked you something (Questions)."),
+    "question_answered": Text("The expert has answered you (Questions)."),
+    "question_ended": Text("An enterprise has closed its question to you (Questions)."),
 }
 
 

@@ -22,6 +22,8 @@ LANDING = {
     Role.APPLICANT: "/registration",
     Role.ENTERPRISE: "/consents",
     Role.REVIEWER: "/registrations",
+    Role.EDITOR: "/content",
+    Role.EXPERT: "/questions",
     Role.INSTITUTION_ADMIN: "/staff",
     Role.SECURITY_ADMIN: "/staff",
     Role.AUDIT_ADMIN: "/events",

@@ -30,6 +30,9 @@ GRANTS: Final[Mapping[Role, Mapping[Need, Reach]]] = {
         (Action.ENTRY, Subject.FINANCING, Reach.OWN),
         (Action.QUERY, Subject.OWN_FACTS, Reach.OWN),
         (Action.MODIFY, Subject.OWN_FACTS, Reach.OWN),
+        (Action.QUERY, Subject.QUESTIONS, Reach.OWN),
+        (Action.ENTRY, Subject.QUESTIONS, Reach.OWN),
+        (Action.MODIFY, Subject.QUESTIONS, Reach.OWN),
     ),
     Role.STAFF: _granted(
         (Action.QUERY, Subject.PRODUCTS, Reach.OWN),
@@ -57,14 +60,28 @@ GRANTS: Final[Mapping[Role, Mapping[Need, Reach]]] = {
         (Action.REVIEW, Subject.APPLICATIONS, Reach.ALL),
         (Action.QUERY, Subject.PRODUCTS, Reach.ALL),
         (Action.REVIEW, Subject.PRODUCTS, Reach.ALL),
+        (Action.QUERY, Subject.CONTENT, Reach.ALL),
+        (Action.REVIEW, Subject.CONTENT, Reach.ALL),
     ),
-    Role.EDITOR: _granted(),
-    Role.EXPERT: _granted(),
+    Role.EDITOR: _granted(
+        (Action.QUERY, Subject.CONTENT, Reach.ALL),
+        (Action.ENTRY, Subject.CONTENT, Reach.ALL),
+    ),
+    # An expert's own is its own account's: services ask for the account, for experts share the hub as their institution.
+    Role.EXPERT: _granted(
+        (Action.MODIFY, Subject.SEAT, Reach.OWN),
+        (Action.QUERY, Subject.QUESTIONS, Reach.OWN),
+        (Action.MODIFY, Subject.QUESTIONS, Reach.OWN),
+        (Action.EXPORT, Subject.QUESTIONS, Reach.OWN),
+    ),
     Role.SUPERVISOR: _granted(),
     Role.SYSTEM_ADMIN: _granted(),
     Role.SECURITY_ADMIN: _granted(
         (Action.QUERY, Subject.STAFF, Reach.ALL),
         (Action.MODIFY, Subject.STAFF, Reach.ALL),
     ),
-    Role.AUDIT_ADMIN: _granted((Action.QUERY, Subject.EVENTS, Reach.ALL)),
+    Role.AUDIT_ADMIN: _granted(
+        (Action.QUERY, Subject.EVENTS, Reach.ALL),
+        (Action.QUERY, Subject.QUESTIONS, Reach.ALL),
+    ),
 }

@@ -181,7 +181,54 @@ _APPLICATIONS: Final[Mapping[str, Rule]] = {
 
 _CREDIT: Final[Mapping[str, Rule]] = {}
 
-_CONTENT: Final[Mapping[str, Rule]] = {}
+_CONTENT: Final[Mapping[str, Rule]] = {
+    "GET /knowledge": Open.EVERYBODY,
+    "GET /knowledge/{content_id}": Open.EVERYBODY,
+    "GET /policies": Open.EVERYBODY,
+    "GET /policies/{content_id}": Open.EVERYBODY,
+    "GET /faq": Open.EVERYBODY,
+    "GET /faq/{content_id}": Open.EVERYBODY,
+    "GET /announcements": Open.EVERYBODY,
+    "GET /announcements/{content_id}": Open.EVERYBODY,
+    "GET /search": Open.EVERYBODY,
+    "GET /content": Need(Action.QUERY, Subject.CONTENT),
+    "GET /content/{content_id}": Need(Action.QUERY, Subject.CONTENT),
+    "GET /content/new/{kind}": Need(Action.ENTRY, Subject.CONTENT),
+    "POST /content/new/{kind}": Need(Action.ENTRY, Subject.CONTENT),
+    "GET /content/{content_id}/edit": Need(Action.ENTRY, Subject.CONTENT),
+    "POST /content/{content_id}/edit": Need(Action.ENTRY, Subject.CONTENT),
+    "POST /content/{content_id}/act": Need(Action.ENTRY, Subject.CONTENT),
+    "POST /content/{content_id}/decision": Need(Action.REVIEW, Subject.CONTENT),
+    "GET /api/v1/published/{kind}": Open.EVERYBODY,
+    "GET /api/v1/published/{kind}/{content_id}": Open.EVERYBODY,
+    "GET /api/v1/search": Open.EVERYBODY,
+    "GET /api/v1/content": Need(Action.QUERY, Subject.CONTENT),
+    "GET /api/v1/content/{content_id}": Need(Action.QUERY, Subject.CONTENT),
+    "POST /api/v1/content/new/{kind}": Need(Action.ENTRY, Subject.CONTENT),
+    "POST /api/v1/content/{content_id}/edit": Need(Action.ENTRY, Subject.CONTENT),
+    "POST /api/v1/content/{content_id}/act": Need(Action.ENTRY, Subject.CONTENT),
+    "POST /api/v1/content/{content_id}/decision": Need(Action.REVIEW, Subject.CONTENT),
+}
+
+_QUESTIONS: Final[Mapping[str, Rule]] = {
+    "GET /experts": Open.EVERYBODY,
+    "GET /seat": Need(Action.MODIFY, Subject.SEAT),
+    "POST /seat": Need(Action.MODIFY, Subject.SEAT),
+    "GET /experts/{account_id}/ask": Need(Action.ENTRY, Subject.QUESTIONS),
+    "POST /experts/{account_id}/ask": Need(Action.ENTRY, Subject.QUESTIONS),
+    "GET /questions": Need(Action.QUERY, Subject.QUESTIONS),
+    "GET /questions/{question_id}": Need(Action.QUERY, Subject.QUESTIONS),
+    "POST /questions/{question_id}/messages": Need(Action.MODIFY, Subject.QUESTIONS),
+    "POST /questions/{question_id}/end": Need(Action.ENTRY, Subject.QUESTIONS),
+    "GET /questions/{question_id}/offer": Need(Action.EXPORT, Subject.QUESTIONS),
+    "POST /questions/{question_id}/offer": Need(Action.EXPORT, Subject.QUESTIONS),
+    "GET /api/v1/experts": Open.EVERYBODY,
+    "GET /api/v1/questions": Need(Action.QUERY, Subject.QUESTIONS),
+    "POST /api/v1/questions": Need(Action.ENTRY, Subject.QUESTIONS),
+    "GET /api/v1/questions/{question_id}": Need(Action.QUERY, Subject.QUESTIONS),
+    "POST /api/v1/questions/{question_id}/messages": Need(Action.MODIFY, Subject.QUESTIONS),
+    "POST /api/v1/questions/{question_id}/end": Need(Action.ENTRY, Subject.QUESTIONS),
+}
 
 _STATISTICS: Final[Mapping[str, Rule]] = {}
 
@@ -206,6 +253,7 @@ ROUTES: Final[Mapping[str, Rule]] = {
     **_APPLICATIONS,
     **_CREDIT,
     **_CONTENT,
+    **_QUESTIONS,
     **_STATISTICS,
     **_BACKOFFICE,
     **_OPERATIONS,

@@ -27,6 +27,9 @@ from portal.applications import pages as applications
 from portal.clients import pages as clients
 from portal.consents import api as consents_api
 from portal.consents import pages as consents
+from portal.content import api as content_api
+from portal.content import pages as content
+from portal.content import visitors as content_visitors
 from portal.errors import PortalError, not_found
 from portal.facts import api as facts_api
 from portal.facts import pages as facts
@@ -35,6 +38,8 @@ from portal.permissions import require_all_declared
 from portal.products import api as products_api
 from portal.products import desk as products_desk
 from portal.products import pages as products
+from portal.questions import api as questions_api
+from portal.questions import pages as questions
 from portal.registration import api as registration_api
 from portal.registration import pages as registration
 from portal.state import Portal
@@ -61,6 +66,9 @@ SUBJECTS: Final = (
     clients,
     consents,
     consents_api,
+    content,
+    content_api,
+    content_visitors,
     facts,
     facts_api,
     financing_pages,
@@ -69,6 +77,8 @@ SUBJECTS: Final = (
     products,
     products_api,
     products_desk,
+    questions,
+    questions_api,
     registration,
     recovery_pages,
     registration_api,

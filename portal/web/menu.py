@@ -30,11 +30,15 @@ MENU: Final = (
     Entry(path="/consents", title=Text("My consents")),
     Entry(path="/uses", title=Text("Who used my data")),
     Entry(path="/registration", title=Text("My registration")),
+    Entry(path="/questions", title=Text("Questions")),
+    Entry(path="/seat", title=Text("My seat")),
     Entry(path="/registrations", title=Text("Registrations")),
     Entry(path="/application-reviews", title=Text("Applications")),
+    Entry(path="/content", title=Text("Content")),
     Entry(path="/account/operator-key", title=Text("Operator key")),
     Entry(path="/staff", title=Text("Staff")),
     Entry(path="/events", title=Text("Record of acts")),
+    Entry(path="/knowledge", title=Text("Help and policies")),
     Entry(path="/account", title=Text("Account")),
 )
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import secrets
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from functools import cache
 from typing import Any
 
@@ -74,6 +74,11 @@ def form_page(
     status = context.pop("status", 422 if filled.faults else 200)
     by_name = {each.name: each for each in fields}
     return page(request, template, status=status, fields=by_name, filled=filled, **context)
+
+
+def form_id(request: Request, sent: Mapping[str, str]) -> str:
+    """What `portal.web.once` knows a sent form by: the visitor and the form's random number."""
+    return portal_of(request).keys.digest(f"{visit_of(request).visitor}|{sent.get('once', '')}")
 
 
 def see(path: str) -> RedirectResponse:

@@ -10,6 +10,8 @@ from alembic.migration import MigrationContext
 from sqlalchemy import create_engine, make_url, text
 
 from portal.accounts import passwords
+from portal.content import seed
+from portal.permissions import Role
 from portal.tables import metadata
 from tests.portal.products.offer import offer
 from tests.portal.products.test_search import CASES, PRODUCTS, found
@@ -45,3 +47,10 @@ async def test_an_enterprise_registers_is_approved_and_logs_in(
         assert (await firm.get("/uses")).status_code == 200
         offer(world, *PRODUCTS)
         assert [query for query, wanted in CASES if found(world, query) != wanted] == []
+
+        world.portal.db.write_now(lambda connection: seed.load(world.portal, connection, examples=True))
+        assert "怎样<mark>撤回授权</mark>？" in (await firm.get("/search?q=撤回授权")).text
+        assert "示例财金〔2026〕1号" in (await firm.get("/policies?region=11&since=2026-01-01")).text
+        assert (await firm.get("/questions?state=waiting")).status_code == 200
+        editor = await world.logged_in("editor", Role.EDITOR)
+        assert "knowledge.verify-the-log" in (await editor.get("/content?kind=knowledge&state=published")).text
