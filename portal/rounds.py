@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 from portal.applications import clock
+from portal.credit import clock as credit
 from portal.mail import sender
 from portal.state import Portal
 from portal.web.visits import places
@@ -32,6 +33,7 @@ class Round:
 
 ROUNDS: Final = (
     Round(name="applications", every_s=60, act=clock.tick),
+    Round(name="credit", every_s=600, act=credit.tick),
     Round(name="mail", every_s=5, act=sender.send_due),
 )
 

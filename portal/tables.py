@@ -7,6 +7,7 @@ from portal.accounts import tables as _accounts
 from portal.applications import tables as _applications
 from portal.clients import tables as _clients
 from portal.consents import tables as _consents
+from portal.credit import tables as _credit
 from portal.facts import tables as _facts
 from portal.mail import tables as _mail
 from portal.products import tables as _products
@@ -14,6 +15,18 @@ from portal.registration import tables as _registration
 from portal.schema import metadata
 from portal.web import once as _once
 
-SUBJECTS = (_accounts, _clients, _applications, _consents, _events, _facts, _once, _products, _mail, _registration)
+SUBJECTS = (
+    _accounts,
+    _clients,
+    _applications,
+    _consents,
+    _credit,
+    _events,
+    _facts,
+    _once,
+    _products,
+    _mail,
+    _registration,
+)
 
 __all__ = ["SUBJECTS", "metadata"]

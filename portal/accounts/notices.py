@@ -51,6 +51,18 @@ KINDS: Final[Mapping[str, Text]] = {
     "application_decided": Text("Application {detail} was decided.", detail=""),
     "application_cancelled": Text("The enterprise has cancelled application {detail}.", detail=""),
     "application_changed": Text("Your application {detail} has moved on.", detail=""),
+    "credit_contracted": Text(
+        "The contract for your application {detail} is recorded; you can follow it under “My credit”.", detail=""
+    ),
+    "credit_drawn": Text("Your bank has entered a drawdown for {detail}.", detail=""),
+    "credit_repaid": Text("Your bank has entered a repayment for {detail}.", detail=""),
+    "credit_overdue": Text("A repayment for {detail} is overdue.", detail=""),
+    "credit_settled": Text("Your loan {detail} is settled.", detail=""),
+    "credit_written_off": Text("Your bank has written off what was overdue of {detail}.", detail=""),
+    "credit_ended": Text("The grant for your application {detail} has ended without a drawdown.", detail=""),
+    "credit_to_confirm": Text("A contract or write-off waits to be confirmed: {detail}", detail=""),
+    "credit_sent_back": Text("What was entered for {detail} was sent back.", detail=""),
+    "credit_fell_overdue": Text("A repayment was not entered in time, the loan fell overdue: {detail}", detail=""),
     "financing_lapsed": Text("No bank has taken your financing request in time. You can state it anew."),
     "product_waits": Text("A product waits for review: {detail}", detail=""),
     "product_published": Text("Your product was approved and is published: {detail}", detail=""),

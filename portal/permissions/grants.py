@@ -29,6 +29,7 @@ GRANTS: Final[Mapping[Role, Mapping[Need, Reach]]] = {
         (Action.ENTRY, Subject.FINANCING, Reach.OWN),
         (Action.QUERY, Subject.OWN_FACTS, Reach.OWN),
         (Action.MODIFY, Subject.OWN_FACTS, Reach.OWN),
+        (Action.QUERY, Subject.OWN_CREDIT, Reach.OWN),
     ),
     Role.STAFF: _granted(
         (Action.QUERY, Subject.PRODUCTS, Reach.OWN),
@@ -37,16 +38,23 @@ GRANTS: Final[Mapping[Role, Mapping[Need, Reach]]] = {
         (Action.ENTRY, Subject.APPLICATIONS, Reach.OWN),
         (Action.QUERY, Subject.FINANCING, Reach.ALL),
         (Action.MODIFY, Subject.FINANCING, Reach.OWN),
+        (Action.QUERY, Subject.CREDIT, Reach.OWN),
+        (Action.ENTRY, Subject.CREDIT, Reach.OWN),
     ),
     Role.APPROVER: _granted(
         (Action.QUERY, Subject.PRODUCTS, Reach.OWN),
         (Action.MODIFY, Subject.PRODUCTS, Reach.OWN),
         (Action.QUERY, Subject.APPLICATIONS, Reach.OWN),
         (Action.APPROVE, Subject.APPLICATIONS, Reach.OWN),
+        (Action.QUERY, Subject.CREDIT, Reach.OWN),
+        (Action.APPROVE, Subject.CREDIT, Reach.OWN),
+        (Action.EXPORT, Subject.CREDIT, Reach.OWN),
     ),
     Role.INSTITUTION_ADMIN: _granted(
         (Action.QUERY, Subject.STAFF, Reach.OWN),
         (Action.MODIFY, Subject.STAFF, Reach.OWN),
+        (Action.QUERY, Subject.CREDIT, Reach.OWN),
+        (Action.EXPORT, Subject.CREDIT, Reach.OWN),
     ),
     Role.REVIEWER: _granted(
         (Action.MODIFY, Subject.OPERATOR_KEY, Reach.OWN),
@@ -59,7 +67,10 @@ GRANTS: Final[Mapping[Role, Mapping[Need, Reach]]] = {
     ),
     Role.EDITOR: _granted(),
     Role.EXPERT: _granted(),
-    Role.SUPERVISOR: _granted(),
+    Role.SUPERVISOR: _granted(
+        (Action.QUERY, Subject.CREDIT, Reach.ALL),
+        (Action.EXPORT, Subject.CREDIT, Reach.ALL),
+    ),
     Role.SYSTEM_ADMIN: _granted(),
     Role.SECURITY_ADMIN: _granted(
         (Action.QUERY, Subject.STAFF, Reach.ALL),

@@ -168,7 +168,21 @@ _APPLICATIONS: Final[Mapping[str, Rule]] = {
     "POST /api/v1/demands/{demand_id}/take": Need(Action.MODIFY, Subject.FINANCING),
 }
 
-_CREDIT: Final[Mapping[str, Rule]] = {}
+_CREDIT: Final[Mapping[str, Rule]] = {
+    "GET /credit": Need(Action.QUERY, Subject.CREDIT),
+    "POST /credit-export": Need(Action.EXPORT, Subject.CREDIT),
+    "GET /credit/{application_no}": Need(Action.QUERY, Subject.CREDIT),
+    "POST /credit/{application_no}/entries/{name}": Need(Action.ENTRY, Subject.CREDIT),
+    "POST /credit/{application_no}/decisions/{name}": Need(Action.APPROVE, Subject.CREDIT),
+    "GET /my-credit": Need(Action.QUERY, Subject.OWN_CREDIT),
+    "GET /my-credit/{application_no}": Need(Action.QUERY, Subject.OWN_CREDIT),
+    "GET /api/v1/credit": Need(Action.QUERY, Subject.CREDIT),
+    "GET /api/v1/credit/{application_no}": Need(Action.QUERY, Subject.CREDIT),
+    "POST /api/v1/credit/{application_no}/entries/{name}": Need(Action.ENTRY, Subject.CREDIT),
+    "POST /api/v1/credit/{application_no}/decisions/{name}": Need(Action.APPROVE, Subject.CREDIT),
+    "GET /api/v1/my-credit": Need(Action.QUERY, Subject.OWN_CREDIT),
+    "GET /api/v1/my-credit/{application_no}": Need(Action.QUERY, Subject.OWN_CREDIT),
+}
 
 _CONTENT: Final[Mapping[str, Rule]] = {}
 

@@ -27,6 +27,8 @@ from portal.applications import pages as applications
 from portal.clients import pages as clients
 from portal.consents import api as consents_api
 from portal.consents import pages as consents
+from portal.credit import api as credit_api
+from portal.credit import pages as credit
 from portal.errors import PortalError, not_found
 from portal.facts import api as facts_api
 from portal.facts import pages as facts
@@ -61,6 +63,8 @@ SUBJECTS: Final = (
     clients,
     consents,
     consents_api,
+    credit,
+    credit_api,
     facts,
     facts_api,
     financing_pages,
