@@ -17,6 +17,7 @@ from portal.applications import clock
 from portal.credit import clock as credit
 from portal.mail import sender
 from portal.state import Portal
+from portal.statistics import clock as statistics
 from portal.web.visits import places
 
 log = logging.getLogger(__name__)
@@ -34,6 +35,7 @@ class Round:
 ROUNDS: Final = (
     Round(name="applications", every_s=60, act=clock.tick),
     Round(name="credit", every_s=600, act=credit.tick),
+    Round(name="statistics", every_s=600, act=statistics.tick),
     Round(name="mail", every_s=5, act=sender.send_due),
 )
 

@@ -13,6 +13,7 @@ from portal.mail import tables as _mail
 from portal.products import tables as _products
 from portal.registration import tables as _registration
 from portal.schema import metadata
+from portal.statistics import tables as _statistics
 from portal.web import once as _once
 
 SUBJECTS = (
@@ -27,6 +28,7 @@ SUBJECTS = (
     _products,
     _mail,
     _registration,
+    _statistics,
 )
 
 __all__ = ["SUBJECTS", "metadata"]

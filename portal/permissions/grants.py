@@ -49,12 +49,14 @@ GRANTS: Final[Mapping[Role, Mapping[Need, Reach]]] = {
         (Action.QUERY, Subject.CREDIT, Reach.OWN),
         (Action.APPROVE, Subject.CREDIT, Reach.OWN),
         (Action.EXPORT, Subject.CREDIT, Reach.OWN),
+        (Action.QUERY, Subject.STATISTICS, Reach.OWN),
     ),
     Role.INSTITUTION_ADMIN: _granted(
         (Action.QUERY, Subject.STAFF, Reach.OWN),
         (Action.MODIFY, Subject.STAFF, Reach.OWN),
         (Action.QUERY, Subject.CREDIT, Reach.OWN),
         (Action.EXPORT, Subject.CREDIT, Reach.OWN),
+        (Action.QUERY, Subject.STATISTICS, Reach.OWN),
     ),
     Role.REVIEWER: _granted(
         (Action.MODIFY, Subject.OPERATOR_KEY, Reach.OWN),
@@ -70,6 +72,7 @@ GRANTS: Final[Mapping[Role, Mapping[Need, Reach]]] = {
     Role.SUPERVISOR: _granted(
         (Action.QUERY, Subject.CREDIT, Reach.ALL),
         (Action.EXPORT, Subject.CREDIT, Reach.ALL),
+        (Action.QUERY, Subject.STATISTICS, Reach.ALL),
     ),
     Role.SYSTEM_ADMIN: _granted(),
     Role.SECURITY_ADMIN: _granted(

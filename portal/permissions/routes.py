@@ -186,7 +186,10 @@ _CREDIT: Final[Mapping[str, Rule]] = {
 
 _CONTENT: Final[Mapping[str, Rule]] = {}
 
-_STATISTICS: Final[Mapping[str, Rule]] = {}
+_STATISTICS: Final[Mapping[str, Rule]] = {
+    "GET /statistics": Need(Action.QUERY, Subject.STATISTICS),
+    "GET /api/v1/statistics": Need(Action.QUERY, Subject.STATISTICS),
+}
 
 _BACKOFFICE: Final[Mapping[str, Rule]] = {}
 

@@ -40,6 +40,7 @@ from portal.products import pages as products
 from portal.registration import api as registration_api
 from portal.registration import pages as registration
 from portal.state import Portal
+from portal.statistics import pages as statistics
 from portal.text import Text
 from portal.web.authorize import Elsewhere, authorize
 from portal.web.failures import told
@@ -77,6 +78,7 @@ SUBJECTS: Final = (
     recovery_pages,
     registration_api,
     review_pages,
+    statistics,
 )
 
 

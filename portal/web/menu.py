@@ -25,6 +25,7 @@ MENU: Final = (
     Entry(path="/financing", title=Text("Ask all banks")),
     Entry(path="/lending", title=Text("Applications")),
     Entry(path="/credit", title=Text("Credit ledger")),
+    Entry(path="/statistics", title=Text("Statistics")),
     Entry(path="/demands", title=Text("Financing requests")),
     Entry(path="/products", title=Text("Loan products")),
     Entry(path="/facts", title=Text("Our enterprise")),

@@ -10,6 +10,8 @@ from alembic.migration import MigrationContext
 from sqlalchemy import create_engine, make_url, text
 
 from portal.accounts import passwords
+from portal.credit import clock as credit
+from portal.statistics import clock as statistics
 from portal.tables import metadata
 from tests.portal.products.offer import offer
 from tests.portal.products.test_search import CASES, PRODUCTS, found
@@ -43,5 +45,6 @@ async def test_an_enterprise_registers_is_approved_and_logs_in(
         await firm.get("/login")
         assert (await firm.post("/login", login=USCC, password=PASSWORD)).headers["location"] == "/consents"
         assert (await firm.get("/uses")).status_code == 200
+        assert await credit.tick(world.portal) == 0 and await statistics.tick(world.portal) == 1
         offer(world, *PRODUCTS)
         assert [query for query, wanted in CASES if found(world, query) != wanted] == []
