@@ -17,6 +17,7 @@ from portal.applications import clock
 from portal.credit import clock as credit
 from portal.mail import sender
 from portal.state import Portal
+from portal.statistics import alerts
 from portal.statistics import clock as statistics
 from portal.web.visits import places
 
@@ -36,6 +37,7 @@ ROUNDS: Final = (
     Round(name="applications", every_s=60, act=clock.tick),
     Round(name="credit", every_s=600, act=credit.tick),
     Round(name="statistics", every_s=600, act=statistics.tick),
+    Round(name="alerts", every_s=300, act=alerts.tick),
     Round(name="mail", every_s=5, act=sender.send_due),
 )
 

@@ -181,7 +181,18 @@ FINANCING: Final = Machine(
     },
     {"take": Mover.BANK, "withdraw": Mover.ENTERPRISE, "lapse": Mover.CLOCK},
 )
-MACHINES: Final = (REGISTRATION, PRODUCT, APPLICATION, FINANCING)
+
+# A risk alert, raised by a round.
+ALERT: Final = Machine(
+    "alert",
+    OPEN,
+    {
+        (OPEN, "see"): "seen",
+        (OPEN, "close"): "closed",
+        ("seen", "close"): "closed",
+    },
+)
+MACHINES: Final = (REGISTRATION, PRODUCT, APPLICATION, FINANCING, ALERT)
 
 
 if __name__ == "__main__":

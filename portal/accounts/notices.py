@@ -63,6 +63,7 @@ KINDS: Final[Mapping[str, Text]] = {
     "credit_to_confirm": Text("A contract or write-off waits to be confirmed: {detail}", detail=""),
     "credit_sent_back": Text("What was entered for {detail} was sent back.", detail=""),
     "credit_fell_overdue": Text("A repayment was not entered in time, the loan fell overdue: {detail}", detail=""),
+    "alert_raised": Text("A risk alert was raised: {detail}", detail=""),
     "financing_lapsed": Text("No bank has taken your financing request in time. You can state it anew."),
     "product_waits": Text("A product waits for review: {detail}", detail=""),
     "product_published": Text("Your product was approved and is published: {detail}", detail=""),

@@ -40,6 +40,8 @@ GRANTS: Final[Mapping[Role, Mapping[Need, Reach]]] = {
         (Action.MODIFY, Subject.FINANCING, Reach.OWN),
         (Action.QUERY, Subject.CREDIT, Reach.OWN),
         (Action.ENTRY, Subject.CREDIT, Reach.OWN),
+        (Action.QUERY, Subject.ALERTS, Reach.OWN),
+        (Action.REVIEW, Subject.ALERTS, Reach.OWN),
     ),
     Role.APPROVER: _granted(
         (Action.QUERY, Subject.PRODUCTS, Reach.OWN),
@@ -48,6 +50,9 @@ GRANTS: Final[Mapping[Role, Mapping[Need, Reach]]] = {
         (Action.APPROVE, Subject.APPLICATIONS, Reach.OWN),
         (Action.QUERY, Subject.CREDIT, Reach.OWN),
         (Action.APPROVE, Subject.CREDIT, Reach.OWN),
+        (Action.QUERY, Subject.ALERTS, Reach.OWN),
+        (Action.REVIEW, Subject.ALERTS, Reach.OWN),
+        (Action.MODIFY, Subject.ALERTS, Reach.OWN),
         (Action.EXPORT, Subject.CREDIT, Reach.OWN),
         (Action.QUERY, Subject.STATISTICS, Reach.OWN),
     ),
@@ -73,6 +78,9 @@ GRANTS: Final[Mapping[Role, Mapping[Need, Reach]]] = {
         (Action.QUERY, Subject.CREDIT, Reach.ALL),
         (Action.EXPORT, Subject.CREDIT, Reach.ALL),
         (Action.QUERY, Subject.STATISTICS, Reach.ALL),
+        (Action.QUERY, Subject.ALERTS, Reach.ALL),
+        (Action.REVIEW, Subject.ALERTS, Reach.OWN),
+        (Action.MODIFY, Subject.ALERTS, Reach.OWN),
     ),
     Role.SYSTEM_ADMIN: _granted(),
     Role.SECURITY_ADMIN: _granted(

@@ -189,6 +189,15 @@ _CONTENT: Final[Mapping[str, Rule]] = {}
 _STATISTICS: Final[Mapping[str, Rule]] = {
     "GET /statistics": Need(Action.QUERY, Subject.STATISTICS),
     "GET /api/v1/statistics": Need(Action.QUERY, Subject.STATISTICS),
+    "GET /alerts": Need(Action.QUERY, Subject.ALERTS),
+    "GET /alerts-live": Need(Action.QUERY, Subject.ALERTS),
+    "GET /alerts/{alert_id}": Need(Action.QUERY, Subject.ALERTS),
+    "POST /alerts/{alert_id}": Need(Action.REVIEW, Subject.ALERTS),
+    "GET /alert-rules": Need(Action.QUERY, Subject.ALERTS),
+    "POST /alert-rules/{kind}": Need(Action.MODIFY, Subject.ALERTS),
+    "GET /api/v1/alerts": Need(Action.QUERY, Subject.ALERTS),
+    "POST /api/v1/alerts/{alert_id}": Need(Action.REVIEW, Subject.ALERTS),
+    "PUT /api/v1/alert-rules/{kind}": Need(Action.MODIFY, Subject.ALERTS),
 }
 
 _BACKOFFICE: Final[Mapping[str, Rule]] = {}

@@ -40,6 +40,7 @@ from portal.products import pages as products
 from portal.registration import api as registration_api
 from portal.registration import pages as registration
 from portal.state import Portal
+from portal.statistics import alert_pages
 from portal.statistics import pages as statistics
 from portal.text import Text
 from portal.web.authorize import Elsewhere, authorize
@@ -59,6 +60,7 @@ FILES: Final = {
 SUBJECTS: Final = (
     accounts,
     accounts_api,
+    alert_pages,
     applications,
     applications_api,
     clients,

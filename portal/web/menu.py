@@ -26,6 +26,7 @@ MENU: Final = (
     Entry(path="/lending", title=Text("Applications")),
     Entry(path="/credit", title=Text("Credit ledger")),
     Entry(path="/statistics", title=Text("Statistics")),
+    Entry(path="/alerts", title=Text("Risk alerts")),
     Entry(path="/demands", title=Text("Financing requests")),
     Entry(path="/products", title=Text("Loan products")),
     Entry(path="/facts", title=Text("Our enterprise")),
