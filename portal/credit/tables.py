@@ -1,6 +1,7 @@
 """Rows of the ledger: a line of credit each, and everything that was entered about it.
 
-Every filter of a bank's ledger comes with every order of it in one index (`portal.credit.ledger`). Days are ISO dates, empty for none.
+Every filter of the ledger comes with every order of it in one index, a bank's and all banks' (`portal.credit.ledger`).
+Days are ISO dates, empty for none.
 """
 
 from __future__ import annotations
@@ -79,11 +80,11 @@ FILTERS: Final = (
 ORDERS: Final = ("opened_ms", "balance_fen")
 for _order in ORDERS:
     Index(f"ix_credit_lines_{_order}", lines.c[_order], lines.c.application_no)
-    Index(f"ix_credit_lines_state_{_order}", lines.c.state, lines.c[_order], lines.c.application_no)
     Index(f"ix_credit_lines_bank_{_order}", lines.c.institution, lines.c[_order], lines.c.application_no)
     for _filter in FILTERS:
-        _columns = ("institution", _filter, _order, "application_no")
-        Index(f"ix_credit_lines_bank_{_filter}_{_order}", *(lines.c[each] for each in _columns))
+        _columns = (lines.c[_filter], lines.c[_order], lines.c.application_no)
+        Index(f"ix_credit_lines_{_filter}_{_order}", *_columns)
+        Index(f"ix_credit_lines_bank_{_filter}_{_order}", lines.c.institution, *_columns)
 
 # What happened to a line, one after the other. kind: contract, draw, repay, overdue, recover, class5, settle, write_off, expire,
 # terminate. day: the one that it is about; detail: a class, or a note.

@@ -94,9 +94,10 @@ def series(connection: Connection, asked: Asked) -> Mapping[str, Figures]:
     count = (asked.until - asked.since).days + 1
     named = dict.fromkeys((asked.since + timedelta(days=each)).isoformat()[:length] for each in range(count))
     found: dict[str, dict[str, int]] = {each: dict.fromkeys((*FLOWS, *STOCKS), 0) for each in named}
-    for row in connection.execute(select(daily).where(_within(daily, asked))):
-        for name in FLOWS:
-            found[row.day[:length]][name] += getattr(row, name)
+    period = func.substr(daily.c.day, 1, length)
+    sums = [func.sum(daily.c[name]).label(name) for name in FLOWS]
+    for row in connection.execute(select(period.label("period"), *sums).where(_within(daily, asked)).group_by(period)):
+        found[row.period] |= {name: int(getattr(row, name)) for name in FLOWS}
     standing = select(stock).where(_within(stock, asked)).order_by(stock.c.day)
     for row in connection.execute(standing):
         found[row.day[:length]] |= {name: getattr(row, name) for name in STOCKS}

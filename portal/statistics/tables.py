@@ -24,6 +24,7 @@ daily: Final = Table(
     Column("day", Identifier, primary_key=True),
     *(Column(name, Int64, nullable=False) for name in FLOWS),
     Index("ix_statistics_daily_day", "day"),
+    Index("ix_statistics_daily_product_code_day", "product_code", "day"),
 )
 
 # What stood when the day was last looked at. npl_fen: of the balance, in the classes substandard, doubtful and loss.

@@ -109,7 +109,7 @@ def _overdue_days(connection: Connection, now_ms: int, least: int) -> Iterator[R
     now = today(now_ms)
     latest = (now - timedelta(days=least)).isoformat()
     wanted = select(L.institution, L.application_no, L.ent_name, L.overdue_since)
-    for row in connection.execute(wanted.where((L.state == "overdue") & (L.overdue_since <= latest))):
+    for row in connection.execute(wanted.where((L.state == "overdue") & L.overdue_since.between("0", latest))):
         yield Risk(
             institution=row.institution,
             kind="overdue_days",

@@ -186,12 +186,87 @@ def upgrade() -> None:
         ["institution", "state", "opened_ms", "application_no"],
         unique=False,
     )
+    op.create_index(
+        "ix_credit_lines_branch_balance_fen", "credit_lines", ["branch", "balance_fen", "application_no"], unique=False
+    )
+    op.create_index(
+        "ix_credit_lines_branch_opened_ms", "credit_lines", ["branch", "opened_ms", "application_no"], unique=False
+    )
+    op.create_index(
+        "ix_credit_lines_credit_loan_balance_fen",
+        "credit_lines",
+        ["credit_loan", "balance_fen", "application_no"],
+        unique=False,
+    )
+    op.create_index(
+        "ix_credit_lines_credit_loan_opened_ms",
+        "credit_lines",
+        ["credit_loan", "opened_ms", "application_no"],
+        unique=False,
+    )
+    op.create_index(
+        "ix_credit_lines_district_balance_fen",
+        "credit_lines",
+        ["district", "balance_fen", "application_no"],
+        unique=False,
+    )
+    op.create_index(
+        "ix_credit_lines_district_opened_ms", "credit_lines", ["district", "opened_ms", "application_no"], unique=False
+    )
     op.create_index("ix_credit_lines_due", "credit_lines", ["state", "due_on"], unique=False)
     op.create_index("ix_credit_lines_ends", "credit_lines", ["state", "ends_on"], unique=False)
     op.create_index(
         "ix_credit_lines_ent_name", "credit_lines", ["ent_name", "opened_ms", "application_no"], unique=False
     )
+    op.create_index(
+        "ix_credit_lines_first_loan_balance_fen",
+        "credit_lines",
+        ["first_loan", "balance_fen", "application_no"],
+        unique=False,
+    )
+    op.create_index(
+        "ix_credit_lines_first_loan_opened_ms",
+        "credit_lines",
+        ["first_loan", "opened_ms", "application_no"],
+        unique=False,
+    )
+    op.create_index(
+        "ix_credit_lines_industry_balance_fen",
+        "credit_lines",
+        ["industry", "balance_fen", "application_no"],
+        unique=False,
+    )
+    op.create_index(
+        "ix_credit_lines_industry_opened_ms", "credit_lines", ["industry", "opened_ms", "application_no"], unique=False
+    )
     op.create_index("ix_credit_lines_opened_ms", "credit_lines", ["opened_ms", "application_no"], unique=False)
+    op.create_index(
+        "ix_credit_lines_pending_balance_fen",
+        "credit_lines",
+        ["pending", "balance_fen", "application_no"],
+        unique=False,
+    )
+    op.create_index(
+        "ix_credit_lines_pending_opened_ms", "credit_lines", ["pending", "opened_ms", "application_no"], unique=False
+    )
+    op.create_index(
+        "ix_credit_lines_product_code_balance_fen",
+        "credit_lines",
+        ["product_code", "balance_fen", "application_no"],
+        unique=False,
+    )
+    op.create_index(
+        "ix_credit_lines_product_code_opened_ms",
+        "credit_lines",
+        ["product_code", "opened_ms", "application_no"],
+        unique=False,
+    )
+    op.create_index(
+        "ix_credit_lines_size_balance_fen", "credit_lines", ["size", "balance_fen", "application_no"], unique=False
+    )
+    op.create_index(
+        "ix_credit_lines_size_opened_ms", "credit_lines", ["size", "opened_ms", "application_no"], unique=False
+    )
     op.create_index(
         "ix_credit_lines_state_balance_fen", "credit_lines", ["state", "balance_fen", "application_no"], unique=False
     )
