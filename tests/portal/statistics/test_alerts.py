@@ -12,7 +12,7 @@ from portal.applications.tables import applications, covering, findings, moves
 from portal.consents.tables import withdrawals
 from portal.credit.tables import lines
 from portal.permissions import Role
-from portal.statistics import alert_pages, alerts
+from portal.statistics import alerts
 from portal.statistics.rules import HUB, RULES, Setting, setting
 from portal.statistics.tables import alerts as table
 from portal.statistics.watching import MEASURES
@@ -195,9 +195,7 @@ async def test_an_approver_sets_its_banks_threshold_within_bounds_and_the_record
     assert (await staff.post("/alert-rules/overdue_days", threshold="1", enabled="1", version="3")).status_code == 403
 
 
-async def test_the_open_ones_are_sent_live_until_the_stream_ends(loan: Loan, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(alert_pages, "LIVE_WAIT_S", 0.001)
-    monkeypatch.setattr(alert_pages, "LIVE_TIMES", 3)
+async def test_the_open_ones_are_sent_live_until_the_stream_ends(loan: Loan) -> None:
     await overdue(loan)
     answer = await (await loan.case.staff()).client.get("/alerts-live")
     assert answer.headers["content-type"].startswith("text/event-stream")
