@@ -15,6 +15,7 @@ from portal.parsers import day, optional, plain
 from portal.statistics import plots, reading, words
 from portal.statistics.cells import ALL, SMALL
 from portal.statistics.reading import Asked, Cut, Figures
+from portal.statistics.tables import PARTS
 from portal.text import Text
 from portal.today import today
 from portal.web.authorize import Who, only
@@ -70,7 +71,7 @@ def routes(app: FastAPI) -> None:
             "until": asked.until.isoformat(),
             "whole": _plain(found["whole"], bank),
             "series": {name: _plain(each, bank) for name, each in found["series"].items()},
-            "parts": {name: _plain(each, bank) for name, each in found["parts"]},
+            "parts": {name: {part: each[part] for part in PARTS} for name, each in found["parts"]},
             "cuts": {name: [_cut(each) for each in several] for name, several in found["cuts"].items()},
         }
 

@@ -11,7 +11,7 @@ from typing import Any, Final
 from sqlalchemy import Connection, Table, func, select
 
 from portal.statistics.cells import ALL
-from portal.statistics.tables import FLOWS, STOCKS, cuts, daily, stock
+from portal.statistics.tables import FLOWS, PARTS, STOCKS, cuts, daily, stock
 
 MOST_DAYS: Final = 800
 BY_DAY: Final = 62
@@ -105,10 +105,10 @@ def series(connection: Connection, asked: Asked) -> Mapping[str, Figures]:
 
 
 def parts(connection: Connection, asked: Asked) -> Sequence[tuple[str, Figures]]:
-    """By institution, or within one by product, the largest grants first; flows only."""
+    """By institution, or within one by product, the largest grants first; of the flows `PARTS` only."""
     of_all = asked.institution == ALL
     column = daily.c.institution if of_all else daily.c.product_code
-    sums = [func.sum(daily.c[name]).label(name) for name in FLOWS]
+    sums = [func.sum(daily.c[name]).label(name) for name in PARTS]
     wanted = select(column.label("part"), *sums).where(
         daily.c.day.between(asked.since.isoformat(), asked.until.isoformat()) & (column != ALL)
     )
@@ -116,8 +116,8 @@ def parts(connection: Connection, asked: Asked) -> Sequence[tuple[str, Figures]]
     rows = connection.execute(
         wanted.where(own).group_by(column).order_by(func.sum(daily.c.granted_fen).desc(), column)
     ).all()
-    none = dict.fromkeys(STOCKS, 0)
-    return [(row.part, Figures({name: int(getattr(row, name)) for name in FLOWS} | none)) for row in rows]
+    none = dict.fromkeys((*FLOWS, *STOCKS), 0)
+    return [(row.part, Figures(none | {name: int(getattr(row, name)) for name in PARTS})) for row in rows]
 
 
 def cut_by(connection: Connection, asked: Asked, dimension: str) -> Sequence[Cut]:

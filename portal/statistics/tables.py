@@ -16,6 +16,10 @@ FLOWS: Final = (
     "credit_granted", "credit_fen", "contracts", "first_loans", "drawn", "draw_ms", "drawn_fen", "repaid_fen",
     "written_off_fen", "registered", "consents_given", "consents_withdrawn",
 )  # fmt: skip
+# What is summed by institution or product over long periods, from an index alone.
+PARTS: Final = (
+    "applied", "demand_fen", "decided", "granted", "granted_fen", "interest_fen", "credit_fen", "first_loans", "drawn_fen",
+)  # fmt: skip
 daily: Final = Table(
     "statistics_daily",
     metadata,
@@ -24,7 +28,8 @@ daily: Final = Table(
     Column("day", Identifier, primary_key=True),
     *(Column(name, Int64, nullable=False) for name in FLOWS),
     Index("ix_statistics_daily_day", "day"),
-    Index("ix_statistics_daily_product_code_day", "product_code", "day"),
+    Index("ix_statistics_daily_institutions", "product_code", "day", "institution", *PARTS),
+    Index("ix_statistics_daily_products", "institution", "day", "product_code", *PARTS),
 )
 
 # What stood when the day was last looked at. npl_fen: of the balance, in the classes substandard, doubtful and loss.

@@ -97,7 +97,44 @@ def upgrade() -> None:
         sa.PrimaryKeyConstraint("institution", "product_code", "day", name=op.f("pk_statistics_daily")),
     )
     op.create_index("ix_statistics_daily_day", "statistics_daily", ["day"], unique=False)
-    op.create_index("ix_statistics_daily_product_code_day", "statistics_daily", ["product_code", "day"], unique=False)
+    op.create_index(
+        "ix_statistics_daily_institutions",
+        "statistics_daily",
+        [
+            "product_code",
+            "day",
+            "institution",
+            "applied",
+            "demand_fen",
+            "decided",
+            "granted",
+            "granted_fen",
+            "interest_fen",
+            "credit_fen",
+            "first_loans",
+            "drawn_fen",
+        ],
+        unique=False,
+    )
+    op.create_index(
+        "ix_statistics_daily_products",
+        "statistics_daily",
+        [
+            "institution",
+            "day",
+            "product_code",
+            "applied",
+            "demand_fen",
+            "decided",
+            "granted",
+            "granted_fen",
+            "interest_fen",
+            "credit_fen",
+            "first_loans",
+            "drawn_fen",
+        ],
+        unique=False,
+    )
     op.create_table(
         "statistics_days",
         sa.Column("day", sa.Text(), nullable=False),
