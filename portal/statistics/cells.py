@@ -9,7 +9,8 @@ table of counts with 0 in its place that fits all of it. So x at (r, c) is hidde
     (r, c) - x    (r, c') + x        with another bank r' whose (r', c') is at least x,
     (r', c) + x   (r', c') - x       or with `ALL`, of whose cells the first is then less by x and the second more.
 
-All row and column sums stay, and no cell falls below 0; of all rectangles the one is taken that hides least. (L. H. Cox, Suppression
+All row and column sums stay, and no cell falls below 0. Of all rectangles the one is taken with the fewest empty cells, which other
+figures may tell to be empty (nothing is granted where nobody ever applied), and then the one that hides least. (L. H. Cox, Suppression
 methodology and statistical disclosure control, JASA 75, 1980.)
 """
 
@@ -66,7 +67,12 @@ def _best(
             for each in sorted(rows)
             if _count(cells, (each, other)) >= size
         ]
-    return min(offers, key=lambda offer: (sum(_count(cells, each) for each in offer - found), sorted(offer)))
+
+    def cost(offer: set[Place]) -> tuple[int, int, list[Place]]:
+        empty = sum(not _count(cells, each) for each in offer)
+        return empty, sum(_count(cells, each) for each in offer - found), sorted(offer)
+
+    return min(offers, key=cost)
 
 
 def _count(cells: Mapping[Place, Cell], place: Place) -> int:

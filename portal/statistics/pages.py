@@ -10,6 +10,7 @@ from fastapi import FastAPI, Request
 from fastapi.responses import Response
 from sqlalchemy import Connection
 
+from portal.applications.application import WAN
 from portal.forms import Field, Filled, fill
 from portal.parsers import day, optional, plain
 from portal.statistics import plots, reading, words
@@ -30,6 +31,27 @@ FILTERS: Final = (
     Field(name="product_code", label=Text("Product code"), parse=plain, longest=60),
     Field(name="since", label=Text("From (day)"), parse=optional(day), longest=10, kind="date"),
     Field(name="until", label=Text("To (day)"), parse=optional(day), longest=10, kind="date"),
+)
+
+_PLOTS: Final = (
+    (
+        Text("Applications and decisions"),
+        plots.columns,
+        {"applied": Text("Applications"), "decided": Text("Decisions"), "granted": Text("Granted")},
+        1,
+    ),
+    (
+        Text("Granted and drawn, CNY 10,000"),
+        plots.columns,
+        {"granted_fen": Text("Granted"), "drawn_fen": Text("Drawn")},
+        WAN,
+    ),
+    (
+        Text("Outstanding and overdue, CNY 10,000"),
+        plots.lines,
+        {"balance_fen": Text("Outstanding"), "overdue_fen": Text("Overdue")},
+        WAN,
+    ),
 )
 
 
@@ -106,33 +128,18 @@ def _read(connection: Connection, asked: Asked) -> dict[str, Any]:
     }
 
 
-def _plots(request: Request, series: Mapping[str, Figures]) -> Sequence[Any]:
+def _plots(request: Request, series: Mapping[str, Figures]) -> Sequence[tuple[Text, Any]]:
+    """Each plot's title and drawing."""
     language = visit_of(request).language
     labels = [each[5:] if len(each) > 7 else each for each in series]
-    wan = 1_000_000
 
-    def told(text: Text) -> str:
-        return translate(language, text)
+    def values(names: Mapping[str, Text], unit: int = 1) -> Mapping[str, Sequence[float]]:
+        return {
+            translate(language, title): [each[name] / unit for each in series.values()] for name, title in names.items()
+        }
 
-    counts = {"applied": told(Text("Applications")), "decided": told(Text("Decided")), "granted": told(Text("Granted"))}
-    amounts = {"granted_fen": told(Text("Granted")), "drawn_fen": told(Text("Drawn"))}
-    balance = {"balance_fen": told(Text("Outstanding")), "overdue_fen": told(Text("Overdue"))}
     return [
-        plots.columns(
-            told(Text("Applications and decisions")),
-            labels,
-            {title: [each[name] for each in series.values()] for name, title in counts.items()},
-        ),
-        plots.columns(
-            told(Text("Granted and drawn, CNY 10,000")),
-            labels,
-            {title: [each[name] / wan for each in series.values()] for name, title in amounts.items()},
-        ),
-        plots.lines(
-            told(Text("Outstanding and overdue, CNY 10,000")),
-            labels,
-            {title: [each[name] / wan for each in series.values()] for name, title in balance.items()},
-        ),
+        (title, draw(translate(language, title), labels, values(names, unit))) for title, draw, names, unit in _PLOTS
     ]
 
 

@@ -13,7 +13,7 @@ from sqlalchemy import Connection, Table, func, select
 from portal.statistics.cells import ALL
 from portal.statistics.tables import FLOWS, PARTS, STOCKS, cuts, daily, stock
 
-MOST_DAYS: Final = 800
+MOST_DAYS: Final = 400
 BY_DAY: Final = 62
 """Periods of up to so many days are drawn by day, longer ones by month."""
 

@@ -37,7 +37,7 @@ FIGURES: Final[Sequence[tuple[str, Text, Callable[[Figures], str]]]] = (
     ("applied", Text("Applications"), _plain("applied")),
     ("demand_wan", Text("Demand (CNY 10,000)"), _wan("demand_fen")),
     ("waiting", Text("Waiting at present"), _plain("waiting")),
-    ("decided", Text("Decided"), _plain("decided")),
+    ("decided", Text("Decisions"), _plain("decided")),
     ("granted", Text("Granted"), _plain("granted")),
     ("granted_wan", Text("Granted amount (CNY 10,000)"), _wan("granted_fen")),
     ("approval_rate", Text("Approval rate (%)"), lambda found: ratio(found.approval_rate)),
