@@ -71,8 +71,9 @@ def flows(connection: Connection, day: date) -> Rows:
 
 
 def stocks(connection: Connection) -> Rows:
-    """What stands now."""
+    """What stands now; the row of all is there even if that is nothing, and says that the day was looked at."""
     found: dict[Key, dict[str, int]] = defaultdict(lambda: dict.fromkeys(STOCKS, 0))
+    found[(ALL, ALL)]["lines"] = 0
     waiting = select(A.institution, A.product_code, func.count().label("waiting")).where(A.state.in_(WAITING))
     _add(found, connection.execute(waiting.group_by(A.institution, A.product_code)))
     bad = case((L.class5.in_([each.value for each in NON_PERFORMING]), L.balance_fen), else_=0)

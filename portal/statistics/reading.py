@@ -85,7 +85,9 @@ def whole(connection: Connection, asked: Asked) -> Figures:
     """The whole period."""
     sums = [func.coalesce(func.sum(daily.c[name]), 0).label(name) for name in FLOWS]
     row = connection.execute(select(*sums).where(_within(daily, asked))).one()
-    return Figures({name: int(value) for name, value in row._mapping.items()} | _last(connection, asked))
+    standing = list(_standing(connection, asked).values())
+    last = standing[-1] if standing else dict.fromkeys(STOCKS, 0)
+    return Figures({name: int(value) for name, value in row._mapping.items()} | last)
 
 
 def series(connection: Connection, asked: Asked) -> Mapping[str, Figures]:
@@ -98,9 +100,8 @@ def series(connection: Connection, asked: Asked) -> Mapping[str, Figures]:
     sums = [func.sum(daily.c[name]).label(name) for name in FLOWS]
     for row in connection.execute(select(period.label("period"), *sums).where(_within(daily, asked)).group_by(period)):
         found[row.period] |= {name: int(getattr(row, name)) for name in FLOWS}
-    standing = select(stock).where(_within(stock, asked)).order_by(stock.c.day)
-    for row in connection.execute(standing):
-        found[row.day[:length]] |= {name: getattr(row, name) for name in STOCKS}
+    for day, standing in _standing(connection, asked).items():
+        found[day[:length]] |= standing
     return {each: Figures(values) for each, values in found.items()}
 
 
@@ -147,9 +148,12 @@ def _within(table: Table, asked: Asked) -> Any:  # noqa: ANN401 (a condition)
     return own & table.c.day.between(asked.since.isoformat(), asked.until.isoformat())
 
 
-def _last(connection: Connection, asked: Asked) -> dict[str, int]:
-    row = connection.execute(select(stock).where(_within(stock, asked)).order_by(stock.c.day.desc()).limit(1)).first()
-    return {name: getattr(row, name) if row is not None else 0 for name in STOCKS}
+def _standing(connection: Connection, asked: Asked) -> Mapping[str, dict[str, int]]:
+    """What stood on each day that was looked at, in their order: nothing where there is no row of what is asked for."""
+    everything = Asked(since=asked.since, until=asked.until)
+    looked = connection.execute(select(stock.c.day).where(_within(stock, everything)).order_by(stock.c.day)).scalars()
+    rows = {row.day: row for row in connection.execute(select(stock).where(_within(stock, asked)))}
+    return {day: {name: getattr(rows[day], name) if day in rows else 0 for name in STOCKS} for day in looked}
 
 
 def _month_after(day: date) -> str:

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from datetime import date
+from datetime import date, timedelta
 
 import pytest
 from sqlalchemy import delete, func, insert, select
 
 from portal.applications.tables import applications, moves
+from portal.credit.tables import lines
 from portal.permissions import Role
 from portal.statistics import clock, cuts, reading
 from portal.statistics import tables as T
@@ -62,6 +63,21 @@ async def test_a_day_is_counted_again_until_it_is_closed_and_then_never(loan: Lo
     assert loan.world.portal.db.read_now(lambda c: c.execute(closed).scalar_one()) == 2
     loan.world.portal.db.write_now(lambda c: c.execute(delete(moves)))
     assert await clock.tick(loan.world.portal) == 1 and whole(loan.world)["applied"] == 1
+
+
+async def test_what_stood_yesterday_and_does_not_any_more_is_nothing_today(loan: Loan) -> None:
+    await loan.drawn("40")
+    await clock.tick(loan.world.portal)
+    loan.world.later(DAY_S)
+    loan.case.people.clear()
+    loan.world.portal.db.write_now(lambda c: c.execute(lines.update().values(state="settled", balance_fen=0)))
+    await clock.tick(loan.world.portal)
+    period = {"since": TODAY, "until": TODAY + timedelta(days=1)}
+    for own in ({}, {"institution": BANK}, {"institution": BANK, "product_code": PRODUCT}):
+        asked = Asked(**period, **own)  # type: ignore[arg-type]
+        assert loan.world.portal.db.read_now(lambda c, asked=asked: reading.whole(c, asked))["balance_fen"] == 0  # type: ignore[misc]
+        found = loan.world.portal.db.read_now(lambda c, asked=asked: reading.series(c, asked))  # type: ignore[misc]
+        assert [each["balance_fen"] for each in found.values()] == [40_000_000, 0]
 
 
 async def test_average_days_are_from_arrival_to_answer_and_from_there_to_the_decision(loan: Loan) -> None:
