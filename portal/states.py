@@ -175,8 +175,10 @@ APPLICATION: Final = Machine(
         ("contracted", "terminate"): "terminated",
         ("drawn", "repay"): "repaying",
         ("drawn", "fall_overdue"): "overdue",
+        ("drawn", "mark_overdue"): "overdue",
         ("drawn", "settle"): "settled",
         ("repaying", "fall_overdue"): "overdue",
+        ("repaying", "mark_overdue"): "overdue",
         ("repaying", "settle"): "settled",
         ("overdue", "recover"): "repaying",
         ("overdue", "settle"): "settled",
@@ -186,7 +188,8 @@ APPLICATION: Final = Machine(
         **dict.fromkeys(("submit", "cancel"), Mover.ENTERPRISE),
         **dict.fromkeys(("endorse", "object", "push", "return", "reject", "look_again"), Mover.PLATFORM),
         **dict.fromkeys(("take", "accept", "decline", "investigate", "grant", "refuse"), Mover.BANK),
-        **dict.fromkeys(("contract", "terminate", "draw", "repay", "recover", "settle", "write_off"), Mover.BANK),
+        **dict.fromkeys(("contract", "terminate", "draw", "repay", "mark_overdue", "recover"), Mover.BANK),
+        **dict.fromkeys(("settle", "write_off"), Mover.BANK),
         **dict.fromkeys(("time_out", "expire", "fall_overdue"), Mover.CLOCK),
     },
 )
@@ -203,7 +206,18 @@ FINANCING: Final = Machine(
     },
     {"take": Mover.BANK, "withdraw": Mover.ENTERPRISE, "lapse": Mover.CLOCK},
 )
-MACHINES: Final = (REGISTRATION, PRODUCT, APPLICATION, FINANCING, CONTENT, QUESTION)
+
+# A risk alert, raised by a round.
+ALERT: Final = Machine(
+    "alert",
+    OPEN,
+    {
+        (OPEN, "see"): "seen",
+        (OPEN, "close"): "closed",
+        ("seen", "close"): "closed",
+    },
+)
+MACHINES: Final = (REGISTRATION, PRODUCT, APPLICATION, FINANCING, CONTENT, QUESTION, ALERT)
 
 
 if __name__ == "__main__":

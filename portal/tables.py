@@ -9,12 +9,14 @@ from portal.clients import tables as _clients
 from portal.consents import tables as _consents
 from portal.content import tables as _content
 from portal.content.search import index as _search
+from portal.credit import tables as _credit
 from portal.facts import tables as _facts
 from portal.mail import tables as _mail
 from portal.products import tables as _products
 from portal.questions import tables as _questions
 from portal.registration import tables as _registration
 from portal.schema import metadata
+from portal.statistics import tables as _statistics
 from portal.web import once as _once
 
 SUBJECTS = (
@@ -31,6 +33,8 @@ SUBJECTS = (
     _questions,
     _registration,
     _search,
+    _credit,
+    _statistics,
 )
 
 __all__ = ["SUBJECTS", "metadata"]

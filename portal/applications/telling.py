@@ -41,6 +41,9 @@ TOLD: Final[Mapping[str, Sequence[tuple[Audience, str]]]] = {
     "grant": ((Audience.ENTERPRISE, "application_granted"), (Audience.STAFF, "application_decided")),
     "refuse": ((Audience.ENTERPRISE, "application_refused"), (Audience.STAFF, "application_decided")),
     "cancel": ((Audience.STAFF, "application_cancelled"),),
+    # After the grant `portal.credit` tells, which knows the figures.
+    **dict.fromkeys(("contract", "expire", "terminate", "draw", "repay"), ()),
+    **dict.fromkeys(("fall_overdue", "mark_overdue", "recover", "settle", "write_off"), ()),
 }
 
 
@@ -64,5 +67,10 @@ def _accounts(connection: Connection, row: Row[Any], audience: Audience) -> Sequ
             role, institution = Role.APPROVER, row.institution
     if audience in {Audience.STAFF, Audience.APPROVERS} and not row.pushed_ms:
         return []
+    return people(connection, role, institution)
+
+
+def people(connection: Connection, role: Role, institution: str) -> Sequence[str]:
+    """The accounts of a role at an institution that are in use."""
     wanted = (accounts.c.role == role.value) & (accounts.c.institution == institution) & (accounts.c.state == ACTIVE)
     return list(connection.execute(select(accounts.c.account_id).where(wanted)).scalars())

@@ -179,7 +179,21 @@ _APPLICATIONS: Final[Mapping[str, Rule]] = {
     "POST /api/v1/demands/{demand_id}/take": Need(Action.MODIFY, Subject.FINANCING),
 }
 
-_CREDIT: Final[Mapping[str, Rule]] = {}
+_CREDIT: Final[Mapping[str, Rule]] = {
+    "GET /credit": Need(Action.QUERY, Subject.CREDIT),
+    "POST /credit-export": Need(Action.EXPORT, Subject.CREDIT),
+    "GET /credit/{application_no}": Need(Action.QUERY, Subject.CREDIT),
+    "POST /credit/{application_no}/entries/{name}": Need(Action.ENTRY, Subject.CREDIT),
+    "POST /credit/{application_no}/decisions/{name}": Need(Action.APPROVE, Subject.CREDIT),
+    "GET /my-credit": Need(Action.QUERY, Subject.OWN_CREDIT),
+    "GET /my-credit/{application_no}": Need(Action.QUERY, Subject.OWN_CREDIT),
+    "GET /api/v1/credit": Need(Action.QUERY, Subject.CREDIT),
+    "GET /api/v1/credit/{application_no}": Need(Action.QUERY, Subject.CREDIT),
+    "POST /api/v1/credit/{application_no}/entries/{name}": Need(Action.ENTRY, Subject.CREDIT),
+    "POST /api/v1/credit/{application_no}/decisions/{name}": Need(Action.APPROVE, Subject.CREDIT),
+    "GET /api/v1/my-credit": Need(Action.QUERY, Subject.OWN_CREDIT),
+    "GET /api/v1/my-credit/{application_no}": Need(Action.QUERY, Subject.OWN_CREDIT),
+}
 
 _CONTENT: Final[Mapping[str, Rule]] = {
     "GET /knowledge": Open.EVERYBODY,
@@ -230,7 +244,19 @@ _QUESTIONS: Final[Mapping[str, Rule]] = {
     "POST /api/v1/questions/{question_id}/end": Need(Action.ENTRY, Subject.QUESTIONS),
 }
 
-_STATISTICS: Final[Mapping[str, Rule]] = {}
+_STATISTICS: Final[Mapping[str, Rule]] = {
+    "GET /statistics": Need(Action.QUERY, Subject.STATISTICS),
+    "GET /api/v1/statistics": Need(Action.QUERY, Subject.STATISTICS),
+    "GET /alerts": Need(Action.QUERY, Subject.ALERTS),
+    "GET /alerts-live": Need(Action.QUERY, Subject.ALERTS),
+    "GET /alerts/{alert_id}": Need(Action.QUERY, Subject.ALERTS),
+    "POST /alerts/{alert_id}": Need(Action.REVIEW, Subject.ALERTS),
+    "GET /alert-rules": Need(Action.QUERY, Subject.ALERTS),
+    "POST /alert-rules/{kind}": Need(Action.MODIFY, Subject.ALERTS),
+    "GET /api/v1/alerts": Need(Action.QUERY, Subject.ALERTS),
+    "POST /api/v1/alerts/{alert_id}": Need(Action.REVIEW, Subject.ALERTS),
+    "PUT /api/v1/alert-rules/{kind}": Need(Action.MODIFY, Subject.ALERTS),
+}
 
 _BACKOFFICE: Final[Mapping[str, Rule]] = {}
 

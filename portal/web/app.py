@@ -30,6 +30,8 @@ from portal.consents import pages as consents
 from portal.content import api as content_api
 from portal.content import pages as content
 from portal.content import visitors as content_visitors
+from portal.credit import api as credit_api
+from portal.credit import pages as credit
 from portal.errors import PortalError, not_found
 from portal.facts import api as facts_api
 from portal.facts import pages as facts
@@ -43,6 +45,8 @@ from portal.questions import pages as questions
 from portal.registration import api as registration_api
 from portal.registration import pages as registration
 from portal.state import Portal
+from portal.statistics import alert_pages
+from portal.statistics import pages as statistics
 from portal.text import Text
 from portal.web.authorize import Elsewhere, authorize
 from portal.web.failures import told
@@ -61,6 +65,7 @@ FILES: Final = {
 SUBJECTS: Final = (
     accounts,
     accounts_api,
+    alert_pages,
     applications,
     applications_api,
     clients,
@@ -69,6 +74,8 @@ SUBJECTS: Final = (
     content,
     content_api,
     content_visitors,
+    credit,
+    credit_api,
     facts,
     facts_api,
     financing_pages,
@@ -83,6 +90,7 @@ SUBJECTS: Final = (
     recovery_pages,
     registration_api,
     review_pages,
+    statistics,
 )
 
 

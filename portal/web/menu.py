@@ -21,8 +21,12 @@ class Entry:
 
 MENU: Final = (
     Entry(path="/applications", title=Text("My applications")),
+    Entry(path="/my-credit", title=Text("My credit")),
     Entry(path="/financing", title=Text("Ask all banks")),
     Entry(path="/lending", title=Text("Applications")),
+    Entry(path="/credit", title=Text("Credit ledger")),
+    Entry(path="/statistics", title=Text("Statistics")),
+    Entry(path="/alerts", title=Text("Risk alerts")),
     Entry(path="/demands", title=Text("Financing requests")),
     Entry(path="/products", title=Text("Loan products")),
     Entry(path="/facts", title=Text("Our enterprise")),
