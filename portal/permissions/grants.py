@@ -47,6 +47,7 @@ GRANTS: Final[Mapping[Role, Mapping[Need, Reach]]] = {
     Role.INSTITUTION_ADMIN: _granted(
         (Action.QUERY, Subject.STAFF, Reach.OWN),
         (Action.MODIFY, Subject.STAFF, Reach.OWN),
+        (Action.QUERY, Subject.OPERATIONS, Reach.OWN),
     ),
     Role.REVIEWER: _granted(
         (Action.MODIFY, Subject.OPERATOR_KEY, Reach.OWN),
@@ -60,7 +61,7 @@ GRANTS: Final[Mapping[Role, Mapping[Need, Reach]]] = {
     Role.EDITOR: _granted(),
     Role.EXPERT: _granted(),
     Role.SUPERVISOR: _granted(),
-    Role.SYSTEM_ADMIN: _granted(),
+    Role.SYSTEM_ADMIN: _granted((Action.QUERY, Subject.OPERATIONS, Reach.ALL)),
     Role.SECURITY_ADMIN: _granted(
         (Action.QUERY, Subject.STAFF, Reach.ALL),
         (Action.MODIFY, Subject.STAFF, Reach.ALL),
