@@ -28,6 +28,8 @@ RUNS: dict[str, tuple[str, ...]] = {
     "bench.psi:memory": ("psi.memory",),
     "bench.score:run": ("score.batch", "score.batch_cached", "score.error", "score.ckks"),
     "bench.score_online:run": ("score.online_p50", "score.online_p99", "score.online_rate"),
+    "bench.score_nodes:run": ("score.nodes",),
+    "bench.score_served:run": ("score.served", "score.served_online"),
     "bench.growth:rows": ("growth.rows_logistic", "growth.rows_boosting"),
     "bench.growth:features": ("growth.features_logistic", "growth.features_boosting"),
     "bench.wan:run": ("growth.wan_logistic", "growth.wan_boosting"),

@@ -11,8 +11,9 @@ import typer
 from xinqiao.v1 import admin_pb2, admin_pb2_grpc
 
 from cli import rpc
+from cli.clock import now_ms
 from cli.commands import command, group
-from cli.enterprise_client import connect
+from cli.enterprise_client import Standing, connect
 from cli.enterprise_home import open_enterprise
 from cli.errors import CliError
 from cli.export_files import CHECKPOINT_FILE, DIRECTORY_FOLDER, HUB_FILE, ExportWriter, read_export
@@ -22,9 +23,9 @@ from cli.options import HubHome, SubjectHome
 from cli.output import Output, Result, Rows, Step, moment
 from cli.secret import SecretFile
 from consent.audit import DIRECTORY, AuditReport, fold_directory, verify_export
-from consent.audit_uses import VerifiedUse
+from consent.audit_uses import VerifiedUse, model_of
 from consent.directory import Directory
-from consent.documents import ExchangeMode
+from consent.my_data import ConsentEvidence, Evidence, make_my_data, page_evidence
 from trust.checkpoint import Checkpoint, open_checkpoint
 from trust.document import SignedDocument
 from trust.sm2 import PublicKey
@@ -33,16 +34,30 @@ app = group("Check the hub: who used my data, and is a whole log what it claims 
 
 
 @command(app, "mine")
-def mine(home: SubjectHome, output: Output, secret_file: SecretFile = None) -> Result:
+def mine(
+    home: SubjectHome,
+    output: Output,
+    out: Annotated[
+        Path | None,
+        typer.Option("--out", help="Write consents and uses with their proofs to this file, signed by the enterprise."),
+    ] = None,
+    secret_file: SecretFile = None,
+) -> Result:
     """List every recorded use of the enterprise's data and verify each: signature, place in the log, consistency, witnesses."""
     own = open_enterprise(home, secret_file)
+    if out is not None and out.exists():
+        raise CliError("ALREADY_EXISTS", f"{out} is there and is not overwritten. Choose another name.")
     with connect(own) as client, output.progress("Verifying uses") as step:
-        audited = None
+        pages = []
         for audited in client.audit():
+            pages.append(page_evidence(audited.page))
             step(len(audited.uses))
-    if audited is None:
-        raise CliError("INTERNAL", "The audit gave no result; report it.")
-    own.remember(audited.seen)
+        if not pages:
+            raise CliError("INTERNAL", "The audit gave no result; report it.")
+        own.remember(audited.seen)
+        if out is not None:
+            evidence = Evidence(consents=tuple(_consent(each) for each in client.consents()), pages=tuple(pages))
+            out.write_bytes(make_my_data(own.uscc, evidence, own.key, own.hub.hub_key, now_ms()))
     return Result(
         data={
             "uscc": own.uscc,
@@ -73,7 +88,14 @@ def mine(home: SubjectHome, output: Output, secret_file: SecretFile = None) -> R
             else "No use of this enterprise's data is recorded.",
             f"Verified {len(audited.uses)} records of use: each signed by its node, in the log at its place, in a log of "
             f"{audited.head.size} entries that extends what was seen before. Witnesses: {', '.join(audited.witnesses) or 'none'}.",
+            *([f"Wrote {out}; anybody checks it by `xinqiao audit my-data {out} --hub hub.json`."] if out else []),
         ],
+    )
+
+
+def _consent(standing: Standing) -> ConsentEvidence:
+    return ConsentEvidence(
+        entry=standing.leaf, log_index=standing.log_index, state=standing.state, ended_ms=standing.ended_ms
     )
 
 
@@ -88,16 +110,9 @@ def _row(uscc: str, use: VerifiedUse) -> tuple[object, ...]:
         told.legal_basis or ", ".join(told.fields or told.items),
         uscc,
         told.decision,
-        _model(use)[:16],
+        model_of(use)[:16],
         use.log_index,
     )
-
-
-def _model(use: VerifiedUse) -> str:
-    """The commitment to the model that this use trained, or was scored with, hex; nothing for any other use."""
-    told = use.receipt
-    trained = told.mode is ExchangeMode.JOINT and told.request_no == 1
-    return told.digest if trained or told.mode is ExchangeMode.SCORE else ""
 
 
 def _use(uscc: str, use: VerifiedUse) -> dict[str, object]:
@@ -123,7 +138,7 @@ def _use(uscc: str, use: VerifiedUse) -> dict[str, object]:
         "log_index": use.log_index,
         "in_batch": part is not None,
         "twin_present": use.twin_present,
-        "model": _model(use),
+        "model": model_of(use),
     }
 
 

@@ -14,12 +14,16 @@ from cli.export_files import HUB_FILE
 from cli.hub_file import read_hub_file
 from cli.output import Result, Rows
 from consent.model_state import open_version
+from consent.sent_weights import open_sent
 
 
 @command(app, "model")
 def model(
     openings: Annotated[
-        list[Path], typer.Argument(help="Openings of one owner's models (`xinqiao model open`), as many as there are.")
+        list[Path],
+        typer.Argument(
+            help="Openings of one owner's models (`xinqiao model open`), as many as there are, the owner's and its providers'."
+        ),
     ],
     export: Annotated[
         Path | None,
@@ -31,9 +35,10 @@ def model(
         Path | None, typer.Option("--hub", help="The file hub.json that pins the hub. Default: the export's own.")
     ] = None,
 ) -> Result:
-    """Check that opened models are what was registered: commitments, features that count, and leverage over all that are given.
+    """Check that opened models are what was registered: commitments, features that count, leverage, and the weights that were sent.
 
     Leverage is over each model and those before it, so that it is true for the openings at hand: have an owner open all its models.
+    Providers' openings show what the owner signed in each session of scoring: the weights that it sent are made again and compared.
     """
     from nodes.models.opening import check_openings, read_opening
 
@@ -42,6 +47,8 @@ def model(
         directory = directory_of(export, read_hub_file(hub_file or export / HUB_FILE).hub_key)
         for each in found:
             open_version(each.model.document, directory)
+            for sent in each.sent:
+                open_sent(sent, directory)
     wrong = [
         f"{each.model.version.name} version {each.model.version.version}: {said}"
         for each in found
@@ -56,6 +63,7 @@ def model(
             each.model.version.kind,
             ", ".join(each.opened),
             ", ".join(f"{member} {value:.4f}" for member, value in each.leverages.items()),
+            len(each.sent),
         )
         for each in found
     ]
@@ -70,13 +78,17 @@ def model(
                     "version": each.model.version.version,
                     "opened": list(each.opened),
                     "leverages": each.leverages,
+                    "sessions": len(each.sent),
                 }
                 for each in found
             ],
         },
         text=[
-            Rows(columns=("model", "version", "kind", "opened parts", "leverage"), rows=rows),
+            Rows(columns=("model", "version", "kind", "opened parts", "leverage", "sessions"), rows=rows),
             "Every opened part is the one that was committed to, and what was attested about it is true.",
+            "In each of the sessions the registered weights were sent."
+            if any(each.sent for each in found)
+            else "What was sent in sessions of scoring was not checked: name the providers' openings too.",
             *([] if export is not None else ["Signatures were not checked: name an exported log by --export."]),
         ],
     )

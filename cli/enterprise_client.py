@@ -68,9 +68,10 @@ class Submitted:
 
 @dataclass(frozen=True, kw_only=True)
 class Audited:
-    """All recorded uses, every proof verified, and what is to be remembered of them."""
+    """All recorded uses until now, every proof verified, and what is to be remembered of them. `page`: the newest, with its proofs."""
 
     uses: tuple[VerifiedUse, ...]
+    page: UsePage
     head: Checkpoint
     witnesses: tuple[str, ...]
     seen: Seen
@@ -202,9 +203,9 @@ class EnterpriseClient:
             if not verified.uses or verified.uses[-1].log_index <= after:
                 raise LogInconsistent("the hub says that more uses follow but does not go on; ask the hub's operator")
             after = verified.uses[-1].log_index
-            yield Audited(uses=tuple(uses), head=verified.head, witnesses=verified.witnesses, seen=seen)
+            yield Audited(uses=tuple(uses), page=page, head=verified.head, witnesses=verified.witnesses, seen=seen)
         verify_listing(before.uses, uses, through=verified.head.size)
-        yield Audited(uses=tuple(uses), head=verified.head, witnesses=verified.witnesses, seen=seen)
+        yield Audited(uses=tuple(uses), page=page, head=verified.head, witnesses=verified.witnesses, seen=seen)
 
     def _verify(self, page: UsePage, seen: Seen) -> VerifiedPage:
         head = open_checkpoint(page.checkpoint, self._own.hub.hub_key)

@@ -10,15 +10,17 @@ import typer
 from cli.clock import now_ms
 from cli.commands import command, group
 from cli.enterprise_client import Standing, connect
-from cli.enterprise_home import create_home, new_key_file, open_enterprise
+from cli.enterprise_home import Enterprise, create_home, new_key_file, open_enterprise
+from cli.errors import CliError
 from cli.options import SubjectHome, UsccOption
 from cli.output import Result, Rows, moment
 from cli.secret import SecretFile
 from consent.documents import ConsentRequest, Limits, encode
 from consent.identifiers import Uscc
+from consent.outside import write_signed
 from consent.registration import SUBJECT_REGISTRATION_TYPE, SubjectRegistration, parse_registration
 from nodes.credentials import load_hub
-from trust.document import sign_document
+from trust.document import SignedDocument, sign_document
 from trust.sm2 import PrivateKey
 
 app = group("An enterprise: its key, its registration, who asks for its data, and what it has consented to.")
@@ -60,6 +62,10 @@ def register(
     contact: Annotated[
         str, typer.Option("--contact", help="How the hub's operator reaches you, to check who you are.")
     ],
+    out: Annotated[
+        Path | None,
+        typer.Option("--out", help="Write the signed registration to this file, for the portal, and send nothing."),
+    ] = None,
     secret_file: SecretFile = None,
 ) -> Result:
     """Ask the hub's operator to bind this key to the enterprise's code."""
@@ -73,13 +79,28 @@ def register(
     )
     payload = encode(entry)
     parse_registration(payload)
+    signed = sign_document(SUBJECT_REGISTRATION_TYPE, payload, own.key)
+    if out is not None:
+        return _written(own, signed, out)
     with connect(own) as client:
-        reply = client.register(sign_document(SUBJECT_REGISTRATION_TYPE, payload, own.key))
+        reply = client.register(signed)
     return Result(
         data={"uscc": own.uscc, "key_id": own.key.public.key_id, "state": reply.state},
         text=[
             f"Registered {own.profile.ent_name} ({own.uscc}) with key {own.key.public.key_id}; it is {reply.state}.",
             "The operator checks who you are, then approves; `xinqiao enterprise status` tells.",
+        ],
+    )
+
+
+def _written(own: Enterprise, signed: SignedDocument, out: Path) -> Result:
+    if out.exists():
+        raise CliError("ALREADY_EXISTS", f"{out} is there and is not overwritten. Choose another name.")
+    out.write_bytes(write_signed([signed]))
+    return Result(
+        data={"uscc": own.uscc, "key_id": own.key.public.key_id, "out": str(out)},
+        text=[
+            f"Wrote the registration of {own.uscc} with key {own.key.public.key_id} to {out}. Upload it in the portal."
         ],
     )
 

@@ -80,7 +80,15 @@ _CODES_OF: Final[dict[int, tuple[str, ...]]] = {
         "MODEL_NOT_APPROVED",
         "SCORE_LIMIT_REACHED",
     ),
-    UNREACHABLE: ("UNAVAILABLE", "PEER_OFFLINE", "PEER_FAILED", "RATE_LIMITED", "DISK_FULL", "WORKERS_FAILED"),
+    UNREACHABLE: (
+        "UNAVAILABLE",
+        "PEER_OFFLINE",
+        "DEADLINE_EXCEEDED",
+        "PEER_FAILED",
+        "RATE_LIMITED",
+        "DISK_FULL",
+        "WORKERS_FAILED",
+    ),
     STATE: (
         "NOT_FOUND",
         "ALREADY_EXISTS",

@@ -22,7 +22,7 @@ failed, 7 configuration. Every command has --json.
 PARTS: Final[dict[str, tuple[str, ...]]] = {
     "hub": ("hub_commands", "operator_commands", "review_commands", "hub_models_command"),
     "node": ("node_commands", "doctor_command", "node_work_commands"),
-    "enterprise": ("enterprise_commands", "rotation_command"),
+    "enterprise": ("enterprise_commands", "rotation_command", "sign_command"),
     "consent": ("consent_commands",),
     "query": ("use_commands",),
     "fetch": ("use_commands",),
@@ -30,7 +30,7 @@ PARTS: Final[dict[str, tuple[str, ...]]] = {
     "score": ("score_commands", "service_commands"),
     "psi": ("psi_commands",),
     "portal": ("portal_commands", "portal_programs"),
-    "audit": ("audit_commands", "audit_model_command"),
+    "audit": ("audit_commands", "audit_model_command", "audit_my_data_command"),
     "demo": ("demo_commands",),
     "bench": ("bench_commands",),
 }

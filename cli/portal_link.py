@@ -7,11 +7,11 @@ from contextlib import contextmanager
 from dataclasses import fields
 from pathlib import Path
 
-from xinqiao.v1 import admin_pb2, public_pb2
+from xinqiao.v1 import admin_pb2, public_pb2, public_pb2_grpc
 
 from cli import rpc
+from cli.enterprise_client import EnterpriseClient, enter
 from cli.enterprise_client import Standing as Found
-from cli.enterprise_client import connect, enter
 from cli.enterprise_home import Seen, decode_seen, encode_seen
 from cli.errors import CliError
 from cli.operator import Operator
@@ -19,17 +19,21 @@ from cli.registrations import approve_key, read_keys, read_registrations
 from consent.directory import PRODUCT_PUBLISHED_TYPE, Member, ProductPublished
 from consent.documents import ConsentRequest, parse
 from consent.errors import ConsentError
+from consent.models import parse_version
 from consent.registration import parse_registration
 from nodes.credentials import HubFacts
 from portal.hub_link import (
+    Asker,
     Author,
     Confirmed,
     Entered,
     ExchangeStatus,
+    KnownModel,
     LogHead,
     MemberStatus,
     NodeStatus,
     Operations,
+    Presigned,
     Signer,
     Standing,
     Verified,
@@ -66,9 +70,9 @@ class HubLinkByCall:
         with _as_portal_errors():
             return self._approve(registration, operator, key)
 
-    def consents(self, who: Signer) -> Sequence[Standing]:
+    def consents(self, who: Asker) -> Sequence[Standing]:
         """See HubLink."""
-        with _as_portal_errors(), connect(_InPortal(who, self._facts)) as client:
+        with self._client(who) as (client, _):
             # In the hub's order, which is: those that stand first, then the newest first.
             newest: dict[str, Found] = {}
             for each in client.consents():
@@ -76,13 +80,19 @@ class HubLinkByCall:
                 if before.consent.record_version < each.consent.record_version:
                     newest[each.consent.record_id] = each
             return [
-                Standing(consent=each.consent, state=each.state, ended_ms=each.ended_ms, log_index=each.log_index)
+                Standing(
+                    consent=each.consent,
+                    state=each.state,
+                    ended_ms=each.ended_ms,
+                    log_index=each.log_index,
+                    entry=each.leaf,
+                )
                 for each in newest.values()
             ]
 
-    def requests(self, who: Signer) -> Sequence[ConsentRequest]:
+    def requests(self, who: Asker) -> Sequence[ConsentRequest]:
         """See HubLink."""
-        with _as_portal_errors(), connect(_InPortal(who, self._facts)) as client:
+        with self._client(who) as (client, _):
             return client.requests()
 
     def enter(self, author: Author, document: SignedDocument, provider: str, *, wait_ms: int = 0) -> Entered:
@@ -133,19 +143,40 @@ class HubLinkByCall:
             exchanges=tuple(_exchange(each) for each in exchanges),
         )
 
-    def uses(self, who: Signer) -> Verified:
+    def uses(self, who: Asker) -> Verified:
         """See HubLink."""
-        acting = _InPortal(who, self._facts)
-        with _as_portal_errors(), connect(acting) as client:
-            *_, audited = client.audit()
+        with self._client(who) as (client, acting):
+            pages = list(client.audit())
+            audited = pages[-1]
             acting.remember(audited.seen)
         return Verified(
             uses=audited.uses,
+            pages=tuple(each.page for each in pages),
+            hub_key=self._facts.hub_key,
             size=audited.head.size,
             time_ms=audited.head.time_ms,
             witnesses=audited.witnesses,
             seen=acting.kept,
         )
+
+    def models(self) -> Sequence[KnownModel]:
+        """See HubLink."""
+        with _as_portal_errors(), rpc.admin(self._socket) as stub:
+            reply = rpc.call(stub.ListAllModels, admin_pb2.ListAllModelsRequest(), whom=WHOM)
+            return [
+                KnownModel(version=parse_version(SignedDocument.decode(each.document).payload), state=each.state)
+                for each in reply.models
+            ]
+
+    @contextmanager
+    def _client(self, who: Asker) -> Iterator[tuple[EnterpriseClient, _Pinned]]:
+        with _as_portal_errors(), rpc.subjects(self._facts) as stub:
+            if isinstance(who, Signer):
+                acting = _InPortal(who, self._facts)
+                yield EnterpriseClient(acting, stub), acting
+            else:
+                pinned = _Pinned(who.seen, self._facts)
+                yield _PresignedClient(who, pinned, stub), pinned
 
     def _approve(self, registration: SignedDocument, operator: str, key: PrivateKey) -> int:
         statement = parse_registration(registration.payload)
@@ -202,6 +233,35 @@ class _InPortal(_Pinned):
     def __init__(self, who: Signer, hub: HubFacts) -> None:
         super().__init__(who.seen, hub)
         self.uscc, self.key = who.uscc, who.key
+
+
+class _PresignedClient(EnterpriseClient):
+    """Makes one call by a question that was signed elsewhere."""
+
+    def __init__(self, who: Presigned, pinned: _Pinned, stub: public_pb2_grpc.SubjectsStub) -> None:
+        super().__init__(_Keyless(who, pinned), stub)
+        self._question: SignedDocument | None = who.question
+
+    def _signed(self, action: str, body: bytes = b"") -> public_pb2.SubjectCall:
+        question, self._question = self._question, None
+        if question is None:
+            raise CliError(
+                "INVALID_ARGUMENT",
+                "There are more uses than one signed question lists. Use `xinqiao audit mine`, which asks for them page by page.",
+            )
+        return public_pb2.SubjectCall(access_request=question.encode())
+
+
+class _Keyless:
+    """An enterprise that acts without its key being here."""
+
+    def __init__(self, who: Presigned, pinned: _Pinned) -> None:
+        self.uscc, self.hub = who.uscc, pinned.hub
+        self.seen, self.remember = pinned.seen, pinned.remember
+
+    @property
+    def key(self) -> PrivateKey:
+        raise CliError("INTERNAL", "A key that is kept elsewhere was asked for.")
 
 
 @contextmanager

@@ -212,15 +212,20 @@ def open_model(
     home: NodeHome,
     out: Annotated[Path, typer.Option("--out", help="New file for the auditor. It shows the weights that lie here.")],
 ) -> Result:
-    """Write what an auditor needs to check a model's commitments: its document, and the parts with their salts that lie here."""
+    """Write what an auditor needs to check a model: its document, the parts with their salts, what is kept of sessions of scoring.
+
+    The owner of a linear model shows its parts and each session's seed; a provider what the owner signed about the weights of each.
+    """
     with AgentClient(home) as agent:
         request = agent_pb2.OpenModelRequest(model_id=model_id, file=str(out.resolve()))
         reply: agent_pb2.OpenModelReply = agent.call("OpenModel", request)
     return Result(
-        data={"model_id": model_id, "file": str(out), "parts": reply.parts},
+        data={"model_id": model_id, "file": str(out), "parts": reply.parts, "sessions": reply.sessions},
         text=[
-            f"Opened {reply.parts} part{'s' if reply.parts != 1 else ''} into {out}. It shows weights: give it to the auditor only.",
-            f"`xinqiao audit model {out}` checks it.",
+            f"Opened {reply.parts} part{'s' if reply.parts != 1 else ''} and {reply.sessions} session"
+            f"{'s' if reply.sessions != 1 else ''} into {out}."
+            + (" It shows weights: give it to the auditor only." if reply.parts else ""),
+            f"`xinqiao audit model {out}` checks it, with the openings of the other parties.",
         ],
     )
 
@@ -255,7 +260,8 @@ def _told(version: ModelVersion) -> list[str]:
     columns = ", ".join(each.name for each in told.preparation.inputs)
     return [
         f"May be asked by {', '.join(version.askers)}, who send encrypted: {columns}.",
-        f"Scores ({told.meaning.link}) are exact to {told.error:.1e}; scores of chosen columns tell an asker the model in the end.",
+        f"Scores ({told.meaning.link}) are exact to {told.error:.1e}. An asker gets half as many as it sends columns, unless its owner "
+        "says more (`served_scores` in node.toml); more than the model has columns tell an asker the model.",
     ]
 
 

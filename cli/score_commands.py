@@ -15,6 +15,7 @@ from cli.errors import CliError
 from cli.options import ApplicationNo, NodeHome, UsccOption, UseReason, UserOption, user_name
 from cli.output import Output, Result, Rows
 from nodes.client import AgentClient
+from nodes.errors import NodeError
 
 app = group(
     "Score enterprises without seeing providers' data: plan and run batches, score one, see limits, serve models."
@@ -32,6 +33,7 @@ OwnOption = Annotated[
     typer.Option("--own", help="Your own columns of the model: a CSV or Parquet file with a column uscc, a row each."),
 ]
 PLAN_TIMEOUT_S = 120.0
+_GOES_ON = "Then give the same command again, into the same folder: the batch goes on where it was."
 
 
 @command(app, "plan")
@@ -78,11 +80,16 @@ def run(
     request.directory = str(out.resolve())
     report = b""
     with AgentClient(home) as agent, output.progress("waiting") as step:
-        for progress in agent.score_batch(request):
-            step(progress.done, progress.total or None, progress.phase.replace("_", " "))
-            report = progress.report_json
+        try:
+            for progress in agent.score_batch(request):
+                step(progress.done, progress.total or None, progress.phase.replace("_", " "))
+                report = progress.report_json
+        except NodeError as error:
+            if not error.retryable:
+                raise
+            raise CliError(error.code, f"{error.message} {_GOES_ON}", reason=error.reason) from error
     if not report:
-        raise CliError("UNAVAILABLE", "The agent ended without a report. Score again into the same folder: it goes on.")
+        raise CliError("UNAVAILABLE", f"The agent ended without a report. {_GOES_ON}")
     told: dict[str, Any] = msgspec.json.decode(report)
     rows = [(code, f"{count:,}") for code, count in told["refused"].items()]
     return Result(
@@ -170,7 +177,12 @@ def limits(home: NodeHome) -> Result:
         data=told,
         text=[
             Rows(
-                title="Limits", columns=("limit", "value"), rows=[(name, str(value)) for name, value in rules.items()]
+                title="Limits",
+                columns=("limit", "value"),
+                rows=[
+                    (name, "half of the asker's columns" if value is None else str(value))
+                    for name, value in rules.items()
+                ],
             ),
             Rows(
                 title="Spent",

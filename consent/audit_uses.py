@@ -22,7 +22,7 @@ from dataclasses import dataclass
 
 from consent.audit import USAGE, AuditFailed, verified_witnesses, verify_institution
 from consent.directory import NODE_ENROLLED_TYPE, NodeEnrolled
-from consent.documents import parse
+from consent.documents import ExchangeMode, parse
 from consent.errors import ConsentError, DocumentMalformed
 from consent.usage import (
     BatchHead,
@@ -129,6 +129,13 @@ def verify_listing(known: Mapping[int, str], uses: Sequence[VerifiedUse], *, thr
             )
         if not hmac.compare_digest(listed[index], digest):
             raise AuditFailed("another use stands where one was listed before", index=index, origin=USAGE)
+
+
+def model_of(use: VerifiedUse) -> str:
+    """The commitment to the model that this use trained, or was scored with, hex; empty for any other use."""
+    told = use.receipt
+    trained = told.mode is ExchangeMode.JOINT and told.request_no == 1
+    return told.digest if trained or told.mode is ExchangeMode.SCORE else ""
 
 
 def verify_node(document: SignedDocument, hub_key: PublicKey) -> NodeEnrolled:

@@ -73,9 +73,16 @@ class Item(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True
 
         The digest of an identity number is masked at every level: there are so few numbers that trying all inverts it.
         """
+        masks = self._masks
+        if not masks:  # most items; this is asked for every decision
+            return ()
         masked = rules.masked(self.level)
-        found = ((name, self.by_name[name].mask) for name in names)
-        return tuple((name, mask) for name, mask in found if mask is not None and (masked or mask == "digest"))
+        return tuple((name, masks[name]) for name in names if name in masks and (masked or masks[name] == "digest"))
+
+    @cached_property
+    def _masks(self) -> Mapping[str, str]:
+        """Of the fields that have a mask."""
+        return {field.name: field.mask for field in self.fields if field.mask is not None}
 
     @property
     def update_days(self) -> int | None:

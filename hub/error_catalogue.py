@@ -34,6 +34,7 @@ SENTENCES: Final[dict[str, str]] = {
     "EXCHANGE_ENDED": "The exchange has ended - open a new one.",
     "APPROVAL_REQUIRED": "The provider's operator must approve this exchange by hand, or refused it - ask the provider.",
     "PEER_FAILED": "The other side broke off - the detail says why.",
+    "DEADLINE_EXCEEDED": "An answer did not come in time - the detail names who was silent; ask again under the same request key, it counts once.",
     "JOB_INVALID": "The job file cannot be used - correct the place that the detail names.",
     "JOB_STOPPED": "A party's operator stopped the job - ask the one that the detail names.",
     "COHORT_TOO_SMALL": "Fewer common enterprises than a result may be about - ask for more consents.",

@@ -1,12 +1,7 @@
 """The objects of SEAL as bytes. The library writes to a path and reads from one only: an anonymous file in memory is one.
 
-<<<<<<< HEAD
-What another party sent is loaded with the library's validity checks. Plaintexts whose numbers stand in the coefficients, and noise, are
-written in the library's own format, which spares a call for each number.
-=======
 What another party sent is loaded with the library's validity checks. Numbers go into objects, and come out of them, by the library's
 own format (version 4), which spares a call for each number.
->>>>>>> batch
 """
 
 from __future__ import annotations
@@ -14,13 +9,9 @@ from __future__ import annotations
 import os
 import struct
 import threading
-<<<<<<< HEAD
-from typing import Any, Final, Literal
-=======
 from collections.abc import Sequence
 from functools import cache
 from typing import Any, Final
->>>>>>> batch
 
 import numpy as np
 import numpy.typing as npt
@@ -30,6 +21,7 @@ from modeling.errors import ProtocolViolation
 
 _HEADER: Final = struct.Struct("<HBBBBHQ")
 """Magic, header's size, version, compression (0: none), reserved, size of all (SEAL's serialization.h)."""
+_COUNT: Final = struct.Struct("<Q")
 _MAGIC: Final = 0xA15E
 _VERSION_AT: Final = slice(3, 5)
 _PLAIN: Final = struct.Struct("<4QQd")
@@ -42,26 +34,16 @@ Words = npt.NDArray[np.uint64]
 
 def saved(thing: Any) -> bytes:  # noqa: ANN401 - the library's classes are not typed
     """An object's bytes, compressed as the library does by default."""
-<<<<<<< HEAD
-    file = _file("saved")
-    thing.save(f"/proc/self/fd/{file}")  # over what was there
-=======
     file = _memory_file("out")
     thing.save(f"/proc/self/fd/{file}")
->>>>>>> batch
     return os.pread(file, os.fstat(file).st_size, 0)
 
 
-def load_into(context: Any, thing: Any, data: bytes) -> None:  # noqa: ANN401
-    """Read an object of a context. Raises ProtocolViolation."""
-<<<<<<< HEAD
-    file = _file("loaded")
-=======
+def load_into(context: Any, thing: Any, *parts: bytes | memoryview) -> None:  # noqa: ANN401
+    """Read an object of a context, from its parts one after the other. Raises ProtocolViolation."""
     file = _memory_file("in")
-    os.ftruncate(file, len(data))
->>>>>>> batch
-    os.pwrite(file, data, 0)
-    os.ftruncate(file, len(data))  # keeps what memory it can, and nothing of a longer one
+    size = os.pwritev(file, parts, 0)
+    os.ftruncate(file, size)  # keeps what memory it can, and nothing of a longer one
     try:
         thing.load(context, f"/proc/self/fd/{file}")
     except (RuntimeError, ValueError) as error:
@@ -80,27 +62,10 @@ def loaded_cipher(context: Any, data: bytes) -> Any:  # noqa: ANN401
 def plaintext(context: Any, coefficients: Words) -> Any:  # noqa: ANN401
     """A plaintext polynomial, lowest coefficient first, each below the plain modulus."""
     found = seal.Plaintext()
-    head = _PLAIN.pack(0, 0, 0, 0, len(coefficients), 1.0)
-    load_into(context, found, _framed(head + _array(coefficients)))
+    _load_numbers(context, found, _PLAIN.pack(0, 0, 0, 0, len(coefficients), 1.0), coefficients.data)
     return found
 
 
-<<<<<<< HEAD
-def noise(context: Any, polynomial: npt.NDArray[np.uint64]) -> Any:  # noqa: ANN401
-    """A BFV ciphertext of nothing but noise, at the first level: the polynomial, uint64[primes, size], is its first half."""
-    version = saved(seal.Plaintext(1))[_VERSION_AT]
-    primes, size = polynomial.shape
-    words = 2 * polynomial.size
-    numbers = _framed(version, struct.pack("<Q", words) + polynomial.astype("<u8").tobytes() + bytes(4 * words))
-    found = seal.Ciphertext()
-    level = struct.pack("<4Q?3QdQ", *context.first_parms_id(), False, 2, size, primes, 1.0, 1)
-    load_into(context, found, _framed(version, level + numbers))
-    return found
-
-
-def _framed(version: bytes, body: bytes) -> bytes:
-    return _HEADER.pack(_MAGIC, _HEADER.size, version[0], version[1], 0, 0, _HEADER.size + len(body)) + body
-=======
 def coefficients(plain: Any) -> Words:  # noqa: ANN401
     """A plaintext's numbers, lowest first, up to the highest that is not zero."""
     return _numbers(plain, _PLAIN.size)
@@ -110,8 +75,17 @@ def ciphertext(context: Any, level: Sequence[int], residues: Words, *, as_factor
     """A ciphertext of residues uint64[parts, primes, coefficients], each below its prime. `as_factor`: in the form of products."""
     parts, primes, size = residues.shape
     found = seal.Ciphertext()
-    head = _CIPHER.pack(*level, as_factor, parts, size, primes, 1.0, 1)
-    load_into(context, found, _framed(head + _array(residues)))
+    what = _CIPHER.pack(*level, as_factor, parts, size, primes, 1.0, 1)
+    _load_numbers(context, found, what, np.ascontiguousarray(residues).data)
+    return found
+
+
+def noise(context: Any, polynomial: Words) -> Any:  # noqa: ANN401
+    """A ciphertext of nothing but noise, at the first level: the polynomial, uint64[primes, coefficients], is its first half."""
+    primes, size = polynomial.shape
+    found = seal.Ciphertext()
+    what = _CIPHER.pack(*context.first_parms_id(), False, 2, size, primes, 1.0, 1)
+    _load_numbers(context, found, what, polynomial.data, _zeros(polynomial.nbytes))
     return found
 
 
@@ -120,8 +94,16 @@ def residues(cipher: Any) -> Words:  # noqa: ANN401
     return _numbers(cipher, _CIPHER.size).reshape(cipher.size(), cipher.coeff_modulus_size(), -1)
 
 
-def _array(numbers: Words) -> bytes:
-    return _framed(struct.pack("<Q", numbers.size) + numbers.astype("<u8", copy=False).tobytes())
+def _load_numbers(context: Any, thing: Any, what: bytes, *numbers: memoryview) -> None:  # noqa: ANN401
+    """An object that says what it is, and then has an array of 8-byte numbers, which are not copied before."""
+    size = sum(each.nbytes for each in numbers)
+    array = _header(_COUNT.size + size) + _COUNT.pack(size // 8)
+    load_into(context, thing, _header(len(what) + len(array) + size) + what + array, *numbers)
+
+
+def _header(size: int) -> bytes:
+    """Before so many bytes."""
+    return _HEADER.pack(_MAGIC, _HEADER.size, *_version(), 0, 0, _HEADER.size + size)
 
 
 def _numbers(thing: Any, head: int) -> Words:  # noqa: ANN401
@@ -138,22 +120,16 @@ def _version() -> bytes:
     return saved(seal.Plaintext(1))[_VERSION_AT]
 
 
-def _framed(body: bytes) -> bytes:
-    size = _HEADER.size + len(body)
-    return _HEADER.pack(_MAGIC, _HEADER.size, *_version(), 0, 0, size) + body
->>>>>>> batch
+@cache
+def _zeros(count: int) -> memoryview:
+    return memoryview(bytes(count))
 
 
 _files = threading.local()
 
 
-<<<<<<< HEAD
-def _file(name: Literal["saved", "loaded"]) -> int:
-    """An anonymous file of the calling thread in memory, closed with the thread."""
-=======
 def _memory_file(name: str) -> int:
     """An anonymous file of the calling thread, closed with it. What is read has one of its own, which so keeps its pages."""
->>>>>>> batch
     held = getattr(_files, name, None)
     if held is None or held.owner != os.getpid():
         held = _MemoryFile()

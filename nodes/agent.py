@@ -1,7 +1,8 @@
 """The agent: one process that composes a node, `xinqiao node serve`.
 
-It opens no port. It dials the hub, follows its logs, joins exchanges, and answers its own operator and programs on a Unix socket that
-only their account can open. Everything it must not lose is in its database before anybody is told; a restart goes on from there.
+It dials the hub, follows its logs, joins exchanges, and answers its own operator and programs on a Unix socket that only their account
+can open; it opens no port but Prometheus', if its settings name one. Everything it must not lose is in its database before anybody is
+told; a restart goes on from there.
 """
 
 from __future__ import annotations
@@ -35,6 +36,7 @@ from nodes.hub_services import HubUsage, HubUsageLog
 from nodes.joint.jobs import JointJobs
 from nodes.joint.provider import JointProvider
 from nodes.joint.provider_plan import JointNode
+from nodes.metrics import NodeMetrics, state_of
 from nodes.models.hub import HubModels
 from nodes.models.node import RegistryNode
 from nodes.models.registry import Registry
@@ -76,6 +78,12 @@ class Agent:
     monitor: Monitor
     renewal: Renewal
     purge: Purge
+
+    @property
+    def open_exchanges(self) -> int:
+        """Exchanges under way, on either side."""
+        asking = (self.requester, self.jobs, self.psi, self.scoring)
+        return self.provider.open_count + sum(each.open_count for each in asking)
 
 
 class _Exchanges:
@@ -326,6 +334,10 @@ async def serve(settings: Settings, secret: bytes, *, ready: Callable[[], None] 
 
     async with AsyncExitStack() as stack:
         agent = await build(settings, secret, stack)
+        if settings.metrics_address:
+            metrics = NodeMetrics(settings.database, agent.context.clock, lambda: state_of(agent))
+            metrics.serve(settings.metrics_address)
+            stack.callback(metrics.close)
         api = LocalApi(agent)
         stop = asyncio.Event()
         loop = asyncio.get_running_loop()

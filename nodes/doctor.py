@@ -4,7 +4,7 @@ The rules of this module:
 1. Every check is one function of its inputs that returns one `Finding`; clock, environment and limits are parameters.
 2. A check that needs an earlier one that failed is not tried, and says so: only the first cause is worth mending.
 3. Nothing is changed on the node, save that a renewal which was interrupted is completed (`nodes.credentials`). The checks
-   of the machine itself are in `nodes.doctor_local`.
+   of the machine itself are in `nodes.doctor_local`; that of requesters who may be probing is in `nodes.scoring.flagged`.
 4. The transport's own words may be quoted here, and only here: whoever asks the doctor looks for them.
 """
 
@@ -28,6 +28,7 @@ from nodes.credentials import HubFacts, TlsPair, load_hub, load_tls
 from nodes.doctor_local import Finding, check_disk, check_executor, check_socket_path, check_sources
 from nodes.errors import NodeError
 from nodes.hub_channel import HubStubs, open_channel, rpc, stubs_of
+from nodes.scoring.flagged import check_probing
 from nodes.settings import Settings, agent_socket_path, load_settings
 from trust.certificates import parse_identity, renewal_due, verify_current, verify_issued_by
 from trust.errors import CertificateRejected
@@ -300,6 +301,7 @@ async def examine(
         await asyncio.to_thread(check_disk, home),
         check_socket_path(home, agent_socket_path(home)),
         await asyncio.to_thread(check_sources, home / "sources.toml", catalogue),
+        await asyncio.to_thread(check_probing, home / "node.db", now_ms()),
     )
     waiting = ("name", "proxy", "tcp", "tls", "certificate", "hub", "clock", "keepalive", "message_size")
     if settings is None or identity is None:

@@ -22,7 +22,7 @@ from xinqiao.v1 import errors_pb2
 ERROR_METADATA_KEY: Final = "xinqiao-error-bin"
 """Trailing metadata in which the hub sends a serialised `ErrorDetail`."""
 
-RETRYABLE_CODES: Final = frozenset({"UNAVAILABLE", "PEER_OFFLINE", "RATE_LIMITED"})
+RETRYABLE_CODES: Final = frozenset({"UNAVAILABLE", "PEER_OFFLINE", "DEADLINE_EXCEEDED", "RATE_LIMITED"})
 """Failures that pass by themselves."""
 
 

@@ -326,10 +326,6 @@ class LocalApi(ModelCalls, ScoreCalls, agent_pb2_grpc.AgentServicer):  # each ba
                 )
                 for item in agent.snapshots.status(context.clock())
             ],
-            open_exchanges=agent.provider.open_count
-            + agent.requester.open_count
-            + agent.jobs.open_count
-            + agent.psi.open_count
-            + agent.scoring.open_count,
+            open_exchanges=agent.open_exchanges,
             last_error=next((error for error in errors if error), ""),
         )

@@ -169,6 +169,23 @@ _MODELS: Final = (
         kept_ms INTEGER NOT NULL)""",
 )
 
+_SESSIONS: Final = (
+    # Evidence of what was sent in sessions of scoring (`nodes.models.sessions`): the seeds of this node's own sessions, and what the
+    # owners of others' signed.
+    """CREATE TABLE score_seeds (
+        session TEXT PRIMARY KEY, model_id TEXT NOT NULL, seed BLOB NOT NULL, at_ms INTEGER NOT NULL) WITHOUT ROWID""",
+    "CREATE INDEX score_seeds_by_model ON score_seeds (model_id, at_ms)",
+    # No key: an owner that names a session twice is told on by both.
+    "CREATE TABLE score_sent (model_id TEXT NOT NULL, document BLOB NOT NULL, at_ms INTEGER NOT NULL)",
+    "CREATE INDEX score_sent_by_model ON score_sent (model_id, at_ms)",
+    # Digest of the ciphertexts that a question was last computed with.
+    "ALTER TABLE score_log ADD COLUMN brought BLOB NOT NULL DEFAULT x''",
+    # What was flagged in a requester's rows: of what shows in counts nothing is kept.
+    """CREATE TABLE score_flags (
+        requester TEXT NOT NULL, model TEXT NOT NULL, what TEXT NOT NULL, sentence TEXT NOT NULL, at_ms INTEGER NOT NULL,
+        PRIMARY KEY (requester, model, what)) WITHOUT ROWID""",
+)
+
 MIGRATIONS: Final[tuple[tuple[str, ...], ...]] = (
     _LOGS + _CONSENTS + _USES + _TRANSFERS + _OUTBOX,
     _PARTS,
@@ -176,5 +193,6 @@ MIGRATIONS: Final[tuple[tuple[str, ...], ...]] = (
     _PSI,
     _SCORING,
     _MODELS,
+    _SESSIONS,
 )
 """SQL statements by migration; the database's version is the number of migrations that were applied."""

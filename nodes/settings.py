@@ -76,6 +76,7 @@ class ScoringRules(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_o
     models_per_subject: Annotated[int, msgspec.Meta(ge=1, le=100)] = 3
     scores_per_subject_per_day: Annotated[int, msgspec.Meta(ge=1, le=10_000)] = 10
     scores_per_day: Annotated[int, msgspec.Meta(ge=1, le=1_000_000_000)] = 1_000_000
+    served_scores: Annotated[int, msgspec.Meta(ge=1, le=1_000_000_000)] | None = None
     minimum_nonzero: Annotated[int, msgspec.Meta(ge=2, le=10_000)] = 5
     maximum_leverage: Annotated[float, msgspec.Meta(gt=0, le=1)] = 0.75
     refuse_probing: bool = False

@@ -6,9 +6,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Protocol
 
-from consent.audit_uses import VerifiedUse
+from consent.audit_uses import UsePage, VerifiedUse
 from consent.directory import Member, ProductPublished
 from consent.documents import ConsentDocument, ConsentRequest
+from consent.models import ModelVersion
 from portal.errors import PortalError
 from portal.text import Text
 from trust.document import SignedDocument
@@ -25,6 +26,18 @@ class Signer:
 
 
 @dataclass(frozen=True, kw_only=True)
+class Presigned:
+    """An enterprise whose key is elsewhere, with a question that was signed there: one call, once. `seen`: as in Signer."""
+
+    uscc: str
+    question: SignedDocument
+    seen: bytes = b""
+
+
+Asker = Signer | Presigned
+
+
+@dataclass(frozen=True, kw_only=True)
 class Author:
     """An enterprise that signed a document already, here or elsewhere. `seen`: as in Signer."""
 
@@ -37,13 +50,14 @@ class Author:
 class Standing:
     """A consent and where it stands: active, withdrawn, expired or superseded. `ended_ms`: 0 while it stands.
 
-    `log_index`: its place in the provider's consent log.
+    `log_index`: its place in the provider's consent log; `entry`: what stands there.
     """
 
     consent: ConsentDocument
     state: str
     ended_ms: int
     log_index: int = 0
+    entry: bytes = field(default=b"", repr=False)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -66,13 +80,26 @@ class Entered:
 
 @dataclass(frozen=True, kw_only=True)
 class Verified:
-    """All uses of an enterprise's data, every proof of which held, in a log of `size` entries that extends what was seen."""
+    """All uses of an enterprise's data, every proof of which held, in a log of `size` entries that extends what was seen.
+
+    `pages`: the same with their proofs, each for a checkpoint that `hub_key` signed.
+    """
 
     uses: tuple[VerifiedUse, ...]
+    pages: tuple[UsePage, ...]
+    hub_key: PublicKey
     size: int
     time_ms: int
     witnesses: tuple[str, ...]
     seen: bytes
+
+
+@dataclass(frozen=True, kw_only=True)
+class KnownModel:
+    """A model of the registry, as the hub tells it. `state`: draft, approved, in_service, retired."""
+
+    version: ModelVersion
+    state: str
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -153,10 +180,10 @@ class HubLink(Protocol):
         Returns the index of the directory's entry. Doing it again changes nothing.
         """
 
-    def consents(self, who: Signer) -> Sequence[Standing]:
+    def consents(self, who: Asker) -> Sequence[Standing]:
         """All consents of an enterprise, the newest version of each."""
 
-    def requests(self, who: Signer) -> Sequence[ConsentRequest]:
+    def requests(self, who: Asker) -> Sequence[ConsentRequest]:
         """The requests for consent that wait for the enterprise's answer."""
 
     def enter(self, author: Author, document: SignedDocument, provider: str, *, wait_ms: int = 0) -> Entered:
@@ -169,14 +196,20 @@ class HubLink(Protocol):
     def offers(self) -> Sequence[ProductPublished]:
         """What providers publish: the items and modes that a consent can name."""
 
+    def models(self) -> Sequence[KnownModel]:
+        """The registered models."""
+
     def members(self) -> Sequence[Member]:
         """The members that stand, by name."""
 
     def operations(self, member_id: str | None) -> Operations:
         """How everything is that runs, for one member or for all (None). Exchanges: the open ones and the last that changed."""
 
-    def uses(self, who: Signer) -> Verified:
-        """Every recorded use, verified. Raises PortalError UNVERIFIED if a proof does not hold, too."""
+    def uses(self, who: Asker) -> Verified:
+        """Every recorded use, verified; of a Presigned at most 500, or it raises PortalError HUB_REFUSED.
+
+        Raises PortalError UNVERIFIED if a proof does not hold, too.
+        """
 
 
 def hub_away() -> PortalError:

@@ -267,7 +267,8 @@ class Scenario:
         self.summary.scoring = found = step.run(job.job_id, held_out)
         return (
             f"The joint model and a scorecard of the bank's own scored {found.rows} held-out enterprises, {found.max_abs_error:.0e} "
-            "from plain scores at most; models made to read out a column were refused"
+            "from plain scores at most; models made to read out a column were refused. The bank's columns travelled encrypted to the "
+            f"platform's own model for {found.served_rows} score; more, which would tell the model, were refused"
         )
 
     def _audit(self) -> str:

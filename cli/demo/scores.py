@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Final
 
+import msgspec
 import numpy as np
 
 from cli.demo.cohort import BANK, GOVERNMENT, GOVERNMENT_ITEM, PLATFORM, PLATFORM_ITEM
@@ -15,7 +16,7 @@ from cli.demo.loans import OWNERS
 from consent.documents import ItemMode, ItemScope, Limits, Purpose
 from modeling.preparation.columns import Number
 from modeling.scorecard import Scale
-from modeling.scoring.inputs import OWN, Input
+from modeling.scoring.inputs import ASKER, OWN, Input
 from modeling.scoring.meaning import Bands, Meaning
 from modeling.scoring.model import Feature, LinearModel
 
@@ -47,6 +48,17 @@ def linear_model(name: str, files: Mapping[str, Path], members: Sequence[str], w
             features.append(Feature(input=_input(member, f"{item}.{column}", column, values), weights=weights))
     bands = Bands(by="points", names=("low", "middle", "high"), edges=(500.0, 560.0))
     return LinearModel(name=name, intercept=-1.5, features=tuple(features), meaning=Meaning(scale=Scale(), bands=bands))
+
+
+def served_model(name: str, files: Mapping[str, Path], member: str) -> LinearModel:
+    """The member's own model over all of its columns, to which an asker sends two of its own, encrypted (data to model)."""
+    model = linear_model(name, files, (member,))
+    whose = {OWN: ASKER, member: OWN}
+    features = tuple(
+        msgspec.structs.replace(each, input=msgspec.structs.replace(each.input, member=whose[each.input.member]))
+        for each in model.features
+    )
+    return msgspec.structs.replace(model, features=features)
 
 
 def consent_to_scoring(registry: Registry, enterprise: Enterprise, users: Sequence[str] = (BANK,)) -> dict[str, str]:

@@ -1,4 +1,4 @@
-"""Encrypted scores in the demonstration: by the joint model and by a scorecard of the bank's own; and what a bank may not ask.
+"""Encrypted scores in the demonstration: by the joint model, a scorecard of the bank's own and a platform's model; and what is refused.
 
 The scores are held against those of the same model with all columns in one place: the demonstration can look into every home.
 """
@@ -23,10 +23,10 @@ from cli.demo.enterprises import Enterprise, Registry
 from cli.demo.loans import OWNERS, Loans
 from cli.demo.models import APPLICATIONS, columns_of
 from cli.demo.network import DemoFailed, Network, command, wait_until
-from cli.demo.scores import ITEMS, OWN_COLUMNS, consent_to_scoring, linear_model
+from cli.demo.scores import ITEMS, OWN_COLUMNS, consent_to_scoring, linear_model, served_model
 from modeling.jobs.active import ActivePartOfJob
 from modeling.jobs.passive import PassiveResult
-from modeling.scoring.inputs import OWN
+from modeling.scoring.inputs import ASKER, OWN
 from modeling.scoring.model import LinearModel, canonical, score_plain
 from nodes.errors import NodeError
 from nodes.joint.model_files import PART_FILE, read_part
@@ -41,12 +41,17 @@ Scores = np.ndarray[Any, np.dtype[np.float64]]
 
 @dataclass(frozen=True, kw_only=True)
 class Scored:
-    """What came of it: enterprises scored, seconds for both batches, the largest difference from plain scores."""
+    """What came of it: enterprises scored, seconds for both batches, the largest difference from plain scores.
+
+    `served_rows`: scores of the platform's model, to which the bank's columns travel; `served_refused`: that no more are to be had.
+    """
 
     rows: int
     seconds: float
     max_abs_error: float
     extraction_refused: bool
+    served_rows: int
+    served_refused: bool
 
 
 class DemoScoring:
@@ -69,11 +74,14 @@ class DemoScoring:
             self._difference(own, "scores-card", codes, self._plain_card(card, codes)),
         )
         seconds = time.monotonic() - began
+        served_off, served_refused = self._served(codes[:2])
         return Scored(
             rows=len(codes),
             seconds=round(seconds, 1),
-            max_abs_error=off,
+            max_abs_error=max(off, served_off),
             extraction_refused=self._extraction_refused(card, codes[0]),
+            served_rows=1,
+            served_refused=served_refused,
         )
 
     # -- models
@@ -149,6 +157,26 @@ class DemoScoring:
             tables[member] = {f"{item}.{name}": values for name, values in theirs.items()}
         return score_plain(card, tables, {name: np.full(len(codes), True) for name in tables})
 
+    # -- another member's model
+
+    def _served(self, codes: Sequence[str]) -> tuple[float, bool]:
+        """The bank asks for scores of the platform's model: how far one is from the plain score, and whether a second is refused."""
+        model = served_model("platform-score", self._loans.files, PLATFORM)
+        request = agent_pb2.RegisterOwnModelRequest(name=model.name, linear=canonical(model), askers=[BANK])
+        with self._network.agent(NODES[PLATFORM]) as owner:
+            model_id = str(json.loads(owner.call("RegisterOwnModel", request).version_json)["model_id"])
+        self._step(NODES[BANK], model_id, "approved", "approved")
+        self._step(NODES[PLATFORM], model_id, "in_service", "approved")
+        item = ITEMS[PLATFORM]
+        asked = columns_of(self._loans, codes[:1], OWN_COLUMNS)
+        kept = {f"{item}.{name}": each for name, each in columns_of(self._loans, codes[:1], OWNERS[item]).items()}
+        plain = score_plain(model, {OWN: kept, ASKER: asked}, dict.fromkeys((OWN, ASKER), np.full(1, True)))
+        found = self._one(model_id, codes[0])
+        off = abs(float(found.score) - float(plain[0]))
+        if found.refused or off > found.error_bound:
+            raise DemoFailed(f"The platform's model was off by {off:.2e}, or refused: {found.detail}")
+        return off, self._refused(model_id, codes[1])
+
     # -- what may not be asked
 
     def _extraction_refused(self, card: LinearModel, code: str) -> bool:
@@ -168,6 +196,13 @@ class DemoScoring:
         return True
 
     def _refused(self, model_id: str, code: str) -> bool:
+        try:
+            return str(self._one(model_id, code).refused) == "SCORE_LIMIT_REACHED"
+        except NodeError as error:
+            return error.code == "SCORE_LIMIT_REACHED"
+
+    def _one(self, model_id: str, code: str) -> agent_pb2.SubjectScore:
+        """One enterprise on line. Raises NodeError."""
         own = columns_of(self._loans, [code], OWN_COLUMNS)
         values = json.dumps({name: float(column[0]) for name, column in own.items()}).encode()
         request = agent_pb2.ScoreRequest(
@@ -176,9 +211,6 @@ class DemoScoring:
             reason="loan application",
             user="demo",
         )
-        try:
-            with self._network.agent(NODES[BANK]) as bank:
-                (found,) = bank.call("Score", request).scores
-        except NodeError as error:
-            return error.code == "SCORE_LIMIT_REACHED"
-        return str(found.refused) == "SCORE_LIMIT_REACHED"
+        with self._network.agent(NODES[BANK]) as bank:
+            scores: Sequence[agent_pb2.SubjectScore] = bank.call("Score", request).scores
+        return scores[0]

@@ -78,9 +78,9 @@ def error_bound(weights: Floats, bounds: Floats, weight_bits: int) -> float:
     """The largest absolute error of a score, over all rows within the bounds."""
     unit = 2.0**-weight_bits
     rounded = whole_weights(weights, bounds, weight_bits) * unit
-    return float(
-        np.abs(weights * bounds - rounded).sum() + np.abs(rounded).sum() * _ROUNDING * 2.0 ** -(FEATURE_BITS + 1)
-    )
+    of_features = np.abs(rounded).sum() * _ROUNDING * 2.0 ** -(FEATURE_BITS + 1)
+    underflow = len(weights) * np.finfo(np.float64).tiny
+    return float(np.abs(weights * bounds - rounded).sum() + of_features + underflow)
 
 
 def whole_weights(weights: Floats, bounds: Floats, weight_bits: int) -> Ints:

@@ -14,7 +14,8 @@ time, and a part alone is uniform; in tiled answers all other coefficients are m
 mask that nobody keeps.
 Leak to the owner: with one provider, its part of each score; with several, their sum. To a provider: that it is asked, about how many
 rows, by how many weights, also those that are zero; nothing of a weight. The owner could encrypt other weights than it has registered:
-semi-honest parties only; the session's key and what came are what an auditor would ask for.
+semi-honest parties only. Key and encryptions follow from a seed, so an auditor who is shown it makes the ciphertexts again, byte for
+byte, from the weights that are registered (`sealed`), and holds them against the digest that the owner signed when it sent its own.
 """
 
 from __future__ import annotations
@@ -29,7 +30,7 @@ import numpy.typing as npt
 from modeling.errors import ArgumentInvalid, DataUnusable, ProtocolViolation
 from modeling.scoring import ring
 from modeling.scoring.columns import Columns, Factors
-from modeling.scoring.fixed import FEATURE_BITS, Floats, Scales, whole_features, whole_weights
+from modeling.scoring.fixed import FEATURE_BITS, Floats, Scales, scales_for, whole_features, whole_weights
 from modeling.scoring.masks import Flags, PairMasks
 from modeling.scoring.ring import Ints, PublicKey, SecretKey, Sum, Words
 
@@ -54,8 +55,9 @@ def tiled_rows(features: int) -> int:
 class ModelKey:
     """The owner's key of one session; it never leaves the owner. `public` goes to the providers."""
 
-    def __init__(self) -> None:
-        self._key = SecretKey()
+    def __init__(self, seed: bytes | None = None) -> None:
+        """`seed`: 32 bytes of one session, that key and encryptions follow from."""
+        self._key = SecretKey(seed)
         self.public = self._key.public
 
     def encrypt(self, weights: Floats, bounds: Floats, scales: Scales) -> EncryptedWeights:
@@ -95,6 +97,12 @@ class ModelKey:
         for features, answer in answers:
             total += self._key.decrypt(answer, inner_places(rows, features))
         return _opened(total, scales, kept)
+
+
+def sealed(key: ModelKey, parts: Sequence[tuple[Floats, Floats]]) -> tuple[Scales, tuple[EncryptedWeights, ...]]:
+    """The scales of a model and what each provider gets of it. `parts`: weights and bounds float64[p] of each. Raises DataUnusable."""
+    scales = scales_for(np.concatenate([each for each, _ in parts]), np.concatenate([each for _, each in parts]))
+    return scales, tuple(key.encrypt(weights, bounds, scales) for weights, bounds in parts)
 
 
 class Provider:

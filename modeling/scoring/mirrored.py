@@ -7,7 +7,7 @@ the owner refuses are hidden by a mask that nobody keeps.
 
 Leak to the requester: the scores, in which fraction bits (the largest possible score, to a factor of two), and the bounds; scores of
 chosen rows, one more than there are weights, tell the model, and then of any subject all that the owner adds, so an owner limits
-scores a day. To the owner: how many rows.
+how many scores there are ever. To the owner: how many rows.
 """
 
 from __future__ import annotations

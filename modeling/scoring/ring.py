@@ -15,6 +15,9 @@ Rules, as in `modeling.bfv`:
    and that rounding is 2^30 times larger than what is left of the products' noise. It is a sum of 5,461 halves and less, 21 in standard
    deviation; up to 511 decrypts rightly.
 4. What comes from another party is loaded with the library's validity checks (ProtocolViolation).
+5. A key may be made from a seed, by which its owner can show an auditor later what it encrypted: key, public key and each encryption
+   draw from streams of their own (HKDF-SM3 of the seed, then the library's BLAKE2xb), for the library begins a stream again each time.
+   A seed is used for one session: the same one with other numbers would tell their difference.
 
 Sources: Brakerski 2012, Fan and Vercauteren 2012; Huang, Lu, Hong, Ding 2022 (Cheetah). Semi-honest parties only.
 """
@@ -22,6 +25,7 @@ Sources: Brakerski 2012, Fan and Vercauteren 2012; Huang, Lu, Hong, Ding 2022 (C
 from __future__ import annotations
 
 import secrets
+import struct
 from functools import cache, cached_property
 from typing import Any, Final
 
@@ -34,6 +38,7 @@ from modeling.errors import ParametersUnsafe, ProtocolViolation
 from modeling.scoring import fourier
 from modeling.scoring.fourier import Residues, Whole
 from modeling.seal_bytes import ciphertext, coefficients, load_into, loaded_cipher, plaintext, saved
+from trust.suite import hkdf_sm3
 
 SIZE: Final = fourier.SIZE
 """Coefficients of a polynomial."""
@@ -45,6 +50,8 @@ PRIMES: Final = 2
 MIN_BUDGET_BITS: Final = 1
 _FEW: Final = 1000
 """Numbers of a plaintext that are read faster one by one than all together."""
+_STREAM: Final = struct.Struct("<8Q")
+"""The seed of the library's generator."""
 
 Ints = npt.NDArray[np.int64]
 Words = npt.NDArray[np.uint64]
@@ -54,11 +61,14 @@ _MASK: Final = np.uint64((1 << MODULUS_BITS) - 1)
 class _Library:
     """The library's objects for these parameters, made once in a process."""
 
-    def __init__(self) -> None:
+    def __init__(self, stream: bytes | None = None) -> None:
+        """`stream`: 64 bytes that all randomness follows from, for one use; None: from the operating system."""
         parameters = seal.EncryptionParameters(seal.SCHEME_TYPE.BFV)
         parameters.set_poly_modulus_degree(SIZE)
         parameters.set_coeff_modulus(seal.CoeffModulus.Create(SIZE, list(PRIME_BITS)))
         parameters.set_plain_modulus(1 << MODULUS_BITS)
+        if stream is not None:
+            parameters.set_random_generator(seal.Blake2xbPRNGFactory(list(_STREAM.unpack(stream))))
         self.context = seal.SEALContext(parameters, True, seal.SEC_LEVEL_TYPE.TC128)
         if not self.context.parameters_set():
             raise ParametersUnsafe("the parameters of scoring are not accepted by the library at 128 bits of security")
@@ -132,13 +142,14 @@ def plain(numbers: Ints) -> Any:  # noqa: ANN401 - the library's classes are not
 class SecretKey:
     """A party's own key of one session; it never leaves the party."""
 
-    def __init__(self) -> None:
-        library = _library()
-        generator = seal.KeyGenerator(library.context)
-        secret, public = generator.secret_key(), seal.PublicKey()
-        generator.create_public_key(public)
-        self._encryptor = seal.Encryptor(library.context, secret)
-        self._decryptor = seal.Decryptor(library.context, secret)
+    def __init__(self, seed: bytes | None = None) -> None:
+        """`seed`: 32 bytes that key and encryptions follow from (rule 5)."""
+        library, public = _library(), seal.PublicKey()
+        self._seed, self._count = seed, 0
+        self._secret = seal.KeyGenerator(self._context(b"secret key")).secret_key()
+        seal.KeyGenerator(self._context(b"public key"), self._secret).create_public_key(public)
+        self._encryptor = seal.Encryptor(library.context, self._secret)
+        self._decryptor = seal.Decryptor(library.context, self._secret)
         self.public = saved(public)
 
     def __reduce__(self) -> str:
@@ -147,7 +158,11 @@ class SecretKey:
 
     def encrypt(self, numbers: Ints) -> bytes:
         """A fresh ciphertext of up to 8,192 integers, in its short form."""
-        return saved(self._encryptor.encrypt_symmetric(plaintext(_library().context, residues(numbers))))
+        encryptor = self._encryptor
+        if self._seed is not None:
+            encryptor = seal.Encryptor(self._context(b"encryption %d" % self._count), self._secret)
+            self._count += 1
+        return saved(encryptor.encrypt_symmetric(plaintext(_library().context, residues(numbers))))
 
     def decrypt(self, answer: bytes, places: range, *, check: bool = True) -> Words:
         """The coefficients at some places of an answer that `hidden` made, modulo t. Raises ProtocolViolation.
@@ -169,6 +184,12 @@ class SecretKey:
         numbers = np.zeros(SIZE, np.uint64)
         numbers[:known] = coefficients(found)
         return numbers[places.start : places.stop : places.step]
+
+    def _context(self, use: bytes) -> Any:  # noqa: ANN401
+        """The library's objects for one use of the seed, or those of all where there is none."""
+        if self._seed is None:
+            return _library().context
+        return _Library(hkdf_sm3(self._seed, b"", b"xinqiao/score-key/v1/" + use, _STREAM.size)).context
 
 
 class PublicKey:

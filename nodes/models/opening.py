@@ -1,7 +1,8 @@
 """A model's opening: its document with the parts and salts that it commits to, for an auditor who checks them offline.
 
-The owner of a linear model can open all of it; of a joint model each party opens its own part. An opening shows weights: it is given to
-an auditor and to nobody else.
+The owner of a linear model can open all of it; of a joint model each party opens its own part. A provider of a linear model opens what
+the owner signed about the weights of each session, which are then held against the owner's opening (`sessions`). An opening shows
+weights: it is given to an auditor and to nobody else.
 """
 
 from __future__ import annotations
@@ -15,6 +16,7 @@ import msgspec
 
 from consent.model_state import Model
 from consent.models import parse_version
+from consent.sent_weights import parse_sent
 from modeling.errors import ModelingError
 from modeling.scoring.leverage import leverage
 from modeling.scoring.model import LinearModel, Part, canonical, parse_model, parse_part
@@ -22,6 +24,7 @@ from modeling.scoring.told import told_of
 from nodes.errors import NodeError
 from nodes.joint.model_files import write_document
 from nodes.models.parts import HeldPart
+from nodes.models.sessions import SessionSeed, check_sessions
 from trust.document import SignedDocument
 from trust.suite import sm3
 
@@ -30,10 +33,15 @@ TOLERANCE = 1e-6
 
 
 class Opening(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """`model`: the signed document as it was registered."""
+    """`model`: the signed document as it was registered.
+
+    `sessions`: seeds of the owner's sessions; `sent`: of a provider, the signed `SentWeights`.
+    """
 
     model: bytes
-    parts: Annotated[tuple[HeldPart, ...], msgspec.Meta(min_length=1, max_length=5)]
+    parts: Annotated[tuple[HeldPart, ...], msgspec.Meta(max_length=5)] = ()
+    sessions: tuple[SessionSeed, ...] = ()
+    sent: tuple[bytes, ...] = ()
 
     @property
     def document(self) -> SignedDocument:
@@ -46,11 +54,13 @@ class Checked:
     """What an opening shows about one model. `findings`: what is not as it was attested, in words; none if all is true.
 
     `opened`: the parties whose parts were shown. `leverages`: by provider, recomputed over the models that were opened.
+    `sent`: what its owner signed about sessions, of the providers' openings; the weights of each were made again.
     """
 
     model: Model
     opened: tuple[str, ...]
     leverages: dict[str, float]
+    sent: tuple[SignedDocument, ...]
     findings: tuple[str, ...]
 
 
@@ -75,21 +85,31 @@ def read_opening(path: Path) -> Opening:
 def check_openings(openings: Sequence[Opening]) -> tuple[Checked, ...]:
     """Check openings of one owner's models together, oldest first: each leverage is over the model and those before it.
 
-    Signatures are not looked at. Raises TrustError, ConsentError for a document that cannot be read, NodeError for two owners.
+    Providers' openings of these models show what was sent in sessions. Signatures are not looked at. Raises TrustError, ConsentError
+    for a document that cannot be read, NodeError for two owners, or a provider's opening without the owner's.
     """
     models = []
+    sent: dict[str, list[SignedDocument]] = {}
     for opening in openings:
         document = opening.document
         version = parse_version(document.payload)
-        models.append((Model(version=version, sm3=sm3(document.payload).hex(), document=document), opening))
+        model = Model(version=version, sm3=sm3(document.payload).hex(), document=document)
+        sent.setdefault(model.sm3, []).extend(map(SignedDocument.decode, opening.sent))
+        if opening.parts:
+            models.append((model, opening))
+    if unopened := [each for each in sent if each not in {model.sm3 for model, _ in models}]:
+        raise NodeError(
+            f"The owner's own opening of {len(unopened)} model(s) is missing; providers' openings are held against it.",
+            code="MODEL_INVALID",
+        )
     if len({model.version.owner for model, _ in models}) > 1:
         raise NodeError("These are models of several owners; check each owner's alone.", code="MODEL_INVALID")
     models.sort(key=lambda one: (one[0].version.created_ms, one[0].version.model_id))
     earlier: dict[str, list[Part]] = {}
-    return tuple(_check(model, opening, earlier) for model, opening in models)
+    return tuple(_check(model, opening, earlier, tuple(sent[model.sm3])) for model, opening in models)
 
 
-def _check(model: Model, opening: Opening, earlier: dict[str, list[Part]]) -> Checked:
+def _check(model: Model, opening: Opening, earlier: dict[str, list[Part]], sent: tuple[SignedDocument, ...]) -> Checked:
     version = model.version
     stated = {part.provider: part.commitment for part in version.parts} | {version.owner: version.own_commitment}
     findings = [
@@ -104,9 +124,21 @@ def _check(model: Model, opening: Opening, earlier: dict[str, list[Part]]) -> Ch
             findings.append(f"The part of {', '.join(missing)} is not in the opening.")
         try:
             findings += _linear(model, held, earlier, found)
+            findings += _sent(model, held, opening, sent)
         except ModelingError as error:
             findings.append(f"A part cannot be read: {error}")
-    return Checked(model=model, opened=tuple(held), leverages=found, findings=tuple(findings))
+    return Checked(model=model, opened=tuple(held), leverages=found, sent=sent, findings=tuple(findings))
+
+
+def _sent(
+    model: Model, held: dict[str, HeldPart], opening: Opening, documents: Sequence[SignedDocument]
+) -> Sequence[str]:
+    said = [parse_sent(each) for each in documents]
+    if any((each.model_id, each.model_sm3) != (model.version.model_id, model.sm3) for each in said):
+        raise NodeError("A provider's opening shows what was sent of another model.", code="MODEL_INVALID")
+    if not said or model.version.owner not in held:
+        return ()
+    return check_sessions(model.version, parse_model(held[model.version.owner].part), opening.sessions, said)
 
 
 def _linear(

@@ -37,6 +37,7 @@ from nodes.models.opening import Opening, write_opening
 from nodes.models.parts import HeldPart, LinearParts, read_joint, read_linear, write_linear
 from nodes.models.registering import Owner, Terms, joint_version, linear_version
 from nodes.models.rules import approved_by
+from nodes.models.sessions import seeds_of, sent_of
 from nodes.models.store import DocumentStore
 from trust.document import SignedDocument
 from trust.errors import TrustError
@@ -245,13 +246,20 @@ class Registry:
             await self._keep(document, sent=True)
         return self.model(model.version.model_id)
 
-    def opening(self, model_id: str, path: Path) -> int:
-        """Write what an auditor needs to check the commitments: every part that this node holds; how many. Raises NodeError."""
+    async def opening(self, model_id: str, path: Path) -> Opening:
+        """Write what an auditor needs: every part that this node holds, and what it keeps of sessions of scoring. Raises NodeError."""
         model = self.model(model_id)
-        linear = model.version.kind == "linear"
-        parts = self.linear(model_id).parts if linear else (self._own_part(model),)
-        write_opening(path, Opening(model=model.document.encode(), parts=parts))
-        return len(parts)
+        parts: tuple[HeldPart, ...] = ()
+        if model.version.kind != "linear":
+            parts = (self._own_part(model),)
+        elif self.is_owner(model):
+            parts = self.linear(model_id).parts
+        sessions, sent = await self._node.store.read(
+            lambda connection: (seeds_of(connection, model_id), sent_of(connection, model_id))
+        )
+        opening = Opening(model=model.document.encode(), parts=parts, sessions=sessions, sent=sent)
+        write_opening(path, opening)
+        return opening
 
     def _own_part(self, model: Model) -> HeldPart:
         held = read_joint(self._node.home, model.version.job, self._node.member_id)

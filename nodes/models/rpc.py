@@ -64,8 +64,9 @@ class ModelCalls(agent_pb2_grpc.AgentServicer):
 
     async def OpenModel(self, request: agent_pb2.OpenModelRequest, context: Context) -> agent_pb2.OpenModelReply:
         async def work() -> agent_pb2.OpenModelReply:
-            parts = self._agent.registry.opening(request.model_id, Path(request.file))
-            return agent_pb2.OpenModelReply(parts=parts)
+            opening = await self._agent.registry.opening(request.model_id, Path(request.file))
+            sessions = len(opening.sessions) + len(opening.sent)
+            return agent_pb2.OpenModelReply(parts=len(opening.parts), sessions=sessions)
 
         return await answer(context, work)
 

@@ -29,7 +29,8 @@ from nodes.scoring.batch_files import BatchFacts, BatchReport, BatchRequest, rea
 from nodes.scoring.batch_store import Asked, BatchStore, Exchanges, StoredBatch, block_file, write_block
 from nodes.scoring.computer import Computer
 from nodes.scoring.own import rows_of_file
-from nodes.scoring.panel import Asking, Panel
+from nodes.scoring.panel import Panel
+from nodes.scoring.question import Asking
 from nodes.scoring.recipe import Recipe, recipe_of
 from nodes.scoring.rows import Chosen, choose
 from nodes.scoring.scores import require_asker, scored, told_refusal
@@ -41,7 +42,9 @@ BLOCK: Final = 8192
 IN_FLIGHT: Final = 3
 """Blocks under way at once: one at the providers, one on the way, one being opened."""
 _SLICE: Final = 256
-_AGAIN: Final = frozenset({"PEER_OFFLINE", "PEER_FAILED", "UNAVAILABLE", "EXCHANGE_ENDED", "CONSENT_STALE"})
+_AGAIN: Final = frozenset(
+    {"PEER_OFFLINE", "DEADLINE_EXCEEDED", "PEER_FAILED", "UNAVAILABLE", "EXCHANGE_ENDED", "CONSENT_STALE"}
+)
 _ENDED: Final = frozenset({"EXCHANGE_ENDED", "NOT_FOUND"})
 _ATTEMPTS: Final = 8
 _LONGEST_WAIT_S: Final = 15.0

@@ -23,7 +23,7 @@ from consent.models import ModelPart
 from modeling.errors import ModelInvalid
 from modeling.jobs.passive import PassiveResult
 from modeling.scoring.fixed import Floats
-from modeling.scoring.inputs import Preparation
+from modeling.scoring.inputs import ASKER, Preparation
 from modeling.scoring.leverage import misdeclared
 from modeling.scoring.model import LinearModel, canonical, parse_model, parse_preparation
 from nodes.errors import NodeError
@@ -49,6 +49,11 @@ class Kit(Protocol):
         """What the limits look at; None where there is nothing to look at: of this party's own model, and where sides are told."""
         ...
 
+    @property
+    def asked(self) -> int:
+        """Columns of the requester that it reads, of this party's own model; else 0."""
+        ...
+
     def load(self, session: str, place: int, seeds: Mapping[int, bytes]) -> Task:
         """What the process of scoring keeps for a session."""
         ...
@@ -71,6 +76,7 @@ class LinearKit:
     preparation: Preparation
     public: bytes
     weights: bytes
+    asked: int = 0
 
     def load(self, session: str, place: int, seeds: Mapping[int, bytes]) -> Task:
         """As in Kit."""
@@ -94,6 +100,7 @@ class JointKit:
     part: PassiveResult
     alone: bool
     blobs: tuple[bytes, ...]
+    asked: int = 0
 
     def load(self, session: str, place: int, seeds: Mapping[int, bytes]) -> Task:
         """As in Kit."""
@@ -124,6 +131,11 @@ class OwnerKit:
     public: bytes
     facts: None = None
 
+    @property
+    def asked(self) -> int:
+        """As in Kit."""
+        return self.model.part_for(ASKER).features
+
     def load(self, session: str, place: int, seeds: Mapping[int, bytes]) -> Task:
         """As in Kit."""
         return LoadOwner(session=session, model=canonical(self.model), public=self.public)
@@ -147,7 +159,7 @@ async def kit_of(node: ScoringNode, model: Model, part: ModelPart, blobs: Sequen
 
 
 def _linear(node: ScoringNode, part: ModelPart, blobs: Sequence[bytes]) -> LinearKit:
-    if len(blobs) != 3 or sm3(blobs[0]).hex() != part.preparation_sm3:
+    if len(blobs) != 4 or sm3(blobs[0]).hex() != part.preparation_sm3:
         raise NodeError("The columns are prepared otherwise than the model's document says.", code="MODEL_INVALID")
     preparation = parse_preparation(blobs[0])
     if preparation.member != node.member_id or _fields(preparation.items) != _fields(

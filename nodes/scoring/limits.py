@@ -10,10 +10,13 @@ feature. So a provider's node bounds, for each requester:
 | models_per_subject         | distinct models that touched the subject in a year      | a system of equations about one subject  |
 | scores_per_subject_per_day | scores of a subject on one calendar day                 | watching a feature change                |
 | scores_per_day             | scores on one calendar day                              | harvesting                               |
+| served_scores              | scores of a model of this member's, ever                | solving for that model (data to model)   |
 | probing                    | models over the same features; models hardly used       | tries: flagged, refused if so configured |
 
 A model of the node's own member, to which the requester's data come (data to model), has no weights of the requester's: there the
-limits on scores alone count. They bound how fast scores of chosen columns tell the model.
+limits on scores alone count. Each exact score of chosen numbers is one equation about the model's weights, whoever it is about. Unless
+`served_scores` says otherwise an asker gets half as many as it has columns in the model: of m equations the best guess leaves at least
+1 - m / p of the spread of p weights unexplained, so here half. More tell the model sooner or later, so that is for its owner to decide.
 
 Days are calendar days in UTC+8, as in the decision. Everything here is pure: it is given what was spent and says what is left; the
 counts are read and written in the transaction that charges the uses (`spent`). A refusal names its limit.
@@ -39,6 +42,7 @@ LEAST_SUBJECTS: Final = 20
 MODELS: Final = "models_per_subject"
 SUBJECT_DAY: Final = "scores_per_subject_per_day"
 DAY: Final = "scores_per_day"
+SERVED: Final = "served_scores"
 PROBING: Final = "refuse_probing"
 
 
@@ -109,19 +113,32 @@ def check_part(rules: ScoringRules, part: PartFacts) -> None:
         )
 
 
+def served_scores(rules: ScoringRules, columns: int) -> int:
+    """How many scores an asker with so many columns gets of a model of this node's own member."""
+    return rules.served_scores if rules.served_scores is not None else max(1, columns // 2)
+
+
 def refusals(
-    rules: ScoringRules, model: str | None, spent: Iterable[SubjectSpent], used_today: int
+    rules: ScoringRules,
+    model: str | None,
+    spent: Iterable[SubjectSpent],
+    used_today: int,
+    *,
+    served_left: int | None = None,
 ) -> tuple[list[str | None], int]:
     """For each subject in order the limit that refuses it or None; and the requester's scores of the day with those allowed.
 
-    `model`: None if it is of this node's own member.
+    `model`: None if it is of this node's own member; `served_left`: how many scores of that the requester may still get.
     """
     found: list[str | None] = []
+    allowed = 0
     for each in spent:
-        limit = _refusal(rules, model, each, used_today)
+        limit = _refusal(rules, model, each, used_today + allowed)
+        if limit is None and served_left is not None and allowed >= served_left:
+            limit = SERVED
         found.append(limit)
-        used_today += limit is None
-    return found, used_today
+        allowed += limit is None
+    return found, used_today + allowed
 
 
 def _refusal(rules: ScoringRules, model: str | None, spent: SubjectSpent, used_today: int) -> str | None:
@@ -138,6 +155,7 @@ def sentence_of(rules: ScoringRules, limit: str) -> str:
         MODELS: f"{rules.models_per_subject} other models have scored this enterprise within a year.",
         SUBJECT_DAY: f"This enterprise was scored {rules.scores_per_subject_per_day} times today.",
         DAY: f"{rules.scores_per_day:,} scores were given today.",
+        SERVED: "More scores of chosen numbers would tell the model itself; its owner has to agree to that and set how many it gives.",
     }[limit]
 
 

@@ -1,6 +1,7 @@
 """What two agents say to each other in an exchange of scoring.
 
-A → P  Open      which model, the preparation of P's columns; with it the bank's public key and the encrypted weights (none if joint)
+A → P  Open      which model, the preparation of P's columns; with it the bank's public key, the encrypted weights, and its signed
+                 word on them (none if joint)
 P ↔ P  Sealed    through A, which cannot read it: the two providers of a pair agree on a seed of masks
 P → A  Opened    keys and weights are loaded; P and the other providers share their seeds
 A → P  Ask       some rows, each named by the consent that covers it at P
@@ -48,7 +49,10 @@ class _Said(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tru
 
 
 class Open(_Said, frozen=True, kw_only=True, forbid_unknown_fields=True, tag="open"):
-    """Blobs of a linear model: the preparation, the public key, the encrypted weights. `others`: other providers' nodes by place."""
+    """Blobs of a linear model: the preparation, the public key, the encrypted weights, the signed word on these (`evidence`).
+
+    `others`: other providers' nodes by place.
+    """
 
     model_id: Uuid
     model_sm3: Sm3Hex

@@ -34,6 +34,7 @@ class Pairs:
         self.session = opened.session
         self._place = opened.place
         self._link = link
+        self._nodes = dict(opened.others)
         self._seeds: dict[int, bytes] = {}
         self._ready = asyncio.Event()
         self._tunnels = {
@@ -69,7 +70,9 @@ class Pairs:
                 await self._ready.wait()
         except TimeoutError as error:
             raise ExchangeFailed(
-                "Another provider of the model did not answer; ask again.", code="PEER_OFFLINE"
+                f"The other provider's node {', '.join(self._silent())} did not answer within {AGREE_S:.0f} s: have its operator look "
+                "at it, then ask again.",
+                code="DEADLINE_EXCEEDED",
             ) from error
         return dict(self._seeds)
 
@@ -86,6 +89,9 @@ class Pairs:
                 raise ExchangeFailed("Another provider sent what is no seed.", code="PROTOCOL_VIOLATION")
             self._seeds[place] = opened
             self._look()
+
+    def _silent(self) -> list[str]:
+        return [node for place, node in self._nodes.items() if place not in self._seeds]
 
     def _look(self) -> None:
         if len(self._seeds) == len(self._tunnels):

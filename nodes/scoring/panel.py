@@ -13,7 +13,7 @@ import secrets
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
-from typing import Any, Final
+from typing import Any, Final, TypeVar
 
 from consent.documents import ExchangeMode
 from consent.model_state import Model
@@ -23,72 +23,26 @@ from nodes.exchanges.context import ExchangeContext
 from nodes.exchanges.requester import RequesterExchanges, Wanted
 from nodes.exchanges.session import PeerRestarted, Session
 from nodes.exchanges.terms import ExchangeTerms
+from nodes.models.sessions import SessionSeed, keep_seed
 from nodes.scoring.computer import Computer, SessionLost
+from nodes.scoring.evidence import sent_word
 from nodes.scoring.link import ScoreLink
-from nodes.scoring.messages import Answer, Ask, Declined, Layout, Leave, Open, Opened, Said, Sealed
-from nodes.scoring.own import OwnRows
-from nodes.scoring.recipe import Answers, Begun, Recipe
+from nodes.scoring.messages import Answer, Ask, Declined, Leave, Open, Opened, Said, Sealed
+from nodes.scoring.question import Asking, Part, Question, Replies, not_in_time, part_of
+from nodes.scoring.recipe import Begun, Recipe
 from nodes.scoring.work import Drop
 
 log = logging.getLogger(__name__)
 
+T = TypeVar("T")
+
 SCORE_LIFE_MS: Final = 24 * 3_600_000
 OPEN_S: Final = 60.0
+ANSWER_S: Final = 300.0
+"""How long a question waits for its last answer; one on line has its own, shorter patience."""
 MAX_ATTEMPTS: Final = 5
 _BETWEEN_S: Final = 0.2
 _LAST_WORD_S: Final = 1.0
-
-
-@dataclass(frozen=True, kw_only=True)
-class Asking:
-    """In whose name the exchanges are opened."""
-
-    reason: str
-    user: str
-    application_no: str | None = None
-
-
-@dataclass(frozen=True, kw_only=True)
-class Question:
-    """Some rows. `consents`: by provider, 16 bytes a row; `own`: the bank's own columns; `single`: one enterprise by itself."""
-
-    consents: Mapping[str, bytes]
-    own: OwnRows
-    request_key: str
-    single: bool
-
-    @property
-    def rows(self) -> int:
-        """How many."""
-        return len(self.own.present)
-
-
-@dataclass(frozen=True, kw_only=True)
-class Part:
-    """A provider's answer. `codes`: uint8[rows]; `parts`: what opens only together with the others'."""
-
-    answer: Answer
-    codes: bytes
-    seed: bytes
-    used: bytes
-    parts: tuple[bytes, ...]
-
-
-@dataclass(frozen=True, kw_only=True)
-class Replies:
-    """The providers' answers to one question, by member; all of one session and request number."""
-
-    session: str
-    layout: Layout
-    request_no: int
-    rows: int
-    of: Mapping[str, Part]
-
-    @property
-    def answers(self) -> Answers:
-        """What opens."""
-        parts = {member: each.parts for member, each in self.of.items()}
-        return Answers(session=self.session, layout=self.layout, rows=self.rows, parts=parts)
 
 
 @dataclass
@@ -144,6 +98,8 @@ class Panel:
         self._order = asyncio.Lock()
         self._numbers = itertools.count(1)
         self.failure: NodeError | None = None
+        self.silent: tuple[str, ...] = ()
+        """The providers that were still waited for when a wait was last broken off."""
 
     async def open(self, exchanges: Mapping[str, tuple[str, bytes]] | None = None) -> None:
         """Open the exchanges and the first session. `exchanges`: to go on with, by provider. Raises NodeError."""
@@ -205,7 +161,11 @@ class Panel:
             sitting = None
             try:
                 sitting = await self._sit()
-                return await self._ask(sitting, question)
+                async with asyncio.timeout(ANSWER_S):
+                    return await self._ask(sitting, question)
+            except TimeoutError as error:
+                self._leave(sitting)
+                raise not_in_time(self.silent, ANSWER_S) from error
             except (SessionLost, PeerRestarted) as error:
                 self._leave(sitting)
                 if attempt == MAX_ATTEMPTS:
@@ -239,7 +199,9 @@ class Panel:
             self._sitting = sitting
             try:
                 # As long as the session is patient: a provider's operator may have to approve the exchange first.
-                await asyncio.gather(*(each.session.wait_ready() for each in self._partners.values()))
+                await self._all(
+                    {each.member: loop.create_task(each.session.wait_ready()) for each in self._partners.values()}
+                )
                 async with asyncio.timeout(OPEN_S):
                     await self._sit_down(sitting)
             except (PeerRestarted, SessionLost) as error:
@@ -247,9 +209,7 @@ class Panel:
                 raise SessionLost from error
             except TimeoutError as error:
                 self._leave(sitting)
-                raise ExchangeFailed(
-                    "A provider did not open the model in time; ask again.", code="PEER_OFFLINE"
-                ) from error
+                raise not_in_time(self.silent, OPEN_S) from error
             except (NodeError, ModelingError):
                 self._leave(sitting)
                 raise
@@ -258,6 +218,7 @@ class Panel:
     async def _sit_down(self, sitting: _Sitting) -> None:
         partners = list(self._partners.values())
         sitting.begun = begun = await self.recipe.begin(sitting.session)
+        blobs = await self._stated(sitting.session, begun)
         for partner in partners:
             said = Open(
                 session=sitting.session,
@@ -266,9 +227,24 @@ class Panel:
                 place=partner.place,
                 others={each.place: each.terms.provider_node for each in partners if each is not partner},
             )
-            await partner.link.say(said, begun.blobs[partner.member])
-        await asyncio.gather(*sitting.opened.values())
+            await partner.link.say(said, blobs[partner.member])
+        await self._all(sitting.opened)
         sitting.ready = True
+
+    async def _stated(self, session: str, begun: Begun) -> Mapping[str, tuple[bytes, ...]]:
+        """What each provider is sent, with this node's signed word on the weights where there are any; the seed is kept before."""
+        if not begun.seed:
+            return begun.blobs
+        context, seed = self._context, SessionSeed(session=session, seed=begun.seed)
+        model_id, now_ms = self.model.version.model_id, context.clock()
+        await context.store.write(lambda connection: keep_seed(connection, model_id, seed, now_ms))
+        return {
+            each.member: (
+                *begun.blobs[each.member],
+                sent_word(self.model, each.terms, session, begun.blobs[each.member], context.identity, now_ms),
+            )
+            for each in self._partners.values()
+        }
 
     def _leave(self, sitting: _Sitting | None) -> None:
         """The session is over; whoever waits in it is told."""
@@ -299,7 +275,7 @@ class Panel:
                 )
                 await partner.link.say(said, (question.consents[partner.member], *brings))
         try:
-            found = await asyncio.gather(*waiting.values())
+            found = await self._all(waiting)
         finally:
             sitting.pending.pop(number, None)
         return Replies(
@@ -309,6 +285,13 @@ class Panel:
             rows=question.rows,
             of=dict(zip(waiting, found, strict=True)),
         )
+
+    async def _all(self, waiting: Mapping[str, asyncio.Future[T]]) -> list[T]:
+        """What every provider gives."""
+        try:
+            return await asyncio.gather(*waiting.values())
+        finally:
+            self.silent = tuple(member for member, each in waiting.items() if each.cancelled() or not each.done())
 
     # -- what the providers say
 
@@ -340,7 +323,7 @@ class Panel:
             case Answer():
                 waiting = sitting.pending.get(said.request_no, {}).get(partner.member)
                 if waiting is not None:
-                    _settle(waiting, _part(partner.member, said, blobs))
+                    _settle(waiting, part_of(partner.member, said, blobs))
             case Declined():
                 self._declined(sitting, partner, said)
             case _:
@@ -375,13 +358,6 @@ async def _part_from(partner: _Partner, sitting: _Sitting | None) -> None:
     for task in partner.tasks:
         task.cancel()
     await asyncio.gather(*partner.tasks, return_exceptions=True)
-
-
-def _part(member: str, said: Answer, blobs: Sequence[bytes]) -> Part:
-    """Raises ExchangeFailed."""
-    if len(blobs) < 4:
-        raise ExchangeFailed(f"{member} did not send the parts of its answer.")
-    return Part(answer=said, codes=blobs[0], seed=blobs[1], used=blobs[2], parts=tuple(blobs[3:]))
 
 
 def _settle(future: asyncio.Future[Part] | asyncio.Future[None], value: Part | None) -> None:

@@ -26,7 +26,7 @@ SENT_BYTES: Final = 131_200
 PLAIN_BYTES: Final = 8
 ROW_BYTES: Final = 16 + 1 + 16
 """Of a row: the consent that names it, its code, the consent that was used."""
-BLOCK_S: Final = 0.6
+BLOCK_S: Final = 0.9
 """Seconds a block on the reference machine, most of them for decisions and records; providers work side by side."""
 
 
@@ -57,6 +57,30 @@ class ScorePlan(msgspec.Struct, frozen=True, kw_only=True):
 _HUB: Final = LeakTold(
     to="hub", what="who exchanges with whom, when, and how many bytes; no number, no enterprise, no column"
 )
+
+
+_ALONE: Final = "of each enterprise that it permits, what the provider's columns count for in all"
+_SUM: Final = "of each enterprise that every provider permits, the sum of what the providers' columns count for, and no part of it"
+_READ: Final = (
+    "which of its columns the model reads, that they were scored for which of its enterprises and when; no weight"
+)
+_USED: Final = "that its part of the model was used, for which of its enterprises and when"
+_OF_KIND: Final[dict[tuple[str, bool], tuple[str, str]]] = {
+    ("linear", False): (_ALONE, _READ),
+    ("linear", True): (_SUM, _READ),
+    ("joint_logistic", False): (_ALONE, _USED),
+    ("joint_logistic", True): (_SUM, _USED),
+    ("joint_boosting", False): (
+        "of each enterprise that it permits, the score, and no side of any split",
+        f"{_USED}; once, which of its splits share a path",
+    ),
+    ("joint_boosting", True): (
+        "of each enterprise that every provider permits, on which side of each split of each provider it lies, without thresholds and "
+        "columns (docs/adr/0010)",
+        _USED,
+    ),
+}
+"""To the owner and to a provider, by kind and whether there are several providers."""
 
 
 async def plan_batch(
@@ -100,27 +124,15 @@ def leaks_of(model: Model) -> tuple[LeakTold, ...]:
         return (
             LeakTold(
                 to="this node",
-                what="the score of each enterprise that the owner permits, and why not the others; from scores of chosen columns, one "
-                "more than the model has, the model itself, and then what the owner's columns count for of any enterprise",
+                what="the score of each enterprise that the owner permits, and why not the others; from scores of chosen columns, if "
+                "the owner allows more of them than the model has, the model itself, and what the owner's columns count for",
             ),
             LeakTold(to=version.owner, what="which of its enterprises are scored, and when; no value, no score"),
             LeakTold(to="hub", what=f"{_HUB.what} but what the registry says the model is sent"),
         )
-    several = len(version.parts) > 1
-    to_owner = (
-        "of each enterprise that every provider permits, the sum of what the providers' columns count for, and no part of it"
-        if several
-        else "of each enterprise that it permits, what the provider's columns count for in all"
-    )
-    to_provider = {
-        "linear": "which of its columns the model reads, that they were scored for which of its enterprises and when; no weight",
-        "joint_logistic": "that its part of the model was used, for which of its enterprises and when",
-        "joint_boosting": "that its part of the model was used, for which enterprises and when; once, which of its splits share a path",
-    }[version.kind]
+    to_owner, to_provider = _OF_KIND[version.kind, len(version.parts) > 1]
     return (
         LeakTold(to=version.owner, what=to_owner + "; which enterprises a provider refuses, and why"),
         *(LeakTold(to=each, what=to_provider) for each in version.providers),
-        LeakTold(
-            to="hub", what="who exchanges with whom, when, and how many bytes; no number, no enterprise, no column"
-        ),
+        _HUB,
     )

@@ -19,17 +19,20 @@ from modeling.errors import ModelingError
 from nodes.errors import ExchangeFailed, NodeError
 from nodes.exchanges.session import PeerRestarted, Session
 from nodes.exchanges.terms import ExchangeTerms
+from nodes.models.sessions import keep_sent
 from nodes.scoring import spent
 from nodes.scoring.columns import read_columns
 from nodes.scoring.computer import Computer, SessionLost
+from nodes.scoring.evidence import checked_word
 from nodes.scoring.kit import Kit, kit_of
-from nodes.scoring.limits import ScoreLimitReached, check_part
+from nodes.scoring.limits import Flag, ScoreLimitReached, check_part
 from nodes.scoring.link import ScoreLink
 from nodes.scoring.messages import Answer, Ask, Declined, Leave, Open, Opened, Said, Sealed
 from nodes.scoring.node import ScoringNode
 from nodes.scoring.pairs import Pairs
 from nodes.scoring.verdict import Verdict, judge
 from nodes.scoring.work import Compute, Drop
+from trust.suite import sm3
 
 log = logging.getLogger(__name__)
 
@@ -41,9 +44,13 @@ MAX_CONCURRENT: Final = 64
 
 @dataclass
 class _Session:
-    """An opened session. `turn`: set once the question before the next has been computed, or will never be."""
+    """An opened session. `turn`: set once the question before the next has been computed, or will never be.
+
+    `brought`: digest of the key and the weights that it was opened with.
+    """
 
     opened: Open
+    brought: bytes
     model: Model
     part: ModelPart
     kit: Kit
@@ -195,6 +202,8 @@ class _Serving:
         if any(not set(use.fields) <= opened.get(use.item_id, set()) for use in part.items):
             raise NodeError("The model reads fields that its exchange was not opened for.", code="MODEL_INVALID")
         kit = await kit_of(self._node, model, part, blobs)
+        if version.mode == "model_to_data":
+            await self._keep_word(model, said.session, blobs)
         if kit.facts is not None:
             check_part(self._node.limits, kit.facts)
         counted = spent.Model(
@@ -202,8 +211,15 @@ class _Serving:
             model=version.commitment,
             fields=frozenset() if kit.facts is None else frozenset(part.fields),
             created_ms=version.created_ms,
+            asked=kit.asked,
         )
-        return _Session(opened=said, model=model, part=part, kit=kit, counted=counted)
+        brought = await asyncio.to_thread(_digest, b"", blobs[:3])
+        return _Session(opened=said, brought=brought, model=model, part=part, kit=kit, counted=counted)
+
+    async def _keep_word(self, model: Model, session: str, blobs: Sequence[bytes]) -> None:
+        """Nothing is computed with weights that their owner could disown later."""
+        sent = checked_word(model, self._terms, session, blobs, self._node.replica.directory)
+        await self._node.store.write(lambda connection: keep_sent(connection, sent, blobs[-1]))
 
     async def _refuse_probing(self, session: _Session) -> None:
         now_ms, requester = self._node.clock(), self._terms.request.requester
@@ -261,7 +277,9 @@ class _Serving:
         self._node.registry.usable(opened.model_id, opened.model_sm3)
         if not blobs:
             raise NodeError("The request does not name its rows.", code="PROTOCOL_VIOLATION")
-        verdict = await judge(self._node, self._terms, session.part.items, session.counted, ask, blobs[0])
+        brought = await asyncio.to_thread(_digest, session.brought, blobs[1:])
+        items, counted = session.part.items, session.counted
+        verdict = await judge(self._node, self._terms, items, counted, ask, blobs[0], brought)
         holder = f"{self._terms.exchange_id}/{ask.request_no}"
 
         def read() -> tuple[bytes, tuple[str, ...]]:
@@ -276,6 +294,9 @@ class _Serving:
             log.warning("spread_misdeclared", extra={"model": session.counted.model, "columns": ", ".join(strange)})
             told = f"Columns are distributed otherwise than the model declares: {', '.join(strange)[:300]}."
             self._suspect(session.counted.requester, told)
+            found = Flag(what="spread_misdeclared", models=(session.counted.model,), sentence=told)
+            requester, now_ms = session.counted.requester, self._node.clock()
+            await self._node.store.write(lambda connection: spent.flag(connection, requester, found, now_ms))
             if self._node.limits.refuse_probing:
                 raise ScoreLimitReached("refuse_probing", told)
         return verdict, features
@@ -297,3 +318,7 @@ class _Serving:
         # After a restart the requester opens another session and asks again; how an exchange ended is heard by `run`.
         with suppress(PeerRestarted, NodeError):
             await self._link.say(said, blobs)
+
+
+def _digest(before: bytes, blobs: Sequence[bytes]) -> bytes:
+    return sm3(before + b"".join(map(sm3, blobs)))

@@ -2,7 +2,7 @@
 
 | kind           | a session begins with                        | an answer is                  | opened as                            |
 |----------------|----------------------------------------------|-------------------------------|--------------------------------------|
-| linear         | a key and the encrypted weights              | encrypted sums under masks    | decrypted sum + own part             |
+| linear         | a key of a seed and the encrypted weights    | encrypted sums under masks    | decrypted sum + own part             |
 | joint_logistic | nothing: each party has its coefficients     | sums under masks              | sum + own part                       |
 | data to model  | the asker's key                              | encrypted scores              | decrypted                            |
 | joint_boosting | one provider: a key, which splits share paths| encrypted leaves under masks  | decrypted sum over the leaves        |
@@ -11,6 +11,7 @@
 
 from __future__ import annotations
 
+import secrets
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Protocol
@@ -32,6 +33,7 @@ from modeling.scoring.reasons import outcome
 from modeling.scoring.told import Told, parse_told
 from nodes.errors import NodeError
 from nodes.models.registry import Registry
+from nodes.models.sessions import SEED_BYTES
 from nodes.scoring.computer import Computer
 from nodes.scoring.messages import Layout
 from nodes.scoring.own import OwnColumn, OwnRows, columns_of, columns_of_job
@@ -55,13 +57,15 @@ class Begun:
     """What an opening brings each provider (`blobs`), and what is known with it.
 
     `error`: proved bound of the error of an opened score. `few`: most rows of a small answer.
-    `sent`: ciphertexts that a question about many rows brings for each 8,192 of them.
+    `sent`: ciphertexts that a question about many rows brings for each 8,192 of them. `seed`: what the key and the encrypted weights
+    follow from, for an auditor; empty where no weights are sent.
     """
 
     blobs: Mapping[str, tuple[bytes, ...]]
     error: float
     few: int
     sent: int = 0
+    seed: bytes = b""
 
     @property
     def bound(self) -> float:
@@ -136,9 +140,11 @@ class LinearRecipe(_Plain):
 
     async def begin(self, session: str) -> Begun:
         """As in Recipe."""
+        seed = secrets.token_bytes(SEED_BYTES)
         made = await self._computer.do(
             MakeKey(
                 session=session,
+                seed=seed,
                 weights=tuple(np.array(each.weights, np.float64).tobytes() for each in self._parts.values()),
                 bounds=tuple(each.preparation.bounds.astype(np.float64).tobytes() for each in self._parts.values()),
             )
@@ -148,7 +154,7 @@ class LinearRecipe(_Plain):
             member: (canonical(part.preparation), public, weights)
             for (member, part), weights in zip(self._parts.items(), encrypted, strict=True)
         }
-        return Begun(blobs=blobs, error=made.error, few=made.rows)
+        return Begun(blobs=blobs, error=made.error, few=made.rows, seed=seed)
 
     async def open(self, answers: Answers, kept: Flags, own: OwnRows) -> Floats:
         """As in Recipe."""

@@ -26,7 +26,8 @@ from nodes.exchanges.charging import batch_receipt
 from nodes.exchanges.context import ExchangeContext
 from nodes.outbox import write_receipt
 from nodes.scoring.messages import CONSENT_BYTES, SEED_BYTES
-from nodes.scoring.panel import Panel, Part, Replies
+from nodes.scoring.panel import Panel
+from nodes.scoring.question import Part, Replies
 from nodes.scoring.verdict import SINCE, salt_of
 
 Flags = npt.NDArray[np.bool_]

@@ -61,6 +61,7 @@ class Scorer(Protocol):
         """One outcome for each subject, in their order.
 
         Raises NodeError for what concerns the whole request: NOT_FOUND, MODEL_NOT_APPROVED, MODEL_RETIRED, MODEL_INVALID (own columns
-        that are missing, unknown or of the wrong kind are named), INVALID_ARGUMENT, REQUEST_KEY_USED, PEER_OFFLINE, UNAVAILABLE.
+        that are missing, unknown or of the wrong kind are named), INVALID_ARGUMENT, REQUEST_KEY_USED, PEER_OFFLINE,
+        DEADLINE_EXCEEDED (which names who was silent), UNAVAILABLE.
         """
         ...

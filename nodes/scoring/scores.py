@@ -15,13 +15,14 @@ from consent.model_state import Model
 from consent.usage import Receipt
 from modeling.errors import ModelingError
 from modeling.scoring.fixed import DIGITS, Floats
-from nodes.errors import ExchangeFailed, NodeError, UseRefused
+from nodes.errors import NodeError, UseRefused
 from nodes.exchanges.context import ExchangeContext
 from nodes.exchanges.requester import APPROVAL_PATIENCE_S, RequesterExchanges
 from nodes.models.registry import Registry
 from nodes.scoring.computer import Computer, SessionLost
 from nodes.scoring.own import OwnRows, rows_of_request
-from nodes.scoring.panel import Asking, Panel, Question
+from nodes.scoring.panel import Panel
+from nodes.scoring.question import Asking, Question, not_in_time
 from nodes.scoring.recipe import Recipe, recipe_of
 from nodes.scoring.rows import Chosen, Flags, Refused, check, choose, record
 from nodes.scoring.scorer import MOST_SUBJECTS, Scored, ScoreRequest
@@ -166,6 +167,7 @@ class Scores:
         require_asker(self._context, model)
         recipe = self._recipe(model)
         rows_of_request(recipe.own, request.subjects, request.own)
+        panel: Panel | None = None
         asking = Asking(reason=request.reason, user=request.user, application_no=request.application_no)
         try:
             async with asyncio.timeout(DEADLINE_S):
@@ -177,10 +179,8 @@ class Scores:
                         if fresh or error.code != "EXCHANGE_ENDED":  # it was open for a day: the next is opened
                             raise
         except TimeoutError as error:
-            raise ExchangeFailed(
-                f"The providers did not answer within {DEADLINE_S:.0f} s. Repeat with the same request key: it counts once.",
-                code="PEER_OFFLINE",
-            ) from error
+            silent = panel.silent if panel is not None else ()
+            raise not_in_time(silent or model.version.providers, DEADLINE_S) from error
         raise AssertionError
 
     async def _ask(self, panel: Panel, request: ScoreRequest, request_key: str) -> tuple[Scored, ...]:

@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import asyncio
+import sqlite3
 from typing import Final
 
 from nodes.errors import NodeError
 from nodes.exchanges.context import ExchangeContext
 from nodes.exchanges.requester import RequesterExchanges
 from nodes.models.registry import Registry
+from nodes.models.sessions import forget_sessions
 from nodes.scoring.batch import ScoreBatches
 from nodes.scoring.computer import Computer
+from nodes.scoring.limits import DAY_MS
 from nodes.scoring.node import OwnTables, ScoringNode
 from nodes.scoring.provider import ScoringProvider
 from nodes.scoring.scores import Scores
@@ -79,7 +82,13 @@ class ScoringSides:
         if now_ms - self._forgot_ms < FORGET_EVERY_MS:
             return
         self._forgot_ms = now_ms
-        await self._context.store.write(lambda connection: forget(connection, now_ms, now_ms - FORGET_MS))
+        evidence_ms = now_ms - self._context.settings.receipt_retention_days * DAY_MS
+
+        def old(connection: sqlite3.Connection) -> None:
+            forget(connection, now_ms, now_ms - FORGET_MS)
+            forget_sessions(connection, evidence_ms)
+
+        await self._context.store.write(old)
 
     async def close(self) -> None:
         """Stop; batches are gone on with when they are asked for again."""

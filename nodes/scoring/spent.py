@@ -9,7 +9,7 @@ from dataclasses import dataclass
 import msgspec
 
 from consent.identifiers import window_start_ms
-from nodes.scoring.limits import YEAR_MS, Flag, ModelUse, SubjectSpent, probing
+from nodes.scoring.limits import PROBING_WINDOW_MS, YEAR_MS, Flag, ModelUse, SubjectSpent, probing
 
 _SERVED = "served/"
 """Before the name of a model of this node's own member, where a subject's models are counted."""
@@ -20,13 +20,15 @@ _MODEL_COLUMNS = "model, fields, created_ms, first_ms, subjects"
 class Model:
     """A requester's model as the counts name it. `model`: its commitment; `fields`: what it reads here.
 
-    Without fields it is no model of the requester's: this node's own member serves it (data to model).
+    Without fields it is no model of the requester's: this node's own member serves it (data to model), and it reads `asked` columns of
+    the requester; or the sides of splits are told of it, of which the requester knows no weights.
     """
 
     requester: str
     model: str
     fields: frozenset[str]
     created_ms: int
+    asked: int = 0
 
     @property
     def touch(self) -> str:
@@ -55,8 +57,18 @@ def spent_today(connection: sqlite3.Connection, requester: str, now_ms: int) -> 
     return row[0] if row else 0
 
 
-def spend(connection: sqlite3.Connection, model: Model, usccs: Sequence[str], now_ms: int) -> None:
-    """Count one score for each of these distinct subjects."""
+def spent_on_model(connection: sqlite3.Connection, model: Model) -> int:
+    """The requester's scores of a model, ever."""
+    row = connection.execute(
+        "SELECT scores FROM score_models WHERE requester = ? AND model = ?", (model.requester, model.model)
+    ).fetchone()
+    return row[0] if row else 0
+
+
+def spend(
+    connection: sqlite3.Connection, model: Model, usccs: Sequence[str], now_ms: int, *, again: bool = False
+) -> None:
+    """Count one score for each of these distinct subjects. `again`: of a repeated question, which the day's scores have already."""
     if not usccs:
         return
     today = window_start_ms("day", now_ms)
@@ -74,7 +86,7 @@ def spend(connection: sqlite3.Connection, model: Model, usccs: Sequence[str], no
     connection.execute(
         "INSERT INTO score_days (requester, day_ms, used) VALUES (?, ?, ?)"
         " ON CONFLICT (requester, day_ms) DO UPDATE SET used = used + excluded.used",
-        (model.requester, today, len(usccs)),
+        (model.requester, today, 0 if again else len(usccs)),
     )
     connection.execute(
         "INSERT INTO score_models (requester, model, fields, created_ms, first_ms, subjects, scores) VALUES (?, ?, ?, ?, ?, ?, ?)"
@@ -96,15 +108,32 @@ def forget(connection: sqlite3.Connection, now_ms: int, outcomes_before_ms: int)
     connection.execute("DELETE FROM score_log WHERE at_ms < ?", (outcomes_before_ms,))
     connection.execute("DELETE FROM score_touched WHERE last_ms <= ?", (now_ms - YEAR_MS,))
     connection.execute("DELETE FROM score_days WHERE day_ms < ?", (now_ms - YEAR_MS,))
+    connection.execute("DELETE FROM score_flags WHERE at_ms <= ?", (now_ms - PROBING_WINDOW_MS,))
+
+
+def flag(connection: sqlite3.Connection, requester: str, found: Flag, now_ms: int) -> None:
+    """Keep what shows in the data and not in the counts; the last time counts."""
+    connection.execute(
+        "INSERT INTO score_flags (requester, model, what, sentence, at_ms) VALUES (?, ?, ?, ?, ?)"
+        " ON CONFLICT (requester, model, what) DO UPDATE SET sentence = excluded.sentence, at_ms = excluded.at_ms",
+        (requester, found.models[0], found.what, found.sentence, now_ms),
+    )
 
 
 def flags_of(connection: sqlite3.Connection, requester: str, now_ms: int) -> tuple[Flag, ...]:
-    """What looks like probing in the requester's models."""
+    """What looks like probing in the requester's models: by their counts, and what was kept within 30 days."""
     rows = connection.execute(
         f"SELECT {_MODEL_COLUMNS} FROM score_models WHERE requester = ?",  # noqa: S608 - a constant
         (requester,),
     )
-    return probing([_use(row) for row in rows], now_ms)
+    kept = connection.execute(
+        "SELECT what, model, sentence FROM score_flags WHERE requester = ? AND at_ms > ? ORDER BY at_ms",
+        (requester, now_ms - PROBING_WINDOW_MS),
+    )
+    return (
+        *probing([_use(row) for row in rows], now_ms),
+        *(Flag(what=what, models=(model,), sentence=sentence) for what, model, sentence in kept),
+    )
 
 
 def _use(row: tuple[str, bytes, int, int, int]) -> ModelUse:

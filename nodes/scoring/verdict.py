@@ -1,6 +1,8 @@
 """What a provider decides about the rows of one request, in one transaction, before anything is computed.
 
-1. A repeated request key gets its first outcome again and spends nothing; rows whose consent has ended meanwhile are refused now.
+1. A repeated request key gets its first outcome again, and spends nothing of a consent; rows whose consent has ended meanwhile are
+   refused now. It counts against the limits once more if what is computed with is not the same, byte for byte: of an honest requester
+   it says the same under another key, but nobody here can know, and it could as well be another question.
 2. Each row names a consent. Its subject is decided on with all of its consents, on this node's own copy (`consent.decision`).
 3. What the requester has spent on the subject and today is held against the limits (`limits`).
 4. A use is charged, a score is counted, and the receipt written: of the one enterprise, or of the batch that is permitted.
@@ -44,7 +46,7 @@ from nodes.exchanges.terms import ExchangeTerms
 from nodes.outbox import write_receipt
 from nodes.policy import counts_reader, spend
 from nodes.scoring import spent
-from nodes.scoring.limits import refusals, sentence_of
+from nodes.scoring.limits import refusals, sentence_of, served_scores
 from nodes.scoring.messages import CONSENT_BYTES, SEED_BYTES, Ask
 from nodes.scoring.node import ScoringNode
 from trust.suite import hmac_sm3, sm3
@@ -88,9 +90,10 @@ class Verdict:
 
 @dataclass(frozen=True, kw_only=True)
 class _Asked:
-    """The request with what this node knew when it came."""
+    """The request with what this node knew when it came. `brought`: digest of all ciphertexts that it is computed with."""
 
     ask: Ask
+    brought: bytes
     terms: ExchangeTerms
     items: tuple[ItemUse, ...]
     model: spent.Model
@@ -123,9 +126,18 @@ def consent_ids(blob: bytes, rows: int) -> tuple[str, ...]:
 
 
 async def judge(
-    node: ScoringNode, terms: ExchangeTerms, items: tuple[ItemUse, ...], model: spent.Model, ask: Ask, named: bytes
+    node: ScoringNode,
+    terms: ExchangeTerms,
+    items: tuple[ItemUse, ...],
+    model: spent.Model,
+    ask: Ask,
+    named: bytes,
+    brought: bytes,
 ) -> Verdict:
-    """Rules 1 to 5. Raises NodeError; then nothing was spent. A node that cannot know refuses the question, not its rows."""
+    """Rules 1 to 5. `brought`: digest of what the requester sent to compute with, when it opened the session and now.
+
+    Raises NodeError; then nothing was spent. A node that cannot know refuses the question, not its rows.
+    """
     freshness = node.replica.freshness(node.clock(), node.max_staleness_ms)
     unknown = refuse_by_freshness(freshness, node.clock())
     if unknown is not None:
@@ -135,6 +147,7 @@ async def judge(
     views = tuple(book.view(each) for each in ids)
     asked = _Asked(
         ask=ask,
+        brought=brought,
         terms=terms,
         items=items,
         model=model,
@@ -151,9 +164,15 @@ async def judge(
 def _decide_and_record(connection: sqlite3.Connection, node: ScoringNode, asked: _Asked) -> tuple[Outcome, list[_Row]]:
     now_ms = node.clock()
     key = f"{asked.terms.request.requester}/{asked.ask.request_key}"
-    known = connection.execute("SELECT digest, outcome, at_ms FROM score_log WHERE request_key = ?", (key,)).fetchone()
+    known = connection.execute(
+        "SELECT digest, outcome, at_ms, brought FROM score_log WHERE request_key = ?", (key,)
+    ).fetchone()
     if known is not None:
-        return _repeat(node, asked, known, now_ms)
+        outcome, rows = _repeat(node, asked, known[:3], now_ms)
+        if known[3] != asked.brought:
+            _count_again(connection, node, asked, rows, now_ms)
+            connection.execute("UPDATE score_log SET brought = ? WHERE request_key = ?", (asked.brought, key))
+        return outcome, rows
     rows = _decide(connection, node, asked, now_ms)
     permitted = [(place, row.permit) for place, row in enumerate(rows) if row.permit is not None]
     spend(connection, *(permit for _, permit in permitted))
@@ -161,33 +180,61 @@ def _decide_and_record(connection: sqlite3.Connection, node: ScoringNode, asked:
     spent.spend(connection, asked.model, subjects, now_ms)
     seed = secrets.token_bytes(SEED_BYTES)
     uses = [_use(asked, place, permit, at, seed) for at, (place, permit) in enumerate(permitted)]
-    outcome = _outcome(node, rows, uses, seed, asked)
-    receipt, encoded = _receipt(node, asked, outcome, rows, uses, now_ms)
-    write_receipt(connection, receipt, encoded)
+    encoded = [encode(use) for use in uses]
+    commitment = SubjectTree(encoded).commitment if uses else BatchCommitment(root="0" * 64, size=0)
+    outcome = _outcome(node, rows, uses, seed, "" if asked.ask.single else commitment.root, asked)
+    receipt = _receipt(node, asked, outcome, rows, uses, commitment, now_ms)
+    write_receipt(connection, receipt, encoded if receipt.batch is not None else ())
     connection.execute(
-        "INSERT INTO score_log (request_key, digest, outcome, at_ms) VALUES (?, ?, ?, ?)",
-        (key, asked.digest(), msgspec.msgpack.encode(outcome), now_ms),
+        "INSERT INTO score_log (request_key, digest, outcome, at_ms, brought) VALUES (?, ?, ?, ?, ?)",
+        (key, asked.digest(), msgspec.msgpack.encode(outcome), now_ms, asked.brought),
     )
     return outcome, rows
 
 
 def _decide(connection: sqlite3.Connection, node: ScoringNode, asked: _Asked, now_ms: int) -> list[_Row]:
     """Rules 2 and 3."""
-    counts, requester = counts_reader(connection), asked.terms.request.requester
+    counts = counts_reader(connection)
     rows = [_by_consent(node, asked, place, now_ms, counts) for place in range(len(asked.ids))]
     _one_row_each(asked, rows)
+    used_today = spent.spent_today(connection, asked.terms.request.requester, now_ms)
+    _hold_limits(connection, node, asked, rows, now_ms, used_today)
+    return rows
+
+
+def _hold_limits(
+    connection: sqlite3.Connection,
+    node: ScoringNode,
+    asked: _Asked,
+    rows: list[_Row],
+    now_ms: int,
+    used_today: int,
+) -> None:
+    """Rule 3: refuse what is beyond. `used_today`: scores of the day before this question."""
+    requester, served_left = asked.terms.request.requester, None
+    if asked.model.asked:
+        served_left = served_scores(node.limits, asked.model.asked) - spent.spent_on_model(connection, asked.model)
     open_rows = [place for place, row in enumerate(rows) if row.permit is not None]
     found, _ = refusals(
         node.limits,
         asked.model.model if asked.model.fields else None,
         (spent.spent_on(connection, requester, _uscc(asked, place), now_ms) for place in open_rows),
-        spent.spent_today(connection, requester, now_ms),
+        used_today,
+        served_left=served_left,
     )
     for place, limit in zip(open_rows, found, strict=True):
         if limit is not None:
             words = f"{sentence_of(node.limits, limit)} (limit {limit}, set by the provider)"
             rows[place] = _Row(refused=(LIMIT, words))
-    return rows
+
+
+def _count_again(
+    connection: sqlite3.Connection, node: ScoringNode, asked: _Asked, rows: list[_Row], now_ms: int
+) -> None:
+    """Rule 1: the answer counts against the limits of its enterprises and its model; the day's scores have it already."""
+    _hold_limits(connection, node, asked, rows, now_ms, used_today=0)
+    subjects = [_uscc(asked, place) for place, row in enumerate(rows) if row.permit is not None]
+    spent.spend(connection, asked.model, subjects, now_ms, again=True)
 
 
 def _by_consent(node: ScoringNode, asked: _Asked, place: int, now_ms: int, counts: Any) -> _Row:  # noqa: ANN401
@@ -265,10 +312,11 @@ def _once_more(node: ScoringNode, asked: _Asked, outcome: Outcome, rows: list[_R
     return Verdict(outcome=told, subjects=tuple(subjects), bounds=bounds)
 
 
-def _outcome(node: ScoringNode, rows: list[_Row], uses: list[SubjectUse], seed: bytes, asked: _Asked) -> Outcome:
+def _outcome(
+    node: ScoringNode, rows: list[_Row], uses: list[SubjectUse], seed: bytes, root: str, asked: _Asked
+) -> Outcome:
     reasons: list[tuple[str, str]] = []
     codes = bytes(0 if row.refused is None else _place_of(reasons, row.refused) for row in rows)
-    root = "" if asked.ask.single else _commitment(uses).root
     return Outcome(
         receipt_id=node.new_id(),
         request_no=asked.ask.request_no,
@@ -281,8 +329,14 @@ def _outcome(node: ScoringNode, rows: list[_Row], uses: list[SubjectUse], seed: 
 
 
 def _receipt(
-    node: ScoringNode, asked: _Asked, outcome: Outcome, rows: list[_Row], uses: list[SubjectUse], now_ms: int
-) -> tuple[Receipt, list[bytes]]:
+    node: ScoringNode,
+    asked: _Asked,
+    outcome: Outcome,
+    rows: list[_Row],
+    uses: list[SubjectUse],
+    commitment: BatchCommitment,
+    now_ms: int,
+) -> Receipt:
     """Rule 4: who is recorded, and with which digest: the model's commitment leads from the use to the model."""
     refused = Counter(row.refused[0] for row in rows if row.refused is not None)
     decision = "permit" if uses else refused.most_common(1)[0][0]
@@ -295,19 +349,15 @@ def _receipt(
         node_id=node.node_id,
         time_ms=now_ms,
         record_count=len(uses),
-        commitment=_commitment(uses),
+        commitment=commitment,
         decision=decision,
         request_no=outcome.request_no,
         digest=asked.model.model,
     )
     if not subject:
-        return receipt, [encode(use) for use in uses]
+        return receipt
     consent_id = uses[0].consent_id if uses else None
-    return msgspec.structs.replace(receipt, subject=subject, consent_id=consent_id, batch=None), []
-
-
-def _commitment(uses: Sequence[SubjectUse]) -> BatchCommitment:
-    return SubjectTree([encode(use) for use in uses]).commitment if uses else BatchCommitment(root="0" * 64, size=0)
+    return msgspec.structs.replace(receipt, subject=subject, consent_id=consent_id, batch=None)
 
 
 def salt_of(seed: bytes, place: int) -> str:

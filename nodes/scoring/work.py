@@ -79,8 +79,9 @@ class Compute(_Task, frozen=True, kw_only=True, tag="compute"):
 
 
 class MakeKey(_Task, frozen=True, kw_only=True, tag="make_key"):
-    """Owner: a key for the session, and the weights of each provider encrypted under it. float64[p] each."""
+    """Owner: a key for the session, of this seed, and the weights of each provider encrypted under it. float64[p] each."""
 
+    seed: bytes
     weights: tuple[bytes, ...]
     bounds: tuple[bytes, ...]
 

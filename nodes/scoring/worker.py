@@ -25,9 +25,9 @@ from modeling.gbdt.trees import ActivePart, PassivePart
 from modeling.gbdt.wire import pack_flags
 from modeling.scoring import boosting, columns, mirrored
 from modeling.scoring.columns import Columns
-from modeling.scoring.fixed import Floats, Scales, scales_for
+from modeling.scoring.fixed import Floats, Scales
 from modeling.scoring.joint import logistic_part
-from modeling.scoring.linear import EncryptedWeights, ModelKey, Provider, tiled_rows
+from modeling.scoring.linear import EncryptedWeights, ModelKey, Provider, sealed, tiled_rows
 from modeling.scoring.masks import PairMasks
 from modeling.scoring.model import parse_model
 from modeling.scoring.told import owner_of
@@ -255,9 +255,8 @@ class _Worker:
     def _make_key(self, task: MakeKey) -> Done:
         weights = [np.frombuffer(each, np.float64) for each in task.weights]
         bounds = [np.frombuffer(each, np.float64) for each in task.bounds]
-        scales = scales_for(np.concatenate(weights), np.concatenate(bounds))
-        key = ModelKey()
-        encrypted = [key.encrypt(each, bound, scales) for each, bound in zip(weights, bounds, strict=True)]
+        key = ModelKey(task.seed)
+        scales, encrypted = sealed(key, tuple(zip(weights, bounds, strict=True)))
         self.keys[task.session] = _Key(key, scales, tuple(map(len, weights)))
         return Done(
             number=0,

@@ -37,6 +37,7 @@ _STATUS: Final[dict[str, tuple[int, grpc.StatusCode]]] = {
     "SCORE_LIMIT_REACHED": (429, _S.RESOURCE_EXHAUSTED),
     "PEER_FAILED": (502, _S.UNAVAILABLE),
     "PEER_OFFLINE": (503, _S.UNAVAILABLE),
+    "DEADLINE_EXCEEDED": (504, _S.DEADLINE_EXCEEDED),
     "UNAVAILABLE": (503, _S.UNAVAILABLE),
     "WORKERS_FAILED": (503, _S.UNAVAILABLE),
     "DISK_FULL": (503, _S.UNAVAILABLE),
@@ -120,8 +121,6 @@ def http_status(error: NodeError) -> int:
 
 def grpc_status(error: NodeError) -> grpc.StatusCode:
     """The gRPC status of an error."""
-    if isinstance(error, CallFailed) and error.status == 504:
-        return _S.DEADLINE_EXCEEDED
     return _STATUS.get(error.code, (500, _S.INTERNAL))[1]
 
 

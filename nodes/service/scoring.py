@@ -141,7 +141,7 @@ def _late(deadline_s: float, idempotency_key: str) -> CallFailed:
         if idempotency_key
         else "Send an idempotency key to be able to ask again for it."
     )
-    return CallFailed("UNAVAILABLE", f"There was no answer within {deadline_s * 1000:.0f} ms. {next_}", status=504)
+    return CallFailed("DEADLINE_EXCEEDED", f"There was no answer within {deadline_s * 1000:.0f} ms. {next_}")
 
 
 def _chosen(models: Sequence[ServedModel], appointed: Appointed, text: str, key: ApiKey) -> ServedModel:

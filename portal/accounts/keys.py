@@ -40,8 +40,18 @@ async def open_operator_key(portal: Portal, who: Principal, password: str) -> tu
 
 
 async def unlock(portal: Portal, who: Principal, password: str) -> None:
-    """Open an enterprise's key for its session (`portal.keyring`). Raises PortalError UNAUTHENTICATED, ACCOUNT_LOCKED."""
+    """Open an enterprise's key for its session (`portal.keyring`). Raises PortalError UNAUTHENTICATED, ACCOUNT_LOCKED.
+
+    An enterprise that keeps its key outside has none here to open.
+    """
+    if await kept_outside(portal, who):
+        return
     portal.ring.hold(who.session_id, await _open_own(portal, who, password))
+
+
+async def kept_outside(portal: Portal, who: Principal) -> bool:
+    """Whether an enterprise's key is not here at all."""
+    return not (await portal.db.read(lambda connection: get(connection, who.account_id))).key_pem
 
 
 async def _open_own(portal: Portal, who: Principal, password: str) -> PrivateKey:

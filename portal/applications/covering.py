@@ -11,6 +11,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import groupby
+from typing import Final
 
 from sqlalchemy import Connection, delete, insert, select, update
 
@@ -29,7 +30,7 @@ from portal.products.product import Product
 from portal.state import Portal
 from portal.text import Text
 
-PURPOSES = (Purpose.PRE_LOAN, Purpose.SCORING)
+PURPOSES: Final = (Purpose.PRE_LOAN, Purpose.SCORING)
 
 
 def wanted(application: Application, product: Product) -> Sequence[Wanted]:

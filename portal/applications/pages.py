@@ -15,7 +15,7 @@ from portal.applications import covering, fields, lending, listings, service
 from portal.applications.application import Application
 from portal.applications.moving import By, by, get, grant_of, timeline
 from portal.applications.shown import as_typed, choices, context, tried
-from portal.consents import service as consents
+from portal.consents import asking
 from portal.consents.wanted import grant_path
 from portal.errors import not_found
 from portal.facts import service as facts
@@ -121,7 +121,7 @@ def _add_own(app: FastAPI) -> None:
         """Look into one's own verified record of use for the exchanges that the bank named."""
         portal = portal_of(request)
         await portal.db.read(lambda connection: get(portal, connection, application_no, by(who)))
-        used = await consents.uses(portal, who)
+        used = await asking.uses(portal, who)
         exchanges = {each.receipt.exchange_id for each in used.uses}
         now_ms = portal.clock()
         await portal.db.write(lambda connection: lending.verify(connection, application_no, exchanges, now_ms))

@@ -12,13 +12,11 @@ from __future__ import annotations
 import secrets
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
-from datetime import date, datetime
 from decimal import Decimal
 from typing import Any, Final
 
 from sqlalchemy import Connection, insert, select
 
-from consent.identifiers import CHINA_TIME
 from portal import events
 from portal.applications import covering
 from portal.applications.application import WAN, Application
@@ -37,6 +35,7 @@ from portal.registration import service as registration
 from portal.state import Portal
 from portal.states import APPLICATION, DRAFT, RETURNED
 from portal.text import Text
+from portal.today import today
 
 EDITABLE: Final = (DRAFT, RETURNED)
 _ALPHABET: Final = "0123456789ABCDEFGHJKLMNPQRTUWXY"
@@ -47,11 +46,6 @@ def new_number(now_ms: int) -> str:
     """An application_no: the day in China, and what nobody guesses or counts by."""
     chosen = "".join(secrets.choice(_ALPHABET) for _ in range(_LENGTH))
     return f"A{today(now_ms):%Y%m%d}{chosen}"
-
-
-def today(now_ms: int) -> date:
-    """The day in China."""
-    return datetime.fromtimestamp(now_ms / 1000, CHINA_TIME).date()
 
 
 def begin(portal: Portal, connection: Connection, who: Principal, product_code: str) -> str:

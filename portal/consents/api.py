@@ -8,7 +8,7 @@ import msgspec
 from fastapi import FastAPI, Request
 from pydantic import BaseModel, Field
 
-from portal.consents import granting, service
+from portal.consents import asking, granting, service
 from portal.consents.fields import REFUSAL_REASON, SIGNING, WITHDRAWAL_REASON, signatory_of, wanted_of
 from portal.consents.wanted import Wanted
 from portal.forms import fill
@@ -55,13 +55,20 @@ def routes(app: FastAPI) -> None:
     @app.get("/api/v1/uses", tags=["my data"])
     async def uses(request: Request, who: Who) -> dict[str, Any]:
         """Every recorded use, each verified; `size` and `time_ms` are those of the signed log that they stand in."""
-        found = await service.uses(portal_of(request), who)
+        found = await asking.uses(portal_of(request), who)
         return {
             "size": found.size,
             "time_ms": found.time_ms,
             "witnesses": list(found.witnesses),
             "uses": [_told(each) for each in found.uses],
         }
+
+    @app.get("/api/v1/lineage", tags=["my data"])
+    async def lineage(request: Request, who: Who) -> list[dict[str, Any]]:
+        """The joint computations and models that the data went into; a model's name is the registry's."""
+        portal = portal_of(request)
+        found = await asking.uses(portal, who)
+        return [_told(each) for each in await service.lineage_of(portal, found)]
 
 
 def _add_consents(app: FastAPI) -> None:
@@ -111,7 +118,7 @@ def _add_requests(app: FastAPI) -> None:
     @app.get("/api/v1/consent-requests", tags=["my data"])
     async def requests(request: Request, who: Who) -> list[dict[str, Any]]:
         """What banks ask for."""
-        return [_told(each) for each in await granting.requests(portal_of(request), who)]
+        return [_told(each) for each in await asking.requests(portal_of(request), who)]
 
     @app.post("/api/v1/consent-requests/{request_id}/grant", tags=["my data"])
     async def grant(request: Request, who: Who, request_id: str, body: SignatoryIn) -> dict[str, Any]:

@@ -10,7 +10,8 @@ from fastapi import FastAPI, Request
 from fastapi.responses import Response
 
 from consent.documents import ItemMode, Purpose
-from portal.consents import fields, granting, planning, service
+from portal.accounts.keys import kept_outside
+from portal.consents import asking, fields, granting, planning, service
 from portal.consents.shown import words
 from portal.consents.wanted import Wanted, grant_path
 from portal.consents.words import PURPOSES, ROLES
@@ -69,7 +70,7 @@ def _add_signing(app: FastAPI) -> None:
             if not fill(_BY_HAND, given).faults:
                 return await _items_page(request, filled)
             raise PortalError("INVALID_ARGUMENT", Text("This address does not say what is to be consented to."))
-        return await _check_page(request, who, wanted, own_path(given.get("back", "/consents")))
+        return await check_page(request, who, wanted, own_path(given.get("back", "/consents")))
 
     @app.post("/consents/grant")
     async def sign(request: Request, who: Who) -> Response:
@@ -91,7 +92,7 @@ def _add_signing(app: FastAPI) -> None:
         except PortalError as error:
             if not error.faults:
                 raise
-            return await _check_page(request, who, wanted, back, filled.with_faults(error.faults))
+            return await check_page(request, who, wanted, back, filled.with_faults(error.faults))
         return see("/consents/granted?" + urlencode([*(("record", each) for each in record_ids), ("back", back)]))
 
     @app.get("/consents/granted")
@@ -107,13 +108,13 @@ def _add_requests(app: FastAPI) -> None:
     @app.get("/consents/requests")
     async def requests(request: Request, who: Who) -> Response:
         """List what banks ask for."""
-        found = await granting.requests(portal_of(request), who)
+        found = await asking.requests(portal_of(request), who)
         return page(request, "consents/requests.html", found=found, **await words(request))
 
     @app.get("/consents/requests/{request_id}")
     async def one(request: Request, who: Who, request_id: str) -> Response:
         """Tell in plain words what a bank asks for."""
-        return await _request_page(request, who, request_id)
+        return await request_page(request, who, request_id)
 
     @app.post("/consents/requests/{request_id}/grant")
     async def grant(request: Request, who: Who, request_id: str) -> Response:
@@ -131,7 +132,7 @@ def _add_requests(app: FastAPI) -> None:
         except PortalError as error:
             if not error.faults:
                 raise
-            return await _request_page(request, who, request_id, filled.with_faults(error.faults))
+            return await request_page(request, who, request_id, filled.with_faults(error.faults))
         return see(f"/consents/granted?record={record_id}")
 
     @app.post("/consents/requests/{request_id}/refuse")
@@ -139,7 +140,7 @@ def _add_requests(app: FastAPI) -> None:
         """Say no."""
         filled = fill((fields.REFUSAL_REASON,), await read_form(request))
         if filled.faults:
-            return await _request_page(request, who, request_id, filled)
+            return await request_page(request, who, request_id, filled)
         await granting.refuse_request(portal_of(request), who, request_id, filled.values["reason"])
         return see("/consents/requests")
 
@@ -173,9 +174,10 @@ async def _items_page(request: Request, filled: Filled) -> Response:
     )
 
 
-async def _check_page(
+async def check_page(
     request: Request, who: Principal, wanted: Wanted, back: str, filled: Filled | None = None
 ) -> Response:
+    """The page that tells what would be signed."""
     portal = portal_of(request)
     needed = await granting.needed(portal, who, wanted)
     query = grant_path(wanted, back).partition("?")[2]
@@ -191,11 +193,13 @@ async def _check_page(
         change=f"/consents/new/items?{query}",
         capacities=list(ROLES.items()),
         now_ms=portal.clock(),
+        outside=await kept_outside(portal, who),
         **await words(request),
     )
 
 
-async def _request_page(request: Request, who: Principal, request_id: str, filled: Filled | None = None) -> Response:
+async def request_page(request: Request, who: Principal, request_id: str, filled: Filled | None = None) -> Response:
+    """The page of one request."""
     portal = portal_of(request)
     asked = await granting.request(portal, who, request_id)
     draft = planning.draft_of(asked, granting.rules())
@@ -208,6 +212,7 @@ async def _request_page(request: Request, who: Principal, request_id: str, fille
         draft=draft,
         capacities=list(ROLES.items()),
         now_ms=portal.clock(),
+        outside=await kept_outside(portal, who),
         **await words(request),
     )
 

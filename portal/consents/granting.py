@@ -38,12 +38,12 @@ from portal.consents.notice import NOTICES
 from portal.consents.planning import ACTIVE, Rules
 from portal.consents.wanted import Draft, Needed, Wanted
 from portal.errors import PortalError, form_fault, not_found
-from portal.hub_link import Signer, Standing
+from portal.hub_link import Author, Entered, Standing
 from portal.principal import Principal
 from portal.registration import service as registration
 from portal.state import Portal
 from portal.text import Text
-from trust.document import sign_document
+from trust.document import SignedDocument, sign_document
 
 LEGAL_REPRESENTATIVE: Final = "legal_rep"
 
@@ -62,10 +62,12 @@ def rules() -> Rules:
 
 
 async def needed(portal: Portal, who: Principal, wanted: Wanted) -> Needed:
-    """What stands already and what is to be signed. Raises KeyLocked, PortalError."""
-    signer = await asking.signer(portal, who)
-    standing = await asyncio.to_thread(portal.link.consents, signer)
-    offers = await asyncio.to_thread(portal.link.offers)
+    """What stands already and what is to be signed. Raises KeyLocked, PortalError; NOT_FOUND for a user that is no member."""
+    standing, offers, members = await asyncio.gather(
+        asking.consents(portal, who), asyncio.to_thread(portal.link.offers), asyncio.to_thread(portal.link.members)
+    )
+    if all(member.member_id != wanted.user for member in members):
+        raise PortalError("NOT_FOUND", Text("There is no member {member} at the hub.", member=wanted.user))
     return planning.plan(wanted, standing, offers, rules(), portal.clock())
 
 
@@ -80,33 +82,52 @@ async def sign(
 ) -> tuple[str, ...]:
     """Sign what is still needed; the ids of all consents that cover it then, old and new.
 
-    `signatory`: None for whoever signed last, or the enterprise itself. Raises KeyLocked; PortalError INVALID_ARGUMENT with a fault of
-    `separate` (rule 2), WRONG_STATE if nobody offers an item, HUB_REFUSED, UNVERIFIED, UNAVAILABLE.
+    Raises as `prepare`; KeyOutside, PortalError HUB_REFUSED, too.
     """
     async with portal.ring.signing(who.session_id):
-        found = await needed(portal, who, wanted)
-        if found.missing:
-            names = ", ".join(found.missing)
-            raise PortalError("WRONG_STATE", Text("Nobody offers this at present: {items}.", items=names))
-        _require_word(found.to_sign, separate=separate)
-        subject = await _subject(portal, who, signatory)
-        notice = NOTICES[language].part
-        consents = [
-            planning.document(draft, subject, notice, record_id=str(uuid.uuid4()), now_ms=portal.clock())
-            for draft in found.to_sign
-        ]
+        await asking.signer(portal, who)
+        standing, consents = await prepare(
+            portal, who, wanted, separate=separate, signatory=signatory, language=language
+        )
         signed = [await _give(portal, who, consent) for consent in consents]
-    return (*(each.consent.record_id for each in found.standing), *signed)
+    return (*standing, *signed)
+
+
+async def prepare(
+    portal: Portal,
+    who: Principal,
+    wanted: Wanted,
+    *,
+    separate: bool = False,
+    signatory: Signatory | None = None,
+    language: str = "zh",
+) -> tuple[Sequence[str], Sequence[ConsentDocument]]:
+    """The ids of the consents that cover part of it already, and the ones that are to be signed.
+
+    `signatory`: None for whoever signed last, or the enterprise itself. Raises KeyLocked; PortalError INVALID_ARGUMENT with a fault of
+    `separate` (rule 2), WRONG_STATE if nobody offers an item, UNVERIFIED, UNAVAILABLE.
+    """
+    found = await needed(portal, who, wanted)
+    if found.missing:
+        names = ", ".join(found.missing)
+        raise PortalError("WRONG_STATE", Text("Nobody offers this at present: {items}.", items=names))
+    _require_word(found.to_sign, separate=separate)
+    subject, notice = await _subject(portal, who, signatory), NOTICES[language].part
+    consents = [
+        planning.document(draft, subject, notice, record_id=str(uuid.uuid4()), now_ms=portal.clock())
+        for draft in found.to_sign
+    ]
+    return [each.consent.record_id for each in found.standing], [_checked(each) for each in consents]
 
 
 async def covering(
     portal: Portal, who: Principal, user: str, purpose: Purpose, items: Iterable[str]
 ) -> Sequence[Standing]:
     """The consents in force that let a bank use at least one of these items for this purpose. Raises KeyLocked, PortalError."""
-    signer, wanted = await asking.signer(portal, who), set(items)
+    wanted = set(items)
     return [
         each
-        for each in await asyncio.to_thread(portal.link.consents, signer)
+        for each in await asking.consents(portal, who)
         if each.state == ACTIVE
         and user in each.consent.recipients.data_users
         and each.consent.purpose.purpose_code is purpose
@@ -116,19 +137,14 @@ async def covering(
 
 async def last_signatory(portal: Portal, who: Principal) -> Signatory | None:
     """Who signed the newest consent, None before the first. Raises KeyLocked, PortalError."""
-    given = await asyncio.to_thread(portal.link.consents, await asking.signer(portal, who))
+    given = await asking.consents(portal, who)
     newest = max((each.consent for each in given), key=lambda consent: consent.given_ms, default=None)
     return None if newest is None else Signatory(name=newest.subject.signatory_name, role=newest.subject.signatory_role)
 
 
-async def requests(portal: Portal, who: Principal) -> Sequence[ConsentRequest]:
-    """What banks ask for, that waits for an answer. Raises KeyLocked, PortalError."""
-    return await asyncio.to_thread(portal.link.requests, await asking.signer(portal, who))
-
-
 async def request(portal: Portal, who: Principal, request_id: str) -> ConsentRequest:
     """One request. Raises KeyLocked, PortalError NOT_FOUND."""
-    for each in await requests(portal, who):
+    for each in await asking.requests(portal, who):
         if each.request_id == request_id:
             return each
     raise not_found()
@@ -145,63 +161,83 @@ async def grant_request(
 ) -> str:
     """Grant a request on the terms that were asked for; the consent's id. Raises as `sign`, and NOT_FOUND."""
     async with portal.ring.signing(who.session_id):
-        asked = await request(portal, who, request_id)
-        draft = planning.draft_of(asked, rules())
-        _require_word([draft], separate=separate)
-        consent = planning.answer(
-            asked,
-            await _subject(portal, who, signatory),
-            NOTICES[language].part,
-            separate=draft.separate,
-            record_id=str(uuid.uuid4()),
-            now_ms=portal.clock(),
+        await asking.signer(portal, who)
+        consent = await prepare_answer(
+            portal, who, request_id, separate=separate, signatory=signatory, language=language
         )
         return await _give(portal, who, consent)
 
 
-async def refuse_request(portal: Portal, who: Principal, request_id: str, reason: str) -> None:
-    """Say no to a request. Raises KeyLocked, PortalError NOT_FOUND, HUB_REFUSED, UNVERIFIED, UNAVAILABLE."""
+async def prepare_answer(
+    portal: Portal,
+    who: Principal,
+    request_id: str,
+    *,
+    separate: bool = False,
+    signatory: Signatory | None = None,
+    language: str = "zh",
+) -> ConsentDocument:
+    """The consent that grants a request, to be signed. Raises as `prepare`, and NOT_FOUND."""
     asked = await request(portal, who, request_id)
-    signer = await asking.signer(portal, who)
-    entry = ConsentRefusal(
+    draft = planning.draft_of(asked, rules())
+    _require_word([draft], separate=separate)
+    consent = planning.answer(
+        asked,
+        await _subject(portal, who, signatory),
+        NOTICES[language].part,
+        separate=draft.separate,
+        record_id=str(uuid.uuid4()),
+        now_ms=portal.clock(),
+    )
+    return _checked(consent)
+
+
+async def refuse_request(portal: Portal, who: Principal, request_id: str, reason: str) -> None:
+    """Say no to a request. Raises KeyLocked, KeyOutside, PortalError NOT_FOUND, HUB_REFUSED, UNVERIFIED, UNAVAILABLE."""
+    signer, entry = await asking.signer(portal, who), await prepare_refusal(portal, who, request_id, reason)
+    document = sign_document(CONSENT_REFUSAL_TYPE, encode(entry), signer.key)
+    await enter(portal, who, asking.author(signer), document, entry.provider, "consent_refused", request_id)
+
+
+async def prepare_refusal(portal: Portal, who: Principal, request_id: str, reason: str) -> ConsentRefusal:
+    """A refusal, to be signed. Raises KeyLocked, KeyOutside, PortalError NOT_FOUND."""
+    asked = await request(portal, who, request_id)
+    return ConsentRefusal(
         request_id=request_id, provider=asked.provider, uscc=who.institution, reason=reason, time_ms=portal.clock()
     )
-    await _enter(
-        portal, who, signer, CONSENT_REFUSAL_TYPE, encode(entry), asked.provider, "consent_refused", request_id
-    )
+
+
+async def enter(
+    portal: Portal, who: Principal, author: Author, document: SignedDocument, provider: str, event: str, about: str
+) -> Entered:
+    """Send what was signed, and write it down once it is proved. Raises PortalError HUB_REFUSED, UNVERIFIED, UNAVAILABLE."""
+    done = await asyncio.to_thread(portal.link.enter, author, document, provider)
+
+    def write(connection: Connection) -> None:
+        asking.keep(connection, who.account_id, author.seen, done.seen)
+        events.record(connection, portal.clock(), who.login, event, about)
+
+    await portal.db.write(write)
+    portal.ring.forget_answers(who.session_id)
+    return done
 
 
 async def _give(portal: Portal, who: Principal, consent: ConsentDocument) -> str:
-    payload, signer = encode(consent), await asking.signer(portal, who)
+    signer, record_id = await asking.signer(portal, who), consent.record_id
+    document = sign_document(CONSENT_TYPE, encode(consent), signer.key)
+    provider = consent.recipients.data_source
+    await enter(portal, who, asking.author(signer), document, provider, "consent_given", record_id)
+    return record_id
+
+
+def _checked(consent: ConsentDocument) -> ConsentDocument:
+    """What everybody would refuse is not signed."""
     try:
-        parse_consent(payload)  # what everybody would refuse is not signed
+        return parse_consent(encode(consent))
     except ConsentError as error:
         raise PortalError(
             "INVALID_ARGUMENT", Text("This cannot be consented to: {reason}", reason=str(error))
         ) from error
-    provider, record_id = consent.recipients.data_source, consent.record_id
-    await _enter(portal, who, signer, CONSENT_TYPE, payload, provider, "consent_given", record_id)
-    return record_id
-
-
-async def _enter(
-    portal: Portal,
-    who: Principal,
-    signer: Signer,
-    payload_type: str,
-    payload: bytes,
-    provider: str,
-    event: str,
-    about: str,
-) -> None:
-    document = sign_document(payload_type, payload, signer.key)
-    done = await asyncio.to_thread(portal.link.enter, asking.author(signer), document, provider)
-
-    def write(connection: Connection) -> None:
-        asking.keep(connection, who.account_id, signer.seen, done.seen)
-        events.record(connection, portal.clock(), who.login, event, about)
-
-    await portal.db.write(write)
 
 
 def _require_word(drafts: Iterable[Draft], *, separate: bool) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator
 from typing import Final
 from urllib.parse import quote
@@ -10,8 +11,8 @@ from fastapi import FastAPI, Request
 from fastapi.responses import Response
 
 from portal.accounts.fields import PASSWORD
-from portal.accounts.keys import unlock
-from portal.consents import grant_pages, granting, service, uses_pages
+from portal.accounts.keys import kept_outside, unlock
+from portal.consents import asking, grant_pages, outside_pages, service, uses_pages
 from portal.consents.asking import KeyLocked
 from portal.consents.fields import WITHDRAWAL_REASON
 from portal.consents.shown import words
@@ -30,6 +31,7 @@ LIVE_WAIT_MS: Final = 1000
 def routes(app: FastAPI) -> None:
     """Add the routes of this subject."""
     _add_key(app)
+    outside_pages.routes(app)
     grant_pages.routes(app)
     uses_pages.routes(app)
     _add_consents(app)
@@ -68,8 +70,10 @@ def _add_consents(app: FastAPI) -> None:
     async def listed(request: Request, who: Who) -> Response:
         """List one's consents, and say whether somebody asks for one."""
         portal = portal_of(request)
-        found, asked = await service.listed(portal, who), await granting.requests(portal, who)
-        return page(request, "consents/list.html", found=found, asked=asked, **await words(request))
+        found, asked, named = await asyncio.gather(
+            service.listed(portal, who), asking.requests(portal, who), words(request)
+        )
+        return page(request, "consents/list.html", found=found, asked=asked, **named)
 
     @app.get("/consents/{record_id}")
     async def one(request: Request, who: Who, record_id: str) -> Response:
@@ -78,7 +82,13 @@ def _add_consents(app: FastAPI) -> None:
         found = await service.get(portal, who, record_id)
         watched = await service.was_withdrawn_here(portal, who, record_id)
         return form_page(
-            request, "consents/one.html", (WITHDRAWAL_REASON,), one=found, watched=watched, **await words(request)
+            request,
+            "consents/one.html",
+            (WITHDRAWAL_REASON,),
+            one=found,
+            watched=watched,
+            outside=await kept_outside(portal, who),
+            **await words(request),
         )
 
     @app.post("/consents/{record_id}/withdraw")

@@ -21,13 +21,17 @@ from sqlalchemy import Connection, Row, insert, select, update
 from consent.audit import PERMIT
 from consent.audit_uses import VerifiedUse
 from consent.documents import CONSENT_REVOCATION_TYPE, ConsentRevocation, encode
+from consent.errors import ConsentError
+from consent.explain import Explained, explain
+from consent.my_data import ConsentEvidence, Evidence, make_my_data, page_evidence
 from consent.usage import Receipt
 from portal import events
 from portal.consents import asking
+from portal.consents.lineage import Involvement, lineage
 from portal.consents.planning import ACTIVE
 from portal.consents.tables import withdrawals
 from portal.errors import PortalError, not_found
-from portal.hub_link import Author, Entered, Standing, Verified
+from portal.hub_link import Author, Entered, Signer, Standing, Verified, unverified
 from portal.principal import Principal
 from portal.state import Portal
 from portal.text import Text
@@ -69,7 +73,7 @@ class Use:
 
 async def listed(portal: Portal, who: Principal) -> Sequence[Standing]:
     """All consents, those that stand first. Raises KeyLocked, PortalError."""
-    return await asyncio.to_thread(portal.link.consents, await asking.signer(portal, who))
+    return await asking.consents(portal, who)
 
 
 async def get(portal: Portal, who: Principal, record_id: str) -> Standing:
@@ -83,29 +87,33 @@ async def get(portal: Portal, who: Principal, record_id: str) -> Standing:
 async def withdraw(portal: Portal, who: Principal, record_id: str, reason: str) -> Withdrawal:
     """Withdraw a consent (rule 4). Raises KeyLocked, PortalError NOT_FOUND, WRONG_STATE, UNVERIFIED."""
     async with portal.ring.signing(who.session_id):
-        found, signer = await get(portal, who, record_id), await asking.signer(portal, who)
-        if found.state != ACTIVE:
-            raise PortalError(
-                "WRONG_STATE", Text("This consent does not stand any more; there is nothing to withdraw.")
-            )
-        entry = ConsentRevocation(
-            record_id=record_id,
-            provider=found.consent.recipients.data_source,
-            uscc=who.institution,
-            method="portal",
-            reason=reason,
-            time_ms=portal.clock(),
-        )
+        signer, entry = await asking.signer(portal, who), await prepare_withdrawal(portal, who, record_id, reason)
         document = sign_document(CONSENT_REVOCATION_TYPE, encode(entry), signer.key)
         return await enter_withdrawal(portal, who, asking.author(signer), document, entry)
+
+
+async def prepare_withdrawal(portal: Portal, who: Principal, record_id: str, reason: str) -> ConsentRevocation:
+    """A withdrawal, to be signed. Raises KeyLocked, KeyOutside, PortalError NOT_FOUND, WRONG_STATE."""
+    found = await get(portal, who, record_id)
+    if found.state != ACTIVE:
+        raise PortalError("WRONG_STATE", Text("This consent does not stand any more; there is nothing to withdraw."))
+    return ConsentRevocation(
+        record_id=record_id,
+        provider=found.consent.recipients.data_source,
+        uscc=who.institution,
+        method="portal",
+        reason=reason,
+        time_ms=portal.clock(),
+    )
 
 
 async def enter_withdrawal(
     portal: Portal, who: Principal, author: Author, document: SignedDocument, entry: ConsentRevocation
 ) -> Withdrawal:
     """Send a signed withdrawal and begin to watch who confirms it. Raises PortalError."""
+    now_ms = portal.clock()
     done = await asyncio.to_thread(portal.link.enter, author, document, entry.provider, wait_ms=FIRST_WAIT_MS)
-    now_ms, confirmed = portal.clock(), {each.node_id: each.after_ms for each in done.confirmed}
+    confirmed = {each.node_id: each.after_ms for each in done.confirmed}
     row = {
         "record_id": entry.record_id,
         "account_id": who.account_id,
@@ -157,13 +165,53 @@ async def was_withdrawn_here(portal: Portal, who: Principal, record_id: str) -> 
     return await portal.db.read(lambda connection: _row(connection, who, record_id)) is not None
 
 
-async def uses(portal: Portal, who: Principal) -> Verified:
-    """Every recorded use, verified. Raises KeyLocked, PortalError UNVERIFIED."""
-    signer = await asking.signer(portal, who)
-    found = await asyncio.to_thread(portal.link.uses, signer)
-    if found.seen != signer.seen:
-        await portal.db.write(lambda connection: asking.keep(connection, who.account_id, signer.seen, found.seen))
-    return found
+async def explained(portal: Portal, who: Principal, log_index: int) -> Explained:
+    """One use of one's own data, and the steps that prove it. Raises KeyLocked, PortalError NOT_FOUND, UNVERIFIED."""
+    found = await asking.uses(portal, who)
+    try:
+        told = [explain(who.institution, each, log_index, found.hub_key) for each in found.pages]
+    except ConsentError as error:
+        raise unverified(str(error)) from error
+    for each in told:
+        if each is not None:
+            return each
+    raise not_found()
+
+
+async def lineage_of(portal: Portal, found: Verified) -> Sequence[Involvement]:
+    """Which joint computations and models the data went into. Raises PortalError UNAVAILABLE."""
+    return lineage(found.uses, await asyncio.to_thread(portal.link.models))
+
+
+async def my_data(portal: Portal, who: Principal) -> bytes:
+    """Everything as one file, signed by the enterprise's key (`consent.my_data`). Raises KeyLocked, PortalError."""
+    signer = await _own_signer(portal, who)
+    found, given = await asking.uses(portal, who), await listed(portal, who)
+    evidence = Evidence(
+        consents=tuple(
+            ConsentEvidence(entry=each.entry, log_index=each.log_index, state=each.state, ended_ms=each.ended_ms)
+            for each in given
+        ),
+        pages=tuple(page_evidence(page) for page in found.pages),
+    )
+    try:
+        made = await asyncio.to_thread(
+            make_my_data, who.institution, evidence, signer.key, found.hub_key, portal.clock()
+        )
+    except ConsentError as error:
+        raise unverified(str(error)) from error
+    await portal.db.write(
+        lambda connection: events.record(connection, portal.clock(), who.login, "my_data_exported", who.institution)
+    )
+    return made
+
+
+async def _own_signer(portal: Portal, who: Principal) -> Signer:
+    try:
+        return await asking.signer(portal, who)
+    except asking.KeyOutside:
+        text = Text("Your key is not here, so the signed file is made where it is: xinqiao audit mine --out FILE.")
+        raise PortalError("WRONG_STATE", text) from None
 
 
 def paired(found: Sequence[VerifiedUse]) -> Sequence[Use]:

@@ -1,7 +1,7 @@
 """What an application, or an enterprise by hand, wants a bank to be allowed; and what of it stands already or is to be signed.
 
-How another subject uses it (`portal.consents.granting`; each raises KeyLocked where the session has no open key, which leads to
-`/unlock` by itself, and PortalError where the hub refuses or is away):
+How another subject uses it (`portal.consents.granting`). Each raises KeyLocked where the session has no open key, and KeyOutside where
+the enterprise keeps its key itself, which lead to `/unlock` and `/outside` by themselves; PortalError where the hub refuses or is away:
 
     wanted = Wanted(
         user="bank-a",                                  # the bank's member id: who will use the data

@@ -24,6 +24,7 @@ GRANTS: Final[Mapping[Role, Mapping[Need, Reach]]] = {
         (Action.QUERY, Subject.OWN_CONSENTS, Reach.OWN),
         (Action.MODIFY, Subject.OWN_CONSENTS, Reach.OWN),
         (Action.QUERY, Subject.OWN_USES, Reach.OWN),
+        (Action.EXPORT, Subject.OWN_USES, Reach.OWN),
         (Action.QUERY, Subject.OWN_APPLICATIONS, Reach.OWN),
         (Action.ENTRY, Subject.OWN_APPLICATIONS, Reach.OWN),
         (Action.ENTRY, Subject.FINANCING, Reach.OWN),

@@ -18,7 +18,7 @@ from portal.text import Text
 from portal.web.authorize import Who
 from portal.web.once import once, was_sent
 from portal.web.pages import form_page, page, portal_of, see
-from portal.web.sent import read_form
+from portal.web.sent import read_file, read_form
 from portal.web.visits import visit_of
 
 STATES: Final = {
@@ -103,7 +103,11 @@ def _add_submission(app: FastAPI) -> None:
         try:
             password = filled.require()["password"]
             require_strong(password, list(answers.values()))
-            made = await asyncio.to_thread(service.prepare, answers, password, portal.clock())
+            file = await read_file(request, "file")
+            if file:
+                made = await asyncio.to_thread(service.prepare_outside, answers, password, file)
+            else:
+                made = await asyncio.to_thread(service.prepare, answers, password, portal.clock())
 
             def write(connection: Connection) -> str:
                 service.submit(portal, connection, answers, made)

@@ -1,7 +1,8 @@
 """Registrations: from the enterprise's answers to a key in the hub's directory.
 
 Rules:
-1. The enterprise's SM2 key is made here and kept only under the enterprise's password: neither portal nor hub can sign without it.
+1. The enterprise's SM2 key is made here and kept only under the enterprise's password: neither portal nor hub can sign without it. Or
+   the enterprise keeps its key itself, and uploads the statement that this key signed; then nothing of it is here.
 2. One registration is open or approved under a code at a time. After a rejection the enterprise may register again.
 3. Two reviewers look at each: the first endorses or objects with a reason, another one decides, or sends it back (`portal.states`).
    Nobody does both.
@@ -21,7 +22,9 @@ import msgspec
 from sqlalchemy import Connection, Row, Select, delete, insert, select, tuple_, update
 
 from consent.documents import encode
+from consent.errors import ConsentError
 from consent.masking import mask
+from consent.outside import read_signed
 from consent.registration import SUBJECT_REGISTRATION_TYPE, SubjectRegistration, parse_registration
 from portal import events
 from portal.accounts import service as accounts
@@ -38,9 +41,12 @@ from portal.registration.tables import drafts, registrations
 from portal.state import Portal
 from portal.states import APPROVED, REGISTRATION, REJECTED, SUBMITTED
 from portal.text import Text
-from trust.document import SignedDocument, sign_document
+from trust.document import SignedDocument, sign_document, verify_document
+from trust.errors import TrustError
+from trust.sm2 import PublicKey
 
 PAGE: Final = 50
+LARGEST_STATEMENT: Final = 64 * 1024
 DRAFT_MS: Final = 24 * 3600 * 1000
 OPINIONS: Final = ("endorse", "object")
 DECISIONS: Final = ("approve", "reject", "return")
@@ -122,6 +128,36 @@ def prepare(given: Mapping[str, str], password: str, now_ms: int) -> Prepared:
         registration_id=registration_id,
         document=document,
         key_pem=key_pem,
+        password_hash=hash_password(password),
+    )
+
+
+def prepare_outside(given: Mapping[str, str], password: str, file: bytes) -> Prepared:
+    """Take a statement that was signed where the key is, and hash the password. Takes some 0.1 s: call it on a thread.
+
+    Raises PortalError INVALID_ARGUMENT with a fault of `file` for one that is not signed by the very key it names, or that says
+    something else than was answered.
+    """
+    try:
+        (document,) = read_signed(file[:LARGEST_STATEMENT])
+        statement = parse_registration(document.payload)
+        verify_document(document, SUBJECT_REGISTRATION_TYPE, PublicKey.decode(statement.public_key))
+    except (ConsentError, TrustError, ValueError):
+        raise form_fault(
+            "file",
+            Text("This is no signed registration. Choose the file that “xinqiao enterprise register --out” wrote."),
+        ) from None
+    if (statement.uscc, statement.ent_name) != (given["uscc"], given["ent_name"]):
+        told = Text(
+            "The file registers {name} ({uscc}), which is not what you answered.",
+            name=statement.ent_name,
+            uscc=statement.uscc,
+        )
+        raise form_fault("file", told)
+    return Prepared(
+        registration_id=str(uuid.uuid4()),
+        document=document.encode(),
+        key_pem=b"",
         password_hash=hash_password(password),
     )
 

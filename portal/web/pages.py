@@ -104,6 +104,7 @@ def environment(language: str) -> Environment:
         lang=language,
         html_lang=html_name(language),
         languages=LANGUAGES,
+        comma="、" if language == "zh" else ", ",
         moment=lambda time_ms: moment(language, time_ms),
     )
     return made

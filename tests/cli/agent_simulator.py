@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -186,7 +186,7 @@ class AgentSimulator(agent_pb2_grpc.AgentServicer):
     asked: dict[str, Any] = field(default_factory=dict)
     progress: list[agent_pb2.FetchProgress] = field(default_factory=list)
     training: list[agent_pb2.JobProgress | Refusal] = field(default_factory=list)
-    scoring: list[agent_pb2.ScoreProgress] = field(default_factory=list)
+    scoring: list[agent_pb2.ScoreProgress | Refusal] = field(default_factory=list)
 
     def Fetch(
         self, request: agent_pb2.FetchRequest, context: grpc.ServicerContext
@@ -198,15 +198,19 @@ class AgentSimulator(agent_pb2_grpc.AgentServicer):
         self, request: agent_pb2.ScoreBatchRequest, context: grpc.ServicerContext
     ) -> Iterator[agent_pb2.ScoreProgress]:
         self.asked["ScoreBatch"] = request
-        yield from self.scoring
+        yield from _until_refused(self.scoring, context)
 
     def TrainJob(self, request: agent_pb2.JobRequest, context: grpc.ServicerContext) -> Iterator[agent_pb2.JobProgress]:
         self.asked["TrainJob"] = request
-        for each in self.training:
-            if isinstance(each, Refusal):
-                context.set_trailing_metadata((("xinqiao-error-bin", each.detail.SerializeToString()),))
-                context.abort(grpc.StatusCode.FAILED_PRECONDITION, each.detail.message)
-            yield each
+        yield from _until_refused(self.training, context)
+
+
+def _until_refused(told: Iterable[Any], context: grpc.ServicerContext) -> Iterator[Any]:
+    for each in told:
+        if isinstance(each, Refusal):
+            context.set_trailing_metadata((("xinqiao-error-bin", each.detail.SerializeToString()),))
+            context.abort(grpc.StatusCode.FAILED_PRECONDITION, each.detail.message)
+        yield each
 
 
 def _answering(name: str) -> Callable[[Any, Any, Any], Any]:

@@ -67,6 +67,23 @@ def test_many_uses_come_in_pages(used: SubjectWorld, monkeypatch: pytest.MonkeyP
     assert [each["log_index"] for each in run_json("audit", "mine", "--home", used.home).data["uses"]] == [0, 4, 5, 8]
 
 
+def test_an_export_of_my_data_is_checked_by_anybody_and_by_nothing_that_was_changed(
+    used: SubjectWorld, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    from cli.enterprise_client import EnterpriseClient
+
+    whole, out, hub = EnterpriseClient.audit, tmp_path / "mine.json", used.home / "hub.json"
+    monkeypatch.setattr(EnterpriseClient, "audit", lambda self: whole(self, page_size=2))
+    run("audit", "mine", "--home", used.home, "--out", out)
+    told = run_json("audit", "my-data", out, "--hub", hub).data
+    assert (told["uscc"], told["uses"], told["log_size"], told["witnesses"]) == (USCC, 4, 10, [PROVIDER_NODE])
+    assert "signed this by" in run("audit", "my-data", out, "--hub", hub).out
+    assert failing("audit", "mine", "--home", used.home, "--out", out, code=5)["code"] == "ALREADY_EXISTS"
+    out.write_bytes(out.read_bytes().replace(b'"user": "li"', b'"user": "wu"', 1))
+    assert failing("audit", "my-data", out, "--hub", hub, code=6)["code"] == "AUDIT_FAILED"
+    assert failing("audit", "my-data", tmp_path / "none", "--hub", hub, code=2)["code"] == "INVALID_ARGUMENT"
+
+
 def grow(used: SubjectWorld) -> None:
     used.hub.logs["usage"] += batch(receipt(20), BANK_NODE)
 

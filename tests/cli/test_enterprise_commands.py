@@ -8,15 +8,28 @@ import msgspec
 import pytest
 
 from cli.enterprise_home import open_enterprise
-from consent.documents import CONSENT_TYPE, ItemMode, ItemScope, PurposePart, encode, parse_consent, parse_refusal
+from consent.documents import (
+    CONSENT_REVOCATION_TYPE,
+    CONSENT_TYPE,
+    ConsentRevocation,
+    ItemMode,
+    ItemScope,
+    PurposePart,
+    encode,
+    parse_consent,
+    parse_refusal,
+)
 from consent.documents import Purpose as P
-from consent.registration import parse_registration
+from consent.outside import read_signed, write_to_sign
+from consent.registration import SUBJECT_REGISTRATION_TYPE, parse_registration
 from tests.cli.conftest import NAME, SubjectWorld
 from tests.cli.running import failing, run, run_json
 from tests.cli.simulators import BANK_NODE, CONSENT_LOG, PROVIDER_NODE, Refusal
 from tests.consent.builders import BANK, OTHER_USCC, PROVIDER, REQUEST, USCC, consent, key, request, signed
 from trust.checkpoint import cosign
-from trust.document import SignedDocument, sign_document
+from trust.document import SignedDocument, sign_document, verify_document
+
+REVOCATION = ConsentRevocation(record_id=REQUEST, provider=PROVIDER, uscc=OTHER_USCC, time_ms=1)
 
 
 def test_init_makes_a_key_that_only_its_owner_reads(made_enterprise: Path) -> None:
@@ -271,3 +284,45 @@ def test_a_consent_that_is_not_there_cannot_be_withdrawn(subject: SubjectWorld) 
 
 def test_the_payload_type_of_a_consent_is_the_documents() -> None:
     assert CONSENT_TYPE.endswith("vnd.xinqiao.consent+json")
+
+
+def test_a_registration_is_written_for_the_portal_and_not_sent(subject: SubjectWorld, tmp_path: Path) -> None:
+    out = tmp_path / "registration.json"
+    run("enterprise", "register", "--home", subject.home, "--contact", "a@b", "--out", out)
+    (document,) = read_signed(out.read_bytes())
+    verify_document(document, SUBJECT_REGISTRATION_TYPE, subject.key.public)
+    assert subject.hub.registrations == {}
+    again = ("enterprise", "register", "--home", subject.home, "--contact", "a@b", "--out", out)
+    assert failing(*again, code=5)["code"] == "ALREADY_EXISTS"
+
+
+def test_what_the_portal_prepared_is_told_and_signed(subject: SubjectWorld, tmp_path: Path) -> None:
+    file, out = tmp_path / "consents.json", tmp_path / "signed.json"
+    file.write_bytes(write_to_sign([(CONSENT_TYPE, encode(consent()))]))
+    assert f"{BANK} may use tax_registration:Q of {PROVIDER}" in run(
+        "enterprise", "sign", file, "--home", subject.home, "--out", out
+    ).out.replace("\n", " ")
+    (document,) = read_signed(out.read_bytes())
+    verify_document(document, CONSENT_TYPE, subject.key.public)
+
+
+@pytest.mark.parametrize(
+    ("content", "code", "exits"),
+    [
+        (b"{}", "CONSENT_MALFORMED", 2),
+        (write_to_sign([("text/plain", b"I owe you")]), "CONSENT_MALFORMED", 2),
+        (
+            write_to_sign([(CONSENT_REVOCATION_TYPE, encode(REVOCATION))]),
+            "INVALID_ARGUMENT",
+            2,
+        ),
+    ],
+    ids=["no file of ours", "a text that is never signed so", "of another enterprise"],
+)
+def test_what_is_not_for_this_enterprise_is_not_signed(
+    subject: SubjectWorld, tmp_path: Path, content: bytes, code: str, exits: int
+) -> None:
+    file, out = tmp_path / "x.json", tmp_path / "signed.json"
+    file.write_bytes(content)
+    assert failing("enterprise", "sign", file, "--home", subject.home, "--out", out, code=exits)["code"] == code
+    assert not out.exists()

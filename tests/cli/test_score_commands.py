@@ -12,6 +12,7 @@ from nodes.scoring.batch_files import BatchReport
 from tests.cli.agent_simulator import AGENT_REPLIES, MODEL
 from tests.cli.conftest import AgentWorld
 from tests.cli.running import failing, run, run_json
+from tests.cli.simulators import Refusal
 from tests.consent.builders import BANK, PROVIDER, USCC
 
 REPORT = BatchReport(
@@ -71,6 +72,12 @@ def test_a_batch_ends_with_its_report_and_one_that_ends_without_is_to_be_repeate
     assert "NO_CONSENT" in said
     node.agent.scoring = [agent_pb2.ScoreProgress(phase="score")]
     assert failing(*arguments, "--reason", "review", code=4)["code"] == "UNAVAILABLE"
+    node.agent.scoring = [agent_pb2.ScoreProgress(phase="score"), Refusal("DEADLINE_EXCEEDED", "taxoffice was silent.")]
+    late = failing(*arguments, "--reason", "review", code=4)
+    assert late["code"] == "DEADLINE_EXCEEDED"
+    assert "taxoffice was silent. Then give the same command again" in late["message"]
+    node.agent.scoring = [Refusal("MODEL_RETIRED", "It is retired.")]
+    assert failing(*arguments, "--reason", "review", code=5)["message"] == "It is retired."
 
 
 def test_one_enterprise_is_scored_in_words_and_as_data(node: AgentWorld) -> None:
@@ -95,7 +102,9 @@ def test_a_refusal_is_an_error_with_its_reason(node: AgentWorld, monkeypatch: py
 def test_limits_show_who_has_spent_what_and_what_looks_like_probing(node: AgentWorld) -> None:
     told = run_json("score", "limits", "--home", node.home).data
     assert told["limits"]["models_per_subject"] == 3
+    assert told["limits"]["served_scores"] is None
     assert told["requesters"][0]["requester"] == BANK
     said = run("score", "limits", "--home", node.home).out
     assert "maximum_leverage" in said
+    assert "half of the asker's columns" in said
     assert "A model was used on 3 enterprises only." in said

@@ -80,7 +80,7 @@ class Scoring:
             request = agent_pb2.StepModelRequest(model_id=model_id, step=step, reason="e2e", user="e2e")
             agent.call("StepModel", request)
 
-    def score(self, model_id: str, codes: Sequence[str], key: str = "") -> Any:
+    def score(self, model_id: str, codes: Sequence[str], key: str = "", application_no: str = "") -> Any:
         """Scores over the agent's socket."""
         own = self.own(codes)
         subjects = [
@@ -90,13 +90,18 @@ class Scoring:
             for at, code in enumerate(codes)
         ]
         request = agent_pb2.ScoreRequest(
-            model_id=model_id, subjects=subjects, reason="e2e", user="e2e", request_key=key
+            model_id=model_id,
+            subjects=subjects,
+            reason="e2e",
+            user="e2e",
+            request_key=key,
+            application_no=application_no,
         )
         with self.network.agent("bank-1") as bank:
             return bank.call("Score", request).scores
 
-    def start_run(self, model_id: str, codes: Sequence[str], out: Path) -> subprocess.Popen[bytes]:
-        """`xinqiao score run` in the background."""
+    def start_run(self, model_id: str, codes: Sequence[str], out: Path, *more: str) -> subprocess.Popen[bytes]:
+        """`xinqiao score run` in the background; `more`: options."""
         folder = out.parent
         (folder / f"{out.name}.txt").write_text("\n".join(codes), encoding="utf-8")
         frame = pd.DataFrame({"uscc": codes, **self.own(codes)})
@@ -104,7 +109,19 @@ class Scoring:
         arguments = ("score", "run", "--home", str(self.network.node_home("bank-1")), "--model", model_id)
         files = ("--list", str(folder / f"{out.name}.txt"), "--own", str(folder / f"{out.name}-own.csv"))
         return subprocess.Popen(
-            [sys.executable, "-m", "cli.main", *arguments, *files, "--out", str(out), "--reason", "e2e", "--json"],
+            [
+                sys.executable,
+                "-m",
+                "cli.main",
+                *arguments,
+                *files,
+                "--out",
+                str(out),
+                "--reason",
+                "e2e",
+                *more,
+                "--json",
+            ],
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
         )

@@ -134,7 +134,7 @@ def test_an_enterprise_tells_its_facts_once_and_sees_what_it_may_have_and_why(
     firm.sees("贵企业：860.5 万元")
     firm.picture("eligible")
     assert (firm.clicks, firm.fields) == (3, 4), "one click and one field are the mistake's"
-    assert firm.page.get_by_role("link", name="申请").get_attribute("href") == f"/applications/new?product={code}"
+    assert firm.page.locator("[name=product_code]").get_attribute("value") == code, "the button to apply"
     firm.go("/facts")
     firm.sees("小型")
     firm.picture("facts")

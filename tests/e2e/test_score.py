@@ -5,17 +5,17 @@ from __future__ import annotations
 import json
 import time
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
-import msgspec
 import numpy as np
 import pytest
 
 from cli.demo.cohort import BANK, GOVERNMENT, PLATFORM
 from cli.demo.network import DemoFailed, command, wait_until
+from cli.demo.scores import served_model
 from cli.enterprise_home import create_home
-from modeling.scoring.inputs import ASKER, OWN
 from modeling.scoring.model import canonical
 from nodes.errors import NodeError
 from tests.e2e.scoring_network import Scoring, limits_of, scores_of, scoring_network
@@ -26,7 +26,7 @@ pytestmark = pytest.mark.timeout(240)
 
 @pytest.fixture(scope="module")
 def scoring(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Scoring]:
-    with scoring_network(tmp_path_factory.mktemp("score") / "net") as opened:
+    with scoring_network(tmp_path_factory.mktemp("score") / "net", "[scoring]\nserved_scores = 7\n") as opened:
         yield opened
 
 
@@ -89,6 +89,28 @@ def test_a_request_key_counts_once(scoring: Scoring, both: str) -> None:
         scoring.score(both, scoring.codes[7:8], key="application-1")
 
 
+def test_scorings_under_one_application_number_at_the_same_time_do_not_collide(
+    scoring: Scoring, both: str, tmp_path: Path
+) -> None:
+    """Questions on line share an exchange, a batch has its own; each gets the scores of its own enterprises."""
+    codes = scoring.codes[12:18]
+    plain = scoring.plain(scoring.model("both", GOVERNMENT, PLATFORM), codes)
+    batches = [
+        scoring.start_run(both, part, tmp_path / name, "--application-no", "2026-7")
+        for name, part in (("a", codes[:3]), ("b", codes[3:]))
+    ]
+    with ThreadPoolExecutor(6) as pool:
+        several = list(pool.map(lambda code: scoring.score(both, [code], application_no="2026-7")[0], codes))
+    np.testing.assert_allclose([each.score for each in several], plain, atol=1e-4)
+    assert len({receipt for each in several for receipt in each.receipt_ids}) == 12
+    for running, out, part in zip(batches, ("a", "b"), (codes[:3], codes[3:]), strict=True):
+        said, _ = running.communicate(timeout=150)
+        assert running.returncode == 0, said.decode()
+        rows = scores_of(tmp_path / out)
+        wanted = plain[[codes.index(code) for code in part]]
+        np.testing.assert_allclose([float(rows[code]["score"]) for code in part], wanted, atol=1e-4)
+
+
 def test_the_command_scores_one_and_shows_what_was_spent(scoring: Scoring, both: str) -> None:
     code = scoring.codes[17]
     own = json.dumps({name: values[0] for name, values in scoring.own([code]).items()})
@@ -102,6 +124,18 @@ def test_the_command_scores_one_and_shows_what_was_spent(scoring: Scoring, both:
     stranger = next(each for each in scoring.loans.codes if each not in scoring.codes)
     with pytest.raises(DemoFailed, match="NO_CONSENT"):
         command("score", "one", *arguments[:-1], stranger, "--own", own, "--reason", "e2e")
+
+
+def test_an_auditor_makes_the_weights_again_that_were_sent_in_every_session(
+    scoring: Scoring, both: str, tmp_path: Path
+) -> None:
+    assert scoring.score(both, scoring.codes[18:19])[0].refused == ""
+    files = [str(tmp_path / f"{node}.json") for node in ("bank-1", "tax-1", "pay-1")]
+    for node, file in zip(("bank-1", "tax-1", "pay-1"), files, strict=True):
+        opened = command("model", "open", both, "--home", str(scoring.network.node_home(node)), "--out", file)
+        assert opened["sessions"] >= 1, node
+    (audited,) = command("audit", "model", *files)["models"]
+    assert audited["sessions"] >= 2
 
 
 def test_own_columns_that_are_missing_or_unknown_are_named(scoring: Scoring, both: str) -> None:
@@ -132,15 +166,9 @@ def test_a_model_is_scored_with_only_while_every_provider_approves(scoring: Scor
 def test_data_comes_to_another_members_model(scoring: Scoring, tmp_path: Path) -> None:
     """The platform's model: two columns that the bank sends encrypted, and the platform's own."""
     pay = ("--home", str(scoring.network.node_home("pay-1")))
-    bank, platform = scoring.model("sent", PLATFORM), scoring.model("served", PLATFORM)
-    sent = [each for each in bank.features if not each.input.member]
-    kept = [each for each in platform.features if each.input.member == PLATFORM]
-    features = [
-        *(msgspec.structs.replace(each, input=msgspec.structs.replace(each.input, member=ASKER)) for each in sent),
-        *(msgspec.structs.replace(each, input=msgspec.structs.replace(each.input, member=OWN)) for each in kept),
-    ]
+    platform = scoring.model("served", PLATFORM)
     file = tmp_path / "served.json"
-    file.write_bytes(canonical(scoring.with_features(platform, features)))
+    file.write_bytes(canonical(served_model("served", scoring.loans.files, PLATFORM)))
     registered = command("model", "register", *pay, "--name", "served", "--model", str(file), "--asker", BANK)
     model_id = str(registered["model_id"])
     assert registered["state"] == "approved"
@@ -158,6 +186,8 @@ def test_data_comes_to_another_members_model(scoring: Scoring, tmp_path: Path) -
     assert (batch["scored"], batch["refused"]) == (3, {"CONSENT_REVOKED": 1})
     rows = scores_of(tmp_path / "asked")
     np.testing.assert_allclose([float(rows[code]["score"]) for code in codes[:3]], plain[:3], atol=batch["error_bound"])
+    (refused,) = scoring.score(model_id, codes[:1])  # seven were given
+    assert (refused.refused, "served_scores" in refused.detail) == ("SCORE_LIMIT_REACHED", True)
     lists = ("--list", str(tmp_path / "asked.txt"), "--own", str(tmp_path / "asked-own.csv"))
     bank_home = str(scoring.network.node_home("bank-1"))
     told = command("score", "plan", "--home", bank_home, "--model", model_id, *lists)

@@ -77,7 +77,7 @@ async def test_a_healthy_node_passes_every_check(site: Site, tmp_path: Path) -> 
     home = make_home(tmp_path / "n", site.served, site.served.pair())
     found = await examined(home)
     network = ("files", "name", "proxy", "tcp", "tls", "certificate", *CONNECTED)
-    assert tuple(found) == (*network, "disk", "socket", "sources", "executor")
+    assert tuple(found) == (*network, "disk", "socket", "sources", "probing", "executor")
     assert [finding for name, finding in found.items() if not finding.ok and name != "disk"] == []
 
 

@@ -15,6 +15,7 @@ import httpx
 from argon2 import PasswordHasher
 from sqlalchemy import Connection, insert
 
+from consent.audit_uses import UsePage, VerifiedPage
 from consent.directory import Member, ProductPublished
 from consent.documents import (
     CONSENT_REFUSAL_TYPE,
@@ -27,7 +28,7 @@ from consent.documents import (
     parse_revocation,
 )
 from portal.accounts import service, totp
-from portal.hub_link import Author, Confirmed, Entered, Signer, Standing, Verified
+from portal.hub_link import Author, Confirmed, Entered, KnownModel, Signer, Standing, Verified
 from portal.permissions import SECOND_FACTOR, Role
 from portal.registration.tables import registrations
 from portal.server import open_portal
@@ -60,6 +61,10 @@ class HubSimulator:
         self.confirming: tuple[str, ...] = ("tax-1",)
         self.waiting: tuple[str, ...] = ("tax-2",)
         self.offered: list[ProductPublished] = []
+        self.registered: list[KnownModel] = []
+        self.hub_key = PrivateKey.generate().public
+        self.page: UsePage | None = None
+        self.verified: VerifiedPage | None = None
         self.admitted = [
             Member(member_id="firstbank", name="第一银行", kind="bank"),
             Member(member_id="taxoffice", name="税务局", kind="government"),
@@ -103,7 +108,19 @@ class HubSimulator:
 
     def uses(self, who: Signer) -> Verified:
         self.signed.append(who)
-        return self._answer(Verified(uses=(), size=7, time_ms=NOW_MS, witnesses=(), seen=who.seen + b"uses;"))
+        found = Verified(
+            uses=self.verified.uses if self.verified else (),
+            pages=(self.page,) if self.page else (),
+            hub_key=self.hub_key,
+            size=self.verified.head.size if self.verified else 7,
+            time_ms=NOW_MS,
+            witnesses=(),
+            seen=who.seen + b"uses;",
+        )
+        return self._answer(found)
+
+    def models(self) -> Sequence[KnownModel]:
+        return self._answer(list(self.registered))
 
     def _answer(self, answer: T) -> T:
         if self.refuses is not None:

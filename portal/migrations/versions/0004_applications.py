@@ -50,69 +50,195 @@ def upgrade() -> None:
     )
     op.create_index(op.f("ix_applications_account_id"), "applications", ["account_id"], unique=False)
     op.create_index(
-        "ix_applications_bank_amount_fen", "applications", ["institution", "amount_fen", "application_no"], unique=False
+        "ix_applications_bank_amount_fen",
+        "applications",
+        [
+            "institution",
+            "amount_fen",
+            "application_no",
+            "state",
+            "product_code",
+            "district",
+            "industry",
+            "size",
+            "pushed_ms",
+        ],
+        unique=False,
     )
     op.create_index(
         "ix_applications_bank_district_amount_fen",
         "applications",
-        ["institution", "district", "amount_fen", "application_no"],
+        [
+            "institution",
+            "district",
+            "amount_fen",
+            "application_no",
+            "state",
+            "product_code",
+            "industry",
+            "size",
+            "pushed_ms",
+        ],
         unique=False,
     )
     op.create_index(
         "ix_applications_bank_district_pushed_ms",
         "applications",
-        ["institution", "district", "pushed_ms", "application_no"],
+        [
+            "institution",
+            "district",
+            "pushed_ms",
+            "application_no",
+            "state",
+            "product_code",
+            "industry",
+            "size",
+            "amount_fen",
+        ],
         unique=False,
     )
     op.create_index(
         "ix_applications_bank_industry_amount_fen",
         "applications",
-        ["institution", "industry", "amount_fen", "application_no"],
+        [
+            "institution",
+            "industry",
+            "amount_fen",
+            "application_no",
+            "state",
+            "product_code",
+            "district",
+            "size",
+            "pushed_ms",
+        ],
         unique=False,
     )
     op.create_index(
         "ix_applications_bank_industry_pushed_ms",
         "applications",
-        ["institution", "industry", "pushed_ms", "application_no"],
+        [
+            "institution",
+            "industry",
+            "pushed_ms",
+            "application_no",
+            "state",
+            "product_code",
+            "district",
+            "size",
+            "amount_fen",
+        ],
         unique=False,
     )
     op.create_index(
         "ix_applications_bank_product_code_amount_fen",
         "applications",
-        ["institution", "product_code", "amount_fen", "application_no"],
+        [
+            "institution",
+            "product_code",
+            "amount_fen",
+            "application_no",
+            "state",
+            "district",
+            "industry",
+            "size",
+            "pushed_ms",
+        ],
         unique=False,
     )
     op.create_index(
         "ix_applications_bank_product_code_pushed_ms",
         "applications",
-        ["institution", "product_code", "pushed_ms", "application_no"],
+        [
+            "institution",
+            "product_code",
+            "pushed_ms",
+            "application_no",
+            "state",
+            "district",
+            "industry",
+            "size",
+            "amount_fen",
+        ],
         unique=False,
     )
     op.create_index(
-        "ix_applications_bank_pushed_ms", "applications", ["institution", "pushed_ms", "application_no"], unique=False
+        "ix_applications_bank_pushed_ms",
+        "applications",
+        [
+            "institution",
+            "pushed_ms",
+            "application_no",
+            "state",
+            "product_code",
+            "district",
+            "industry",
+            "size",
+            "amount_fen",
+        ],
+        unique=False,
     )
     op.create_index(
         "ix_applications_bank_size_amount_fen",
         "applications",
-        ["institution", "size", "amount_fen", "application_no"],
+        [
+            "institution",
+            "size",
+            "amount_fen",
+            "application_no",
+            "state",
+            "product_code",
+            "district",
+            "industry",
+            "pushed_ms",
+        ],
         unique=False,
     )
     op.create_index(
         "ix_applications_bank_size_pushed_ms",
         "applications",
-        ["institution", "size", "pushed_ms", "application_no"],
+        [
+            "institution",
+            "size",
+            "pushed_ms",
+            "application_no",
+            "state",
+            "product_code",
+            "district",
+            "industry",
+            "amount_fen",
+        ],
         unique=False,
     )
     op.create_index(
         "ix_applications_bank_state_amount_fen",
         "applications",
-        ["institution", "state", "amount_fen", "application_no"],
+        [
+            "institution",
+            "state",
+            "amount_fen",
+            "application_no",
+            "product_code",
+            "district",
+            "industry",
+            "size",
+            "pushed_ms",
+        ],
         unique=False,
     )
     op.create_index(
         "ix_applications_bank_state_pushed_ms",
         "applications",
-        ["institution", "state", "pushed_ms", "application_no"],
+        [
+            "institution",
+            "state",
+            "pushed_ms",
+            "application_no",
+            "product_code",
+            "district",
+            "industry",
+            "size",
+            "amount_fen",
+        ],
         unique=False,
     )
     op.create_index("ix_applications_due", "applications", ["state", "due_ms"], unique=False)

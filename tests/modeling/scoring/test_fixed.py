@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from fractions import Fraction
 from typing import Any
 
@@ -16,6 +17,11 @@ from modeling.scoring.fixed import LARGEST, MAX_ERROR, scales_for, whole_feature
 WEIGHTS = st.lists(st.floats(-20, 20), min_size=1, max_size=12)
 
 
+def test_a_weight_that_underflows_is_within_the_bound() -> None:
+    w, b = np.array([5e-324]), np.array([0.5])
+    assert float(w[0]) * float(b[0]) == 0.0 and scales_for(w, b).error > 0.0
+
+
 @given(weights=WEIGHTS, data=st.data())
 def test_no_score_is_off_by_more_than_its_bound_nor_wraps_around(weights: list[float], data: Any) -> None:
     count = len(weights)
@@ -28,7 +34,8 @@ def test_no_score_is_off_by_more_than_its_bound_nor_wraps_around(weights: list[f
     wholes = zip(whole_weights(w, b, scales.weight_bits), whole_features(x[None], b)[:, 0], strict=True)
     total = sum(int(weight) * int(feature) for weight, feature in wholes)
     exact = sum(Fraction(weight) * Fraction(feature) for weight, feature in zip(w.tolist(), x.tolist(), strict=True))
-    assert abs(Fraction(total, 1 << scales.fraction_bits) - exact) <= Fraction(scales.error) * Fraction(1 + 2**-20)
+    off = abs(Fraction(total, 1 << scales.fraction_bits) - exact)
+    assert off <= Fraction(scales.error) * Fraction(1 + 2**-20) + count * Fraction(sys.float_info.min)  # underflow
     assert scales.error <= MAX_ERROR
     assert abs(total) <= LARGEST
 

@@ -152,3 +152,20 @@ def test_a_secret_key_is_not_copied(owner: ring.SecretKey) -> None:
     for attempt in (pickle.dumps, copy.copy):
         with pytest.raises(TypeError):
             attempt(owner)
+
+
+def test_a_seed_makes_the_same_key_and_ciphertexts_again_and_no_two_of_them_share_randomness() -> None:
+    seed, numbers = bytes(range(32)), np.array([5, -6])
+    one, two, other = ring.SecretKey(seed), ring.SecretKey(seed), ring.SecretKey(bytes(32))
+    first, again = [one.encrypt(numbers) for _ in range(2)], [two.encrypt(numbers) for _ in range(2)]
+    assert (one.public, first) == (two.public, again)
+    assert one.public != other.public
+    assert other.encrypt(numbers) != first[0]
+    # Two encryptions that shared their randomness would have the second half in common, which travels as its seed.
+    held = [loaded_cipher(ring._library().context, each).dyn_array() for each in first]
+    assert all(held[0][place] != held[1][place] for place in range(held[0].size() // 2, held[0].size(), 64))
+    helper = ring.PublicKey(one.public)
+    products = ring.Sum()
+    products.add(ring.received(first[1]), ring.plain(np.array([7])))
+    found = ring.centred(one.decrypt(helper.hidden(products, None), range(2)))
+    assert found.tolist() == [35, -42]

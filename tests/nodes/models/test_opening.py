@@ -23,7 +23,7 @@ TERMS = Terms(name="sme-default")
 
 async def opened(world: World, data: bytes, path: Path) -> Opening:
     model = await world.owner.register_linear(data, TERMS)
-    assert world.owner.opening(model.version.model_id, path) == 2
+    assert len((await world.owner.opening(model.version.model_id, path)).parts) == 2
     return read_opening(path)
 
 
@@ -52,7 +52,7 @@ async def test_what_was_attested_truly_checks_and_leverage_is_over_all_that_were
     assert checked[0].opened == (OWNER, PROVIDER)
     assert (tmp_path / "1.json").stat().st_mode & 0o077 == 0
     with pytest.raises(NodeError, match="exists already"):
-        world.owner.opening(checked[0].model.version.model_id, tmp_path / "1.json")
+        await world.owner.opening(checked[0].model.version.model_id, tmp_path / "1.json")
 
 
 async def test_false_attestations_are_proved(world: World, tmp_path: Path) -> None:
@@ -74,7 +74,7 @@ async def test_an_opening_of_data_to_model_shows_whether_askers_are_told_the_tru
 ) -> None:
     world.directory.offer(OWNER, "platform-scores", "sales_summary")
     model = await world.owner.register_linear(served(), replace(TERMS, askers=(PROVIDER,)))
-    assert world.owner.opening(model.version.model_id, tmp_path / "1.json") == 1
+    assert len((await world.owner.opening(model.version.model_id, tmp_path / "1.json")).parts) == 1
     one = read_opening(tmp_path / "1.json")
     (found,) = check_openings([one])
     assert (found.opened, found.findings, found.leverages) == ((OWNER,), (), {})

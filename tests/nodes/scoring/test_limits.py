@@ -18,6 +18,7 @@ from nodes.scoring.limits import (
     probing,
     refusals,
     sentence_of,
+    served_scores,
 )
 from nodes.settings import ScoringRules
 
@@ -121,6 +122,22 @@ def test_a_model_that_is_hardly_used_beside_others_is_flagged_after_a_day() -> N
     assert probing([tried], NOW) == ()
     assert probing([use("new", subjects=3), use("real")], NOW) == ()
     assert probing([use("unused", subjects=0, first_ms=None), use("real")], NOW) == ()
+
+
+@given(st.integers(0, 20), st.integers(-3, 30))
+def test_never_more_scores_of_a_served_model_than_are_left(subjects: int, left: int) -> None:
+    found, total = refusals(RULES, None, [SubjectSpent()] * subjects, 0, served_left=left)
+    assert found == [None] * total + ["served_scores"] * (subjects - total)
+    assert total == max(0, min(subjects, left))
+
+
+@pytest.mark.parametrize(("columns", "scores"), [(1, 1), (2, 1), (3, 1), (18, 9)])
+def test_a_served_model_gives_half_as_many_scores_as_it_has_columns_unless_its_owner_says_more(
+    columns: int, scores: int
+) -> None:
+    assert served_scores(RULES, columns) == scores
+    assert served_scores(ScoringRules(served_scores=500), columns) == 500
+    assert "its owner has to agree" in sentence_of(RULES, "served_scores")
 
 
 def test_a_model_of_the_nodes_own_member_is_limited_by_scores_alone() -> None:

@@ -38,6 +38,7 @@ from tests.nodes.scoring.two_nodes import (
     opening,
     refused,
     registries,
+    with_word,
 )
 
 
@@ -45,17 +46,19 @@ async def test_only_what_was_approved_is_opened(parties: Parties, computer: Comp
     consented(parties, 1)
     both = await registries(parties)
     model = await both.in_service(linear_model())
-    blobs = await blobs_of(linear_model(), computer)
+    blobs = with_word(parties, model, await blobs_of(linear_model(), computer))
     async with exchange(parties, both) as link:
         unknown = await refused(link, opening(model, model_id="00000000-0000-4000-8000-000000000000"), blobs)
         other = await refused(link, opening(model, model_sm3="0" * 64), blobs)
         foreign = await refused(link, opening(model), (blobs[0].replace(b"6.0", b"7.0"), *blobs[1:]))
         short = await refused(link, opening(model), blobs[:1])
+        unsigned = await refused(link, opening(model), blobs[:3])
         await both.step(both.provider, model.version.model_id, Step.WITHDRAW)
         withdrawn = await refused(link, opening(model), blobs)
-    assert [each.code for each in (unknown, other, foreign, short, withdrawn)] == [
+    assert [each.code for each in (unknown, other, foreign, short, unsigned, withdrawn)] == [
         "NOT_FOUND",
         "MODEL_NOT_APPROVED",
+        "MODEL_INVALID",
         "MODEL_INVALID",
         "MODEL_INVALID",
         "MODEL_RETIRED",
@@ -66,7 +69,7 @@ async def test_a_bank_cannot_be_the_other_provider_of_a_pair(parties: Parties, c
     consented(parties, 1)
     both = await registries(parties)
     model = await both.in_service(linear_model())
-    blobs = await blobs_of(linear_model(), computer)
+    blobs = with_word(parties, model, await blobs_of(linear_model(), computer))
     async with exchange(parties, both) as link:
         for others in ({2: "bank-1"}, {2: "nobody-1"}, {2: "tax-1"}, {1: "tax-2"}):
             told = await refused(link, opening(model, others=others), blobs)
@@ -78,7 +81,8 @@ async def test_the_limits_look_at_what_the_document_attests(parties: Parties, co
     both = await registries(parties)
     model = await both.in_service(linear_model())
     async with exchange(parties, both, maximum_leverage=0.1) as link:
-        told = await refused(link, opening(model), await blobs_of(linear_model(), computer))
+        blobs = with_word(parties, model, await blobs_of(linear_model(), computer))
+        told = await refused(link, opening(model), blobs)
     assert (told.code, told.reason) == ("SCORE_LIMIT_REACHED", "maximum_leverage")
 
 
@@ -100,8 +104,9 @@ async def test_scores_open_where_the_provider_permits_and_nothing_else_passes_th
     consents = named([consent for _, consent in pairs])
     noise: list[float] = []
     async with exchange(parties, both, "number came twice") as link:
-        sent = [*begun.blobs[PROVIDER], consents]
-        await link.say(opening(model), begun.blobs[PROVIDER])
+        opens = with_word(parties, model, begun.blobs[PROVIDER])
+        sent = [*opens, consents]
+        await link.say(opening(model), opens)
         assert isinstance((await heard(link))[0], Opened)
         layouts: tuple[tuple[int, Layout], ...] = ((1, "tiled"), (2, "columns"))
         for number, layout in layouts:

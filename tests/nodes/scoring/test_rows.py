@@ -12,7 +12,8 @@ import pytest
 from nodes.errors import ExchangeFailed
 from nodes.exchanges.context import ExchangeContext
 from nodes.scoring.messages import Answer
-from nodes.scoring.panel import Panel, Part, Replies
+from nodes.scoring.panel import Panel
+from nodes.scoring.question import Part, Replies
 from nodes.scoring.rows import check, choose, record
 from nodes.scoring.verdict import Verdict, judge
 from tests.nodes.exchanges.parties import Parties, receipts
@@ -64,7 +65,7 @@ def replies(verdict: Verdict, rows: int, **changes: Any) -> Replies:
 async def judged(parties: Parties, count: int = 3) -> tuple[list[str], list[Any], Verdict]:
     both = consented(parties, count)
     blob = named([consent for _, consent in both])
-    verdict = await judge(scoring_node(parties), score_terms(parties), USES, SPENT, asked(count), blob)
+    verdict = await judge(scoring_node(parties), score_terms(parties), USES, SPENT, asked(count), blob, b"")
     return [each.uscc for each, _ in both], both, verdict
 
 
@@ -124,7 +125,7 @@ async def test_a_row_that_the_provider_refuses_says_why_and_who(parties: Parties
     parties.hub.revoke(*both[2])
     parties.catch_up()
     blob = named([consent for _, consent in both])
-    again = await judge(scoring_node(parties), score_terms(parties), USES, SPENT, asked(3), blob)
+    again = await judge(scoring_node(parties), score_terms(parties), USES, SPENT, asked(3), blob, b"")
     assert msgspec.structs.replace(again.outcome, codes=b"", reasons=()) == msgspec.structs.replace(
         verdict.outcome, codes=b"", reasons=()
     )

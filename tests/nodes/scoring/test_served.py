@@ -13,10 +13,12 @@ from modeling.scoring.model import Feature, LinearModel
 from modeling.scoring.told import parse_told
 from nodes.scoring import spent
 from nodes.scoring.computer import Computer
+from nodes.scoring.limits import DAY_MS
 from nodes.scoring.messages import Answer, Declined, Opened
 from nodes.scoring.own import OwnRows
 from nodes.scoring.recipe import Answers, MirroredRecipe
 from nodes.scoring.servable import servable
+from nodes.scoring.verdict import SINCE
 from tests.nodes.exchanges.parties import FIELDS, ITEM, Parties, receipts
 from tests.nodes.hub_simulator import BANK, OTHER_PROVIDER, PROVIDER
 from tests.nodes.scoring.two_nodes import (
@@ -64,7 +66,7 @@ async def test_an_asker_opens_scores_of_enterprises_that_the_owner_permits(
     own = OwnRows(table=SENT, present=np.ones(4, np.bool_))
     brings = await recipe.question(SESSION, own)
     consents = named([consent for _, consent in pairs])
-    async with exchange(parties, both) as link:
+    async with exchange(parties, both, served_scores=100) as link:
         await link.say(opening(usable), begun.blobs[PROVIDER])
         assert isinstance((await heard(link))[0], Opened)
         await link.say(asked(4, layout="plain"), (consents, *brings))
@@ -138,7 +140,7 @@ async def test_scores_a_day_are_limited_and_models_of_a_subject_are_not(parties:
     begun = await recipe.begin(SESSION)
     brings = await recipe.question(SESSION, OwnRows(table=rows(3), present=np.ones(3, np.bool_)))
     await spend_three_models(parties, [each.uscc for each, _ in pairs])
-    async with exchange(parties, both, scores_per_day=5) as link:
+    async with exchange(parties, both, scores_per_day=5, served_scores=100) as link:
         await link.say(opening(model), begun.blobs[PROVIDER])
         assert isinstance((await heard(link))[0], Opened)
         await link.say(asked(3, layout="plain"), (named([each for _, each in pairs]), *brings))
@@ -147,6 +149,40 @@ async def test_scores_a_day_are_limited_and_models_of_a_subject_are_not(parties:
     assert codes == b"\0\0\1"
     assert answer.reasons[0][0] == "SCORE_LIMIT_REACHED"
     assert "scores_per_day" in answer.reasons[0][1]
+
+
+async def test_by_default_an_asker_gets_half_as_many_scores_as_it_sends_columns_whoever_they_are_about(
+    parties: Parties, computer: Computer
+) -> None:
+    pairs = consented(parties, 3)
+    both = await registries(parties)
+    model = await both.served(served())
+    recipe = MirroredRecipe(parse_told(model.version.told), PROVIDER, computer)
+    begun = await recipe.begin(SESSION)
+    brings = await recipe.question(SESSION, OwnRows(table=rows(3), present=np.ones(3, np.bool_)))
+    consents = named([each for _, each in pairs])
+    async with exchange(parties, both) as link:
+        await link.say(opening(model), begun.blobs[PROVIDER])
+        assert isinstance((await heard(link))[0], Opened)
+        told = []
+        for number, key in enumerate(("first", "first", "second"), start=1):
+            await link.say(asked(3, layout="plain", request_no=number, request_key=key), (consents, *brings))
+            answer, (codes, *_) = await heard(link)
+            assert isinstance(answer, Answer), answer
+            told.append((codes, answer.reasons))
+        other = await recipe.question(SESSION, OwnRows(table=rows(3), present=np.ones(3, np.bool_)))
+        await link.say(asked(3, layout="plain", request_no=4, request_key="first"), (consents, *other))
+        _, (chosen, *_) = await heard(link)  # a known key with numbers of one's own choice
+        parties.now_ms += 3 * DAY_MS  # the limit is of all times
+        parties.catch_up()
+        await link.say(asked(3, layout="plain", request_no=5, request_key="later"), (consents, *brings))
+        _, (later, *_) = await heard(link)
+    assert [codes for codes, _ in told] == [b"\0\1\1", b"\0\1\1", b"\1\1\1"]
+    assert (chosen[0] & SINCE, chosen[1:]) == (SINCE, b"\1\1")
+    assert later == b"\1\1\1"
+    code, sentence = told[0][1][0]
+    assert code == "SCORE_LIMIT_REACHED"
+    assert "limit served_scores" in sentence
 
 
 def rows(count: int) -> dict[str, Any]:

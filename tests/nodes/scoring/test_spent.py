@@ -9,8 +9,8 @@ from pathlib import Path
 import pytest
 
 from nodes.schema import MIGRATIONS
-from nodes.scoring.limits import DAY_MS, YEAR_MS
-from nodes.scoring.spent import Model, flags_of, spend, spending, spent_on, spent_today
+from nodes.scoring.limits import DAY_MS, YEAR_MS, Flag
+from nodes.scoring.spent import Model, flag, flags_of, forget, spend, spending, spent_on, spent_on_model, spent_today
 
 NOW = 1_900_000_000_000
 A, B = "91110000600037341L", "91440300708461136T"
@@ -74,6 +74,20 @@ def test_a_subject_counts_once_for_a_model_however_often_it_is_scored(database: 
     assert len(account.flags) == 2
 
 
+def test_what_was_seen_in_the_data_is_kept_for_thirty_days_and_flagged_with_the_rest(
+    database: sqlite3.Connection,
+) -> None:
+    spend(database, model("a"), [A], NOW)
+    seen = Flag(what="spread_misdeclared", models=("a" * 64,), sentence="Columns are distributed otherwise.")
+    for _ in range(2):
+        flag(database, "bank", seen, NOW)
+    assert flags_of(database, "bank", NOW + DAY_MS) == (seen,)
+    assert flags_of(database, "other", NOW) == ()
+    assert flags_of(database, "bank", NOW + 30 * DAY_MS) == ()
+    forget(database, NOW + 30 * DAY_MS, NOW)
+    assert database.execute("SELECT count(*) FROM score_flags").fetchone() == (0,)
+
+
 def test_a_model_that_this_node_serves_counts_for_the_day_and_is_no_model_of_the_requester(
     database: sqlite3.Connection,
 ) -> None:
@@ -86,4 +100,5 @@ def test_a_model_that_this_node_serves_counts_for_the_day_and_is_no_model_of_the
     assert (spent.today, spent_today(database, "bank", NOW)) == (3, 3)
     (account,) = spending(database, NOW)
     assert account.models[1] == {"model": "c" * 64, "subjects": 1, "scores": 2}
+    assert (spent_on_model(database, served), spent_on_model(database, model("d"))) == (2, 0)
     assert flags_of(database, "bank", NOW + DAY_MS) == ()

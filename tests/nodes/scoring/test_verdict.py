@@ -26,7 +26,8 @@ async def judged(parties: Parties, blob: bytes, rows: int, **changes: Any) -> Ve
     limits = changes.pop("limits", {})
     model = changes.pop("model", SPENT)
     node = scoring_node(parties, **limits)
-    return await judge(node, score_terms(parties), USES, model, asked(rows, **changes), blob)
+    brought = changes.pop("brought", b"the same")
+    return await judge(node, score_terms(parties), USES, model, asked(rows, **changes), blob, brought)
 
 
 async def count(parties: Parties, question: Any) -> Any:
@@ -85,6 +86,22 @@ async def test_a_repeated_key_spends_nothing_and_has_the_first_receipt(parties: 
     with pytest.raises(UseRefused) as refused:
         await judged(parties, blob[:16], 1)
     assert refused.value.reason == "REQUEST_KEY_USED"
+
+
+async def test_a_repeated_key_with_other_ciphertexts_is_the_same_use_but_counts_against_the_limits(
+    parties: Parties,
+) -> None:
+    """It may be another question: numbers of one's own choice for a served model, or other weights in another session."""
+    blob = named([consent for _, consent in consented(parties, 2)])
+    limits = {"scores_per_subject_per_day": 3, "scores_per_day": 2}
+    found = [await judged(parties, blob, 2, limits=limits, brought=bytes([n])) for n in (0, 0, 1, 2, 2, 3, 4)]
+    assert [each.hidden.any() for each in found] == [False] * 5 + [True] * 2
+    assert found[-1].outcome.codes == bytes([SINCE | 1]) * 2
+    assert "scores_per_subject_per_day" in found[-1].outcome.reasons[0][1]
+    assert found[-1].subjects == (None, None)
+    assert await count(parties, uses) == 2
+    assert await count(parties, lambda c: spent_today(c, BANK, parties.now_ms)) == 2
+    assert len(await receipts(parties.provider_store)) == 1
 
 
 async def test_a_consent_that_ended_since_is_refused_in_a_repetition_though_it_was_recorded(parties: Parties) -> None:

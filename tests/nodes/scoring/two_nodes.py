@@ -26,6 +26,7 @@ from nodes.exchanges.terms import ExchangeTerms
 from nodes.models.node import RegistryNode
 from nodes.models.registry import Registry, Terms
 from nodes.scoring import spent
+from nodes.scoring.evidence import sent_word
 from nodes.scoring.link import ScoreLink
 from nodes.scoring.messages import Ask, Declined, Open
 from nodes.scoring.node import ScoringNode
@@ -39,6 +40,7 @@ from trust.sm2 import PrivateKey
 
 PRODUCT = "delinquency"
 SESSION = "ab" * 16
+EXCHANGE = "e0e0e0e0-0000-4000-8000-000000000001"
 USES = (ItemUse(item_id=ITEM, mode=ItemMode.J, fields=FIELDS),)
 SPENT = spent.Model(requester=BANK, model="ab" * 32, fields=frozenset(FIELDS), created_ms=0)
 
@@ -63,7 +65,12 @@ def consented(parties: Parties, count: int, **limits: Any) -> list[tuple[Enterpr
 
 
 def score_terms(parties: Parties, **changes: Any) -> ExchangeTerms:
-    return parties.terms(ExchangeMode.SCORE, changes.get("items", USES))
+    return parties.terms(ExchangeMode.SCORE, changes.get("items", USES), EXCHANGE)
+
+
+def with_word(parties: Parties, model: Model, blobs: Sequence[bytes]) -> tuple[bytes, ...]:
+    """What an opening brings, with the bank's signed word on it."""
+    return (*blobs, sent_word(model, score_terms(parties), SESSION, blobs, parties.bank_key, parties.now_ms))
 
 
 def asked(rows: int, **changes: Any) -> Ask:

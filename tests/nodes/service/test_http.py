@@ -245,7 +245,7 @@ async def test_two_at_once_with_one_idempotency_key_share_one_score(world: World
 async def test_a_deadline_that_passes_is_told_and_the_answer_is_kept_for_who_asks_again(world: World) -> None:
     world.agent.wait = asyncio.Event()
     late = await world.score(Idempotency_Key="a-1", Deadline_Ms="30")
-    assert "30 ms" in told(late, 504, "UNAVAILABLE")["detail"]
+    assert "30 ms" in told(late, 504, "DEADLINE_EXCEEDED")["detail"]
     world.agent.wait.set()
     await world.made.service.close()
     assert len((await world.made.records.scores("m-1", 0, world.now_ms[0] + 1)).score_ids) == 1

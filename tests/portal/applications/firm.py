@@ -11,7 +11,7 @@ from typing import Any
 import msgspec
 from sqlalchemy import insert
 
-from consent.directory import ProductPublished
+from consent.directory import Member, ProductPublished
 from consent.directory_entries import ProductItem
 from consent.documents import ItemMode
 from portal.applications import lending
@@ -179,6 +179,7 @@ class Case:
 async def case(world: World) -> Case:
     """A bank's product is published, an enterprise is logged in and has told its facts."""
     world.hub.offered.append(offer())
+    world.hub.admitted.append(Member(member_id=BANK, name="甲银行", kind="bank"))
     publish(world, product())
     firm = await world.logged_in(USCC.casefold(), Role.ENTERPRISE, USCC)
     tell(world, USCC)

@@ -6,7 +6,7 @@ import pytest
 from sqlalchemy import func, select
 
 from portal.applications import lending
-from portal.applications.moving import CLOCK, get, grant_of
+from portal.applications.moving import CLOCK, By, get, grant_of
 from portal.applications.tables import applications
 from portal.errors import PortalError
 from portal.permissions import Role
@@ -142,8 +142,9 @@ async def test_four_eyes_hold_at_the_platform_and_at_the_bank(one: Case) -> None
     await first.post(f"{path}/opinion", act="object", reason="额度过高")
     page = await first.get(path)
     assert "须由另一位" in page.text
+    version = one.world.portal.db.read_now(lambda c: get(one.world.portal, c, one.number, CLOCK)).version
     await first.get("/application-reviews")
-    assert (await first.post(f"{path}/decision", act="push", reason="x", version="99")).status_code == 409
+    assert (await first.post(f"{path}/decision", act="push", reason="x", version=str(version))).status_code == 403
     assert (await one.firm.get(path)).status_code == 403, "an enterprise has no page of reviewers"
 
 
@@ -152,8 +153,6 @@ async def test_who_investigated_does_not_decide(one: Case) -> None:
     await one.investigated()
     db, portal = one.world.portal.db, one.world.portal
     version = db.read_now(lambda c: get(portal, c, one.number, CLOCK)).version
-    from portal.applications.moving import By
-
     staff = By(mover=Mover.BANK, login="staff", institution=BANK)
     with pytest.raises(PortalError, match="PERMISSION_DENIED"):
         db.write_now(lambda c: lending.refuse(portal, c, staff, one.number, "other", "x", version))

@@ -96,26 +96,28 @@ async def test_a_request_that_nobody_takes_lapses_and_the_enterprise_is_told(one
     assert state == "lapsed"
 
 
-@pytest.mark.parametrize(
-    "changed",
-    [
-        {"amount": "0"},
-        {"amount": ""},
-        {"amount": "-5"},
-        {"amount": "1e9"},
-        {"term": "x"},
-        {"term_unit": ""},
-        {"purpose": "<b>"},
-        {"guarantee": "'; DROP TABLE financing_demands; --"},
-        {"amount": "9" * 2000},
-    ],
-    ids=str,
-)
-async def test_a_request_that_cannot_be_read_is_refused_beside_its_field(one: Case, changed: dict[str, str]) -> None:
-    await one.firm.get("/financing")
-    answer = await one.firm.post("/financing", **(WANTED | changed))
-    (name,) = changed
-    assert answer.status_code == 422 and f'id="{name}-fault"' in answer.text and "<b>" not in answer.text
+UNREADABLE: list[dict[str, str]] = [
+    {"amount": "0"},
+    {"amount": ""},
+    {"amount": "-5"},
+    {"amount": "1e9"},
+    {"term": "x"},
+    {"term_unit": ""},
+    {"purpose": "<b>"},
+    {"guarantee": "'; DROP TABLE financing_demands; --"},
+    {"amount": "9" * 2000},
+]
+
+
+async def test_a_request_that_cannot_be_read_is_refused_beside_its_field(one: Case) -> None:
+    wrong = []
+    for changed in UNREADABLE:
+        await one.firm.get("/financing")
+        answer = await one.firm.post("/financing", **(WANTED | changed))
+        (name,) = changed
+        if answer.status_code != 422 or f'id="{name}-fault"' not in answer.text or "<b>" in answer.text:
+            wrong.append(changed)
+    assert wrong == []
 
 
 async def test_without_facts_banks_could_not_look_so_they_are_asked_for_first(world: World) -> None:

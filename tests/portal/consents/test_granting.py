@@ -184,3 +184,8 @@ async def test_the_api_tells_what_is_needed_and_signs_it(world: World, firm: Bro
     assert (await firm.client.get("/api/v1/consent-requests")).json()[0]["request_id"] == request.request_id
     granted = f"/api/v1/consent-requests/{request.request_id}/grant"
     assert len((await firm.client.post(granted, json=SIGNATORY, headers=headers)).json()["record_ids"]) == 1
+
+
+async def test_a_bank_that_is_no_member_is_told_before_anything_is_signed(world: World, firm: Browser) -> None:
+    answer = await firm.get(path(TAX).replace("firstbank", "nobody"))
+    assert answer.status_code == 404 and "nobody" in answer.text and world.hub.entries == []

@@ -119,6 +119,10 @@ async def test_a_key_that_was_not_used_for_a_while_is_dropped_and_opened_by_the_
     assert (await firm.get("/uses")).status_code == 200
 
 
+async def test_who_has_its_key_here_is_not_asked_to_sign_elsewhere(firm: Browser) -> None:
+    assert (await firm.get("/outside?next=/uses")).headers["location"] == "/uses"
+
+
 async def test_the_key_is_gone_with_the_session(world: World, firm: Browser) -> None:
     assert len(world.portal.ring._held) == 1
     await firm.get("/account")

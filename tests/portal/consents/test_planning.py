@@ -2,17 +2,32 @@
 
 from __future__ import annotations
 
+import uuid
 from typing import Any
 from urllib.parse import parse_qsl, urlsplit
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
+from consent.book import terms_of
+from consent.decision import ConsentView, Freshness, ItemUse, Permit, UseRequest, decide
 from consent.directory import ProductItem, ProductPublished
-from consent.documents import ConsentDocument, ItemMode, ItemScope, Limits, Purpose, PurposePart, Recipients
+from consent.documents import (
+    ConsentDocument,
+    ItemMode,
+    ItemScope,
+    Limits,
+    Purpose,
+    PurposePart,
+    Recipients,
+    encode,
+    parse_consent,
+)
 from portal.consents.fields import wanted_of
 from portal.consents.granting import rules
 from portal.consents.notice import NOTICES
-from portal.consents.planning import plan
+from portal.consents.planning import document, plan
 from portal.consents.wanted import Needed, Wanted, WantedItem, grant_path
 from portal.hub_link import Standing
 from tests.hub.signed import DAY_MS
@@ -35,7 +50,7 @@ def wanted(*items: WantedItem | str, **changes: Any) -> Wanted:
     return Wanted(**({"user": "firstbank", "purpose": Purpose.PRE_LOAN, "items": parts} | changes))
 
 
-def given(**changes: Any) -> ConsentDocument:
+def standing_consent(**changes: Any) -> ConsentDocument:
     limits = Limits(valid_from_ms=NOW_MS - DAY_MS, valid_to_ms=NOW_MS + DAY_MS, data_life_days=30)
     return made(USCC, **({"limits": limits} | changes))
 
@@ -70,7 +85,7 @@ def test_what_nobody_offers_is_missing(item: WantedItem) -> None:
 
 
 def test_a_consent_in_force_covers_and_is_not_signed_again() -> None:
-    before = given()
+    before = standing_consent()
     needed = planned(wanted(TAX, RATING), before)
     assert [each.consent for each in needed.standing] == [before]
     assert [part.item_id for draft in needed.to_sign for part in draft.scope] == [RATING]
@@ -101,12 +116,12 @@ def test_a_consent_in_force_covers_and_is_not_signed_again() -> None:
     ],
 )
 def test_a_consent_to_something_else_does_not_cover(changes: dict[str, Any], state: str) -> None:
-    needed = planned(wanted(TAX, application_no="A1"), given(**changes), state=state)
+    needed = planned(wanted(TAX, application_no="A1"), standing_consent(**changes), state=state)
     assert needed.standing == () and len(needed.to_sign) == 1
 
 
 def test_a_consent_for_the_same_application_covers_it() -> None:
-    before = given(purpose=PurposePart(purpose_code=Purpose.PRE_LOAN, application_no="A1"))
+    before = standing_consent(purpose=PurposePart(purpose_code=Purpose.PRE_LOAN, application_no="A1"))
     assert planned(wanted(TAX, application_no="A1"), before).complete
 
 
@@ -135,3 +150,45 @@ def test_a_notice_once_shown_never_changes() -> None:
         "en": "4932d723d28aee68",
     }
     assert all(set(notice.modes) == {ItemMode.Q, ItemMode.R, ItemMode.V, ItemMode.J} for notice in NOTICES.values())
+
+
+EVERYTHING = [
+    offer("taxoffice", *(item.id for item in rules().catalogue.items.values()), mode=mode)
+    for mode in (ItemMode.Q, ItemMode.R, ItemMode.V, ItemMode.J)
+]
+
+
+@given(
+    st.sampled_from(list(Purpose)),
+    st.lists(st.sampled_from(sorted(rules().catalogue.items)), min_size=1, max_size=8, unique=True),
+    st.sampled_from(["", "A1"]),
+)
+def test_what_is_signed_by_the_plan_leaves_nothing_to_sign_and_the_decision_permits_it(
+    purpose: Purpose, items: list[str], application: str
+) -> None:
+    of, law = wanted(*items, purpose=purpose, application_no=application), rules()
+    first = plan(of, [], EVERYTHING, law, NOW_MS)
+    subject, notice = made(USCC).subject, NOTICES["zh"].part
+    signed = [
+        document(draft, subject, notice, record_id=str(uuid.UUID(int=number)), now_ms=NOW_MS)
+        for number, draft in enumerate(first.to_sign)
+    ]
+    second = plan(of, [Standing(consent=each, state="active", ended_ms=0) for each in signed], EVERYTHING, law, NOW_MS)
+    assert second.to_sign == () and second.missing == first.missing and len(second.standing) == len(signed)
+    views = [
+        ConsentView(
+            record_id=each.record_id, uscc=USCC, terms=terms_of(each), valid_from_ms=NOW_MS, valid_to_ms=NOW_MS + 1
+        )
+        for each in (parse_consent(encode(one)) for one in signed)
+    ]
+    for part in (part for draft in first.to_sign for part in draft.scope):
+        asked = UseRequest(
+            subject=USCC,
+            requester="firstbank",
+            provider="taxoffice",
+            purpose=purpose,
+            items=(ItemUse(item_id=part.item_id, mode=part.mode),),
+            at_ms=NOW_MS,
+        )
+        found = decide(asked, views, Freshness(checkpoint_ms=NOW_MS), law.catalogue, law.usage)
+        assert isinstance(found, Permit), found

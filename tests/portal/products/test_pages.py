@@ -79,7 +79,7 @@ async def test_bank_staff_and_reviewers_are_offered_no_application(world: World)
     published(world.portal, person(world, "s", Role.STAFF, "bank-a"), person(world, "r", Role.REVIEWER))
     code = world.portal.db.read_now(lambda c: c.execute(versions.select()).one()).product_code
     staff = await world.logged_in("staff-b", Role.STAFF, "bank-b")
-    assert "/applications/new" not in (await staff.get(f"/products/{code}")).text
+    assert 'action="/applications"' not in (await staff.get(f"/products/{code}")).text
 
 
 async def test_a_product_that_is_over_or_not_begun_says_so(world: World) -> None:
@@ -89,7 +89,7 @@ async def test_a_product_that_is_over_or_not_begun_says_so(world: World) -> None
     browser = world.browser()
     assert "自 2027-01-01 起受理申请" in (await browser.get(f"/products/{later.product_code}")).text
     page = (await browser.get(f"/products/{over.product_code}")).text
-    assert "该产品已下线" in page and "/applications/new" not in page
+    assert "该产品已下线" in page and "登录后申请" not in page
     assert (await browser.get("/products/nothing")).status_code == 404
 
 

@@ -314,7 +314,7 @@ class AgentServicer:
 
     def Score(self, request, context):
         """Scores for up to 1,000 enterprises, keys and encrypted models kept warm. One that is refused has no score and says why.
-        Errors: NOT_FOUND, MODEL_NOT_APPROVED, MODEL_RETIRED, MODEL_INVALID, REQUEST_KEY_USED, PEER_OFFLINE.
+        Errors: NOT_FOUND, MODEL_NOT_APPROVED, MODEL_RETIRED, MODEL_INVALID, REQUEST_KEY_USED, PEER_OFFLINE, DEADLINE_EXCEEDED.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')

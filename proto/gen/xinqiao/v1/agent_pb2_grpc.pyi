@@ -66,7 +66,7 @@ class AgentStub:
     """Comparisons that this node asked for, and those of others that it took part in."""
     Score: _grpc.UnaryUnaryMultiCallable[_agent_pb2.ScoreRequest, _agent_pb2.ScoreReply]
     """Scores for up to 1,000 enterprises, keys and encrypted models kept warm. One that is refused has no score and says why.
-    Errors: NOT_FOUND, MODEL_NOT_APPROVED, MODEL_RETIRED, MODEL_INVALID, REQUEST_KEY_USED, PEER_OFFLINE.
+    Errors: NOT_FOUND, MODEL_NOT_APPROVED, MODEL_RETIRED, MODEL_INVALID, REQUEST_KEY_USED, PEER_OFFLINE, DEADLINE_EXCEEDED.
     """
     ListServableModels: _grpc.UnaryUnaryMultiCallable[_agent_pb2.ListServableModelsRequest, _agent_pb2.ListServableModelsReply]
     """The models that this node owns, with what each needs of the bank's own columns."""
@@ -125,7 +125,7 @@ class AgentAsyncStub(AgentStub):
     """Comparisons that this node asked for, and those of others that it took part in."""
     Score: _aio.UnaryUnaryMultiCallable[_agent_pb2.ScoreRequest, _agent_pb2.ScoreReply]  # type: ignore[assignment]
     """Scores for up to 1,000 enterprises, keys and encrypted models kept warm. One that is refused has no score and says why.
-    Errors: NOT_FOUND, MODEL_NOT_APPROVED, MODEL_RETIRED, MODEL_INVALID, REQUEST_KEY_USED, PEER_OFFLINE.
+    Errors: NOT_FOUND, MODEL_NOT_APPROVED, MODEL_RETIRED, MODEL_INVALID, REQUEST_KEY_USED, PEER_OFFLINE, DEADLINE_EXCEEDED.
     """
     ListServableModels: _aio.UnaryUnaryMultiCallable[_agent_pb2.ListServableModelsRequest, _agent_pb2.ListServableModelsReply]  # type: ignore[assignment]
     """The models that this node owns, with what each needs of the bank's own columns."""
@@ -301,7 +301,7 @@ class AgentServicer(metaclass=_abc_1.ABCMeta):
         context: _ServicerContext,
     ) -> _typing.Union[_agent_pb2.ScoreReply, _abc.Awaitable[_agent_pb2.ScoreReply]]:
         """Scores for up to 1,000 enterprises, keys and encrypted models kept warm. One that is refused has no score and says why.
-        Errors: NOT_FOUND, MODEL_NOT_APPROVED, MODEL_RETIRED, MODEL_INVALID, REQUEST_KEY_USED, PEER_OFFLINE.
+        Errors: NOT_FOUND, MODEL_NOT_APPROVED, MODEL_RETIRED, MODEL_INVALID, REQUEST_KEY_USED, PEER_OFFLINE, DEADLINE_EXCEEDED.
         """
 
     @_abc_1.abstractmethod

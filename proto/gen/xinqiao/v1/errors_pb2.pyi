@@ -74,6 +74,8 @@ class _ErrorCodeEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_ErrorCode.V
     """The provider's operator must approve this exchange by hand, or refused it - ask the provider."""
     PEER_FAILED: _ErrorCode.ValueType  # 405
     """The other side broke off - the detail says why."""
+    DEADLINE_EXCEEDED: _ErrorCode.ValueType  # 406
+    """An answer did not come in time - the detail names who was silent; ask again under the same request key, it counts once."""
     JOB_INVALID: _ErrorCode.ValueType  # 410
     """The job file cannot be used - correct the place that the detail names."""
     JOB_STOPPED: _ErrorCode.ValueType  # 411
@@ -169,6 +171,8 @@ APPROVAL_REQUIRED: ErrorCode.ValueType  # 404
 """The provider's operator must approve this exchange by hand, or refused it - ask the provider."""
 PEER_FAILED: ErrorCode.ValueType  # 405
 """The other side broke off - the detail says why."""
+DEADLINE_EXCEEDED: ErrorCode.ValueType  # 406
+"""An answer did not come in time - the detail names who was silent; ask again under the same request key, it counts once."""
 JOB_INVALID: ErrorCode.ValueType  # 410
 """The job file cannot be used - correct the place that the detail names."""
 JOB_STOPPED: ErrorCode.ValueType  # 411

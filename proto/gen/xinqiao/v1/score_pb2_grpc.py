@@ -63,7 +63,8 @@ class ScoringServicer:
 
     def ScoreSubjects(self, request, context):
         """Scores for up to 1,000 enterprises by a model in service. One that is refused has no score and says why.
-        Right: score. Errors: INVALID_ARGUMENT, NOT_FOUND, ALREADY_EXISTS, MODEL_NOT_APPROVED, MODEL_RETIRED, PEER_OFFLINE, UNAVAILABLE.
+        Right: score. Errors: INVALID_ARGUMENT, NOT_FOUND, ALREADY_EXISTS, MODEL_NOT_APPROVED, MODEL_RETIRED, PEER_OFFLINE, DEADLINE_EXCEEDED,
+        UNAVAILABLE.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')

@@ -37,7 +37,8 @@ class ScoringStub:
     def __new__(cls, channel: _aio.Channel) -> ScoringAsyncStub: ...
     ScoreSubjects: _grpc.UnaryUnaryMultiCallable[_score_pb2.ScoringRequest, _score_pb2.ScoringReply]
     """Scores for up to 1,000 enterprises by a model in service. One that is refused has no score and says why.
-    Right: score. Errors: INVALID_ARGUMENT, NOT_FOUND, ALREADY_EXISTS, MODEL_NOT_APPROVED, MODEL_RETIRED, PEER_OFFLINE, UNAVAILABLE.
+    Right: score. Errors: INVALID_ARGUMENT, NOT_FOUND, ALREADY_EXISTS, MODEL_NOT_APPROVED, MODEL_RETIRED, PEER_OFFLINE, DEADLINE_EXCEEDED,
+    UNAVAILABLE.
     """
     ListServedModels: _grpc.UnaryUnaryMultiCallable[_score_pb2.ScoringModelsRequest, _score_pb2.ScoringModelsReply]
     """The models that the key covers, and what each needs. Right: score."""
@@ -53,7 +54,8 @@ class ScoringAsyncStub(ScoringStub):
     def __init__(self, channel: _aio.Channel) -> None: ...
     ScoreSubjects: _aio.UnaryUnaryMultiCallable[_score_pb2.ScoringRequest, _score_pb2.ScoringReply]  # type: ignore[assignment]
     """Scores for up to 1,000 enterprises by a model in service. One that is refused has no score and says why.
-    Right: score. Errors: INVALID_ARGUMENT, NOT_FOUND, ALREADY_EXISTS, MODEL_NOT_APPROVED, MODEL_RETIRED, PEER_OFFLINE, UNAVAILABLE.
+    Right: score. Errors: INVALID_ARGUMENT, NOT_FOUND, ALREADY_EXISTS, MODEL_NOT_APPROVED, MODEL_RETIRED, PEER_OFFLINE, DEADLINE_EXCEEDED,
+    UNAVAILABLE.
     """
     ListServedModels: _aio.UnaryUnaryMultiCallable[_score_pb2.ScoringModelsRequest, _score_pb2.ScoringModelsReply]  # type: ignore[assignment]
     """The models that the key covers, and what each needs. Right: score."""
@@ -72,7 +74,8 @@ class ScoringServicer(metaclass=_abc_1.ABCMeta):
         context: _ServicerContext,
     ) -> _typing.Union[_score_pb2.ScoringReply, _abc.Awaitable[_score_pb2.ScoringReply]]:
         """Scores for up to 1,000 enterprises by a model in service. One that is refused has no score and says why.
-        Right: score. Errors: INVALID_ARGUMENT, NOT_FOUND, ALREADY_EXISTS, MODEL_NOT_APPROVED, MODEL_RETIRED, PEER_OFFLINE, UNAVAILABLE.
+        Right: score. Errors: INVALID_ARGUMENT, NOT_FOUND, ALREADY_EXISTS, MODEL_NOT_APPROVED, MODEL_RETIRED, PEER_OFFLINE, DEADLINE_EXCEEDED,
+        UNAVAILABLE.
         """
 
     @_abc_1.abstractmethod
