@@ -120,7 +120,7 @@ def _of_node(node: Node, limits: Limits) -> Iterator[Alarm]:
                 time=span(node.lag_ms),
             ),
             advice=Text(
-                "Look at the node's disk and log (`xinqiao node doctor`): it may not know the newest withdrawals."
+                "Look at the node's disk and log, or run xinqiao node doctor there: it may not know the newest withdrawals."
             ),
         )
     elif node.checkpoint_ms is None or node.checkpoint_ms > limits.checkpoint_ms:
@@ -174,7 +174,7 @@ def _of_exchange(exchange: ExchangeStatus, now_ms: int, limits: Limits) -> Itera
                 kind=Kind.APPROVAL_WAITS,
                 about=exchange.exchange_id,
                 text=Text("An exchange of {user} has waited {time} for a yes at {provider}.", **parties),
-                advice=Text("Remind the provider: `xinqiao node approvals` lists what waits there."),
+                advice=Text("Remind the provider: xinqiao node approvals lists what waits there."),
             )
     elif idle_ms > limits.stuck_ms:
         yield Alarm(

@@ -11,11 +11,13 @@ from fastapi.responses import Response
 from portal.hub_link import Operations
 from portal.operations import listings, words
 from portal.operations.service import look
+from portal.text import Text
 from portal.web.authorize import Who, only
 from portal.web.listing import Asked, Asking
 from portal.web.live import changes, events_of
 from portal.web.pages import page, piece, portal_of
 
+ANY: Final = ("", Text("Any"))
 EVERY_S: Final = 2.0
 
 
@@ -25,7 +27,7 @@ def routes(app: FastAPI) -> None:
     @app.get("/operations")
     async def nodes(request: Request, who: Who) -> Response:
         """List nodes and alarms."""
-        return await _page(request, who, listings.NODES, {"state": list(words.NODE_STATES.items())})
+        return await _page(request, who, listings.NODES, {"state": [ANY, *words.NODE_STATES.items()]})
 
     @app.get("/operations/live")
     async def nodes_live(request: Request, who: Who) -> Response:
@@ -35,7 +37,7 @@ def routes(app: FastAPI) -> None:
     @app.get("/operations/exchanges")
     async def exchanges(request: Request, who: Who) -> Response:
         """List exchanges, their progress and alarms."""
-        choices = {"state": list(listings.STATE_CHOICES.items()), "mode": list(words.MODES.items())}
+        choices = {"state": [ANY, *listings.STATE_CHOICES.items()], "mode": [ANY, *words.MODES.items()]}
         return await _page(request, who, listings.EXCHANGES, choices)
 
     @app.get("/operations/exchanges/live")
