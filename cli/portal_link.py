@@ -46,6 +46,7 @@ from trust.errors import TrustError
 from trust.sm2 import PrivateKey, PublicKey
 
 WHOM = "the hub"
+LOOK_S = 5  # a page that goes on by itself asks again soon, and must not hold threads of a hub that hangs
 
 
 class HubLinkByCall:
@@ -131,10 +132,10 @@ class HubLinkByCall:
     def operations(self, member_id: str | None) -> Operations:
         """See HubLink."""
         with _as_portal_errors(), rpc.admin(self._socket) as stub:
-            status = rpc.call(stub.GetStatus, admin_pb2.GetStatusRequest(), whom=WHOM)
-            members = rpc.call(stub.ListMembers, admin_pb2.ListMembersRequest(), whom=WHOM).members
+            status = rpc.call(stub.GetStatus, admin_pb2.GetStatusRequest(), whom=WHOM, timeout_s=LOOK_S)
+            members = rpc.call(stub.ListMembers, admin_pb2.ListMembersRequest(), whom=WHOM, timeout_s=LOOK_S).members
             request = admin_pb2.ListAllExchangesRequest(member_id=member_id or "")
-            exchanges = rpc.call(stub.ListAllExchanges, request, whom=WHOM).exchanges
+            exchanges = rpc.call(stub.ListAllExchanges, request, whom=WHOM, timeout_s=LOOK_S).exchanges
         return Operations(
             time_ms=status.time_ms,
             version=status.version,

@@ -5,10 +5,11 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, Final, TypeVar
 
+from portal.consents.words import USES
 from portal.forms import Field, Wrong
 from portal.hub_link import ExchangeStatus, Operations
 from portal.operations.figures import Node, NodeState, nodes_of
-from portal.operations.words import EXCHANGE_STATES, MODES, NODE_STATES
+from portal.operations.words import EXCHANGE_STATES, NODE_STATES
 from portal.parsers import optional, plain
 from portal.text import Text
 from portal.web.listing import Asked, Asking, Heading
@@ -56,7 +57,7 @@ EXCHANGES: Final = Asking(
         _MEMBER,
         _NODE,
         Field(name="state", label=Text("State"), parse=_among((OPEN, *EXCHANGE_STATES)), longest=20, kind="choice"),
-        Field(name="mode", label=Text("Kind"), parse=_among(MODES), longest=20, kind="choice"),
+        Field(name="mode", label=Text("Kind"), parse=_among(USES), longest=20, kind="choice"),
     ),
     orders=(
         Heading(name="opened", title=Text("Begun")),

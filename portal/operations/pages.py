@@ -8,6 +8,7 @@ from typing import Any, Final
 from fastapi import FastAPI, Request
 from fastapi.responses import Response
 
+from portal.consents.words import USES
 from portal.hub_link import Operations
 from portal.operations import listings, words
 from portal.operations.service import look
@@ -37,7 +38,7 @@ def routes(app: FastAPI) -> None:
     @app.get("/operations/exchanges")
     async def exchanges(request: Request, who: Who) -> Response:
         """List exchanges, their progress and alarms."""
-        choices = {"state": [ANY, *listings.STATE_CHOICES.items()], "mode": [ANY, *words.MODES.items()]}
+        choices = {"state": [ANY, *listings.STATE_CHOICES.items()], "mode": [ANY, *USES.items()]}
         return await _page(request, who, listings.EXCHANGES, choices)
 
     @app.get("/operations/exchanges/live")
@@ -65,7 +66,7 @@ def _live(request: Request, who: Who, listing: Asking) -> Response:
 async def _shown(request: Request, who: Who, listing: Asking, asked: Asked) -> dict[str, Any]:
     seen = await look(portal_of(request), only(request, who))
     rows = [] if seen.found is None else _SHOWS[listing.path][1](seen.found, asked)
-    return {"listing": listing, "asked": asked, "seen": seen, "rows": rows, "words": words}
+    return {"listing": listing, "asked": asked, "seen": seen, "rows": rows, "words": words, "uses": USES}
 
 
 _SHOWS: Final[dict[str, tuple[str, Callable[[Operations, Asked], Any]]]] = {

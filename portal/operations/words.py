@@ -23,14 +23,6 @@ EXCHANGE_STATES: Final[Mapping[str, Text]] = {
     "failed": Text("Failed"),
     "cancelled": Text("Stopped"),
 }
-MODES: Final[Mapping[str, Text]] = {
-    "query": Text("Query"),
-    "raw": Text("Transfer of records"),
-    "joint": Text("Joint modelling job"),
-    "score": Text("Encrypted scoring job"),
-    "psi_size": Text("Comparison: how many"),
-    "psi_rows": Text("Comparison: which"),
-}
 UNITS: Final[Mapping[str, Text]] = {
     "records": Text("records"),
     "batches": Text("batches"),
