@@ -57,7 +57,7 @@ EXCHANGES: Final = Asking(
         _MEMBER,
         _NODE,
         Field(name="state", label=Text("State"), parse=_among((OPEN, *EXCHANGE_STATES)), longest=20, kind="choice"),
-        Field(name="mode", label=Text("Kind"), parse=_among(USES), longest=20, kind="choice"),
+        Field(name="mode", label=Text("What it does"), parse=_among(USES), longest=20, kind="choice"),
     ),
     orders=(
         Heading(name="opened", title=Text("Begun")),
