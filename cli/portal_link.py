@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import fields
 from pathlib import Path
 
 from xinqiao.v1 import admin_pb2, public_pb2, public_pb2_grpc
@@ -26,7 +27,12 @@ from portal.hub_link import (
     Author,
     Confirmed,
     Entered,
+    ExchangeStatus,
     KnownModel,
+    LogHead,
+    MemberStatus,
+    NodeStatus,
+    Operations,
     Presigned,
     Signer,
     Standing,
@@ -40,6 +46,7 @@ from trust.errors import TrustError
 from trust.sm2 import PrivateKey, PublicKey
 
 WHOM = "the hub"
+LOOK_S = 5  # a page that goes on by itself asks again soon, and must not hold threads of a hub that hangs
 
 
 class HubLinkByCall:
@@ -122,6 +129,21 @@ class HubLinkByCall:
             key=lambda member: member.name,
         )
 
+    def operations(self, member_id: str | None) -> Operations:
+        """See HubLink."""
+        with _as_portal_errors(), rpc.admin(self._socket) as stub:
+            status = rpc.call(stub.GetStatus, admin_pb2.GetStatusRequest(), whom=WHOM, timeout_s=LOOK_S)
+            members = rpc.call(stub.ListMembers, admin_pb2.ListMembersRequest(), whom=WHOM, timeout_s=LOOK_S).members
+            request = admin_pb2.ListAllExchangesRequest(member_id=member_id or "")
+            exchanges = rpc.call(stub.ListAllExchanges, request, whom=WHOM, timeout_s=LOOK_S).exchanges
+        return Operations(
+            time_ms=status.time_ms,
+            version=status.version,
+            logs=tuple(LogHead(origin=log.origin, size=log.size, time_ms=log.checkpoint_ms) for log in status.logs),
+            members=tuple(_member(each) for each in members if member_id in {None, each.member_id}),
+            exchanges=tuple(_exchange(each) for each in exchanges),
+        )
+
     def uses(self, who: Asker) -> Verified:
         """See HubLink."""
         with self._client(who) as (client, acting):
@@ -170,6 +192,27 @@ class HubLinkByCall:
             rpc.call(subjects.Register, request_in, whom=WHOM)
             waiting = next(each for each in read_registrations(admin) if each.key_id == own.key_id)
             return approve_key(admin, Operator(name=operator, key=key), waiting)
+
+
+def _member(found: admin_pb2.MemberReply) -> MemberStatus:
+    nodes = tuple(
+        NodeStatus(
+            node_id=node.node_id,
+            revoked=node.state == "revoked",
+            connected=node.connected,
+            version=node.version,
+            certificate_ends_ms=node.certificate_expires_ms,
+            acknowledged=tuple(
+                LogHead(origin=head.origin, size=head.size, time_ms=head.time_ms) for head in node.acknowledged
+            ),
+        )
+        for node in found.nodes
+    )
+    return MemberStatus(member_id=found.member_id, name=found.name, suspended=found.state != "admitted", nodes=nodes)
+
+
+def _exchange(found: admin_pb2.ExchangeStatus) -> ExchangeStatus:
+    return ExchangeStatus(**{each.name: getattr(found, each.name) for each in fields(ExchangeStatus)})
 
 
 class _Pinned:

@@ -102,6 +102,72 @@ class KnownModel:
     state: str
 
 
+@dataclass(frozen=True, kw_only=True)
+class LogHead:
+    """A log of the hub at one of its signed checkpoints: so many entries, signed then. `time_ms`: 0 for none yet."""
+
+    origin: str
+    size: int
+    time_ms: int
+
+
+@dataclass(frozen=True, kw_only=True)
+class NodeStatus:
+    """A node as the hub sees it. `version`: its software while it is connected; `certificate_ends_ms`: 0 for no certificate.
+
+    `acknowledged`: the newest checkpoint of each log that it has cosigned within the last ten minutes, or that nobody has outdone.
+    """
+
+    node_id: str
+    revoked: bool
+    connected: bool
+    version: str
+    certificate_ends_ms: int
+    acknowledged: tuple[LogHead, ...]
+
+
+@dataclass(frozen=True, kw_only=True)
+class MemberStatus:
+    """A member and all nodes that it ever had."""
+
+    member_id: str
+    name: str
+    suspended: bool
+    nodes: tuple[NodeStatus, ...]
+
+
+@dataclass(frozen=True, kw_only=True)
+class ExchangeStatus:
+    """An exchange as the hub sees it: who, about what, how far. `total`: 0 while unknown; `ended_ms`: 0 while it goes on."""
+
+    exchange_id: str
+    state: str
+    reason: str
+    mode: str
+    requester: str
+    requester_node: str
+    provider: str
+    provider_node: str
+    product_id: str
+    done: int
+    total: int
+    unit: str
+    opened_ms: int
+    active_ms: int
+    ended_ms: int
+
+
+@dataclass(frozen=True, kw_only=True)
+class Operations:
+    """How the hub, its members' nodes and their exchanges are, at `time_ms` of the hub's clock."""
+
+    time_ms: int
+    version: str
+    logs: tuple[LogHead, ...]
+    members: tuple[MemberStatus, ...]
+    exchanges: tuple[ExchangeStatus, ...]
+
+
 class HubLink(Protocol):
     """Calls block: they are made on a thread. Each raises PortalError HUB_REFUSED or UNAVAILABLE."""
 
@@ -135,6 +201,9 @@ class HubLink(Protocol):
 
     def members(self) -> Sequence[Member]:
         """The members that stand, by name."""
+
+    def operations(self, member_id: str | None) -> Operations:
+        """How everything is that runs, for one member or for all (None). Exchanges: the open ones and the last that changed."""
 
     def uses(self, who: Asker) -> Verified:
         """Every recorded use, verified; of a Presigned at most 500, or it raises PortalError HUB_REFUSED.

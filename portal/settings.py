@@ -47,6 +47,8 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     mail_password_file: Path | None = None
     mail_from: str = ""
 
+    # How long a page that goes on by itself is served before the browser asks anew.
+    live_s: Annotated[int, msgspec.Meta(ge=0, le=600)] = 300
     access_s: _Positive = 600
     refresh_s: _Positive = 12 * 3600
     invitation_s: _Positive = 72 * 3600

@@ -66,6 +66,7 @@ GRANTS: Final[Mapping[Role, Mapping[Need, Reach]]] = {
         (Action.QUERY, Subject.CREDIT, Reach.OWN),
         (Action.EXPORT, Subject.CREDIT, Reach.OWN),
         (Action.QUERY, Subject.STATISTICS, Reach.OWN),
+        (Action.QUERY, Subject.OPERATIONS, Reach.OWN),
     ),
     Role.REVIEWER: _granted(
         (Action.MODIFY, Subject.OPERATOR_KEY, Reach.OWN),
@@ -97,7 +98,7 @@ GRANTS: Final[Mapping[Role, Mapping[Need, Reach]]] = {
         (Action.REVIEW, Subject.ALERTS, Reach.OWN),
         (Action.MODIFY, Subject.ALERTS, Reach.OWN),
     ),
-    Role.SYSTEM_ADMIN: _granted(),
+    Role.SYSTEM_ADMIN: _granted((Action.QUERY, Subject.OPERATIONS, Reach.ALL)),
     Role.SECURITY_ADMIN: _granted(
         (Action.QUERY, Subject.STAFF, Reach.ALL),
         (Action.MODIFY, Subject.STAFF, Reach.ALL),

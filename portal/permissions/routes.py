@@ -260,7 +260,14 @@ _STATISTICS: Final[Mapping[str, Rule]] = {
 
 _BACKOFFICE: Final[Mapping[str, Rule]] = {}
 
-_OPERATIONS: Final[Mapping[str, Rule]] = {}
+_OPERATIONS: Final[Mapping[str, Rule]] = {
+    "GET /operations": Need(Action.QUERY, Subject.OPERATIONS),
+    "GET /operations/live": Need(Action.QUERY, Subject.OPERATIONS),
+    "GET /operations/exchanges": Need(Action.QUERY, Subject.OPERATIONS),
+    "GET /operations/exchanges/live": Need(Action.QUERY, Subject.OPERATIONS),
+    "GET /api/v1/operations": Need(Action.QUERY, Subject.OPERATIONS),
+    "GET /api/v1/operations/exchanges": Need(Action.QUERY, Subject.OPERATIONS),
+}
 
 _NOTICES: Final[Mapping[str, Rule]] = {
     "GET /account/mail": Need(Action.QUERY, Subject.OWN_ACCOUNT),

@@ -36,6 +36,8 @@ from portal.errors import PortalError, not_found
 from portal.facts import api as facts_api
 from portal.facts import pages as facts
 from portal.mail import pages as mail
+from portal.operations import api as operations_api
+from portal.operations import pages as operations
 from portal.permissions import require_all_declared
 from portal.products import api as products_api
 from portal.products import desk as products_desk
@@ -81,6 +83,8 @@ SUBJECTS: Final = (
     financing_pages,
     lending_pages,
     mail,
+    operations,
+    operations_api,
     products,
     products_api,
     products_desk,

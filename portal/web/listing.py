@@ -25,11 +25,17 @@ _LONGEST_AFTER: Final = 600
 
 
 @dataclass(frozen=True, kw_only=True)
-class Order:
-    """A column that the list can be sorted by. `title` heads it."""
+class Heading:
+    """Something that a list can be sorted by. `title` heads its column."""
 
     name: str
     title: Text
+
+
+@dataclass(frozen=True, kw_only=True)
+class Order(Heading):
+    """The same in the database."""
+
     column: ColumnElement[Any]
 
 
@@ -47,6 +53,11 @@ class Asked:
     def values(self) -> Mapping[str, Any]:
         """The filters that count."""
         return {name: value for name, value in self.filled.values.items() if value not in {None, ""}}
+
+    @property
+    def query(self) -> str:
+        """The same filters and order, for another path."""
+        return self.url().partition("?")[2]
 
     def url(self, *, sort: str = "", after: str = "") -> str:
         """The same filters, sorted by another column (the same one: the other way round), or the page after a place."""
@@ -69,16 +80,15 @@ class Found:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Listing:
-    """A list: where it is, what it filters and sorts by. `key` is unique; `first`: the order that nobody asked for, as in a URL.
+class Asking:
+    """A list: where it is, what it filters and sorts by. `first`: the order that nobody asked for, as in a URL.
 
     A filter is a form's field whose parser returns None or "" for "any".
     """
 
     path: str
     filters: Sequence[Field]
-    orders: Sequence[Order]
-    key: ColumnElement[Any]
+    orders: Sequence[Heading]
     first: str
 
     def asked(self, query: Mapping[str, str]) -> Asked:
@@ -93,6 +103,14 @@ class Listing:
             descending=sort.startswith("-"),
             after=query.get(_AFTER, ""),
         )
+
+
+@dataclass(frozen=True, kw_only=True)
+class Listing(Asking):
+    """A list of the database's rows. `key` is unique."""
+
+    orders: Sequence[Order]
+    key: ColumnElement[Any]
 
     def page(self, connection: Connection, wanted: Select[Any], asked: Asked, *, rows: int = ROWS) -> Found:
         """One page of `wanted`, to which the caller has added the filters; it selects `key` and the columns of `orders`."""

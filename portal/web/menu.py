@@ -41,6 +41,7 @@ MENU: Final = (
     Entry(path="/content", title=Text("Content")),
     Entry(path="/account/operator-key", title=Text("Operator key")),
     Entry(path="/staff", title=Text("Staff")),
+    Entry(path="/operations", title=Text("Nodes and exchanges")),
     Entry(path="/events", title=Text("Record of acts")),
     Entry(path="/knowledge", title=Text("Help and policies")),
     Entry(path="/account", title=Text("Account")),

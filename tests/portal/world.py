@@ -28,7 +28,7 @@ from consent.documents import (
     parse_revocation,
 )
 from portal.accounts import service, totp
-from portal.hub_link import Author, Confirmed, Entered, KnownModel, Signer, Standing, Verified
+from portal.hub_link import Author, Confirmed, Entered, KnownModel, Operations, Signer, Standing, Verified
 from portal.permissions import SECOND_FACTOR, Role
 from portal.registration.tables import registrations
 from portal.server import open_portal
@@ -54,6 +54,8 @@ class HubSimulator:
     def __init__(self) -> None:
         self.approved: list[tuple[SignedDocument, str, PrivateKey]] = []
         self.refuses: Exception | None = None
+        self.running = Operations(time_ms=NOW_MS, version="1.0", logs=(), members=(), exchanges=())
+        self.watched: list[str | None] = []
         self.standing: list[tuple[ConsentDocument, str]] = []
         self.signed: list[Signer] = []
         self.asked: list[ConsentRequest] = []
@@ -126,6 +128,10 @@ class HubSimulator:
         if self.refuses is not None:
             raise self.refuses
         return answer
+
+    def operations(self, member_id: str | None) -> Operations:
+        self.watched.append(member_id)
+        return self._answer(self.running)
 
     def alive(self) -> bool:
         return self.refuses is None
@@ -231,7 +237,7 @@ async def running_portal(home: Path, **changes: Any) -> AsyncIterator[World]:
     (home / "secret").write_text("0123456789abcdef" * 4)
     (home / "secret").chmod(0o600)
     now_ms, hub = [NOW_MS], HubSimulator()
-    settings = Settings(home=home, **({"attempts_per_minute": 6000, "calls_per_minute": 60_000} | changes))
+    settings = Settings(home=home, **({"attempts_per_minute": 6000, "calls_per_minute": 60_000, "live_s": 0} | changes))
     portal = open_portal(settings, home / "secret", hub, lambda: now_ms[0])
     world = World(portal, hub, application(portal), now_ms)
     try:
