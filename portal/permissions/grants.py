@@ -65,5 +65,8 @@ GRANTS: Final[Mapping[Role, Mapping[Need, Reach]]] = {
         (Action.QUERY, Subject.STAFF, Reach.ALL),
         (Action.MODIFY, Subject.STAFF, Reach.ALL),
     ),
-    Role.AUDIT_ADMIN: _granted((Action.QUERY, Subject.EVENTS, Reach.ALL)),
+    Role.AUDIT_ADMIN: _granted(
+        (Action.QUERY, Subject.EVENTS, Reach.ALL),
+        (Action.EXPORT, Subject.EVENTS, Reach.ALL),
+    ),
 }

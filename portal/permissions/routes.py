@@ -40,7 +40,6 @@ _ACCOUNTS: Final[Mapping[str, Rule]] = {
     "GET /account/clients": Need(Action.QUERY, Subject.OWN_ACCOUNT),
     "POST /account/clients": Need(Action.MODIFY, Subject.OWN_ACCOUNT),
     "POST /account/clients/{client_id}/end": Need(Action.MODIFY, Subject.OWN_ACCOUNT),
-    "GET /events": Need(Action.QUERY, Subject.EVENTS),
 }
 
 _REGISTRATION: Final[Mapping[str, Rule]] = {
@@ -174,7 +173,10 @@ _CONTENT: Final[Mapping[str, Rule]] = {}
 
 _STATISTICS: Final[Mapping[str, Rule]] = {}
 
-_BACKOFFICE: Final[Mapping[str, Rule]] = {}
+_BACKOFFICE: Final[Mapping[str, Rule]] = {
+    "GET /events": Need(Action.QUERY, Subject.EVENTS),
+    "POST /events/export": Need(Action.EXPORT, Subject.EVENTS),
+}
 
 _OPERATIONS: Final[Mapping[str, Rule]] = {}
 

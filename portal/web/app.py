@@ -20,10 +20,11 @@ from starlette.types import ASGIApp
 from hub.errors import HubError
 from portal.accounts import api as accounts_api
 from portal.accounts import pages as accounts
-from portal.accounts import recovery_pages
+from portal.accounts import recovery_pages, staff_pages
 from portal.applications import api as applications_api
 from portal.applications import financing_pages, lending_pages, review_pages
 from portal.applications import pages as applications
+from portal.backoffice import pages as backoffice
 from portal.clients import pages as clients
 from portal.consents import api as consents_api
 from portal.consents import pages as consents
@@ -58,6 +59,7 @@ SUBJECTS: Final = (
     accounts_api,
     applications,
     applications_api,
+    backoffice,
     clients,
     consents,
     consents_api,
@@ -73,6 +75,7 @@ SUBJECTS: Final = (
     recovery_pages,
     registration_api,
     review_pages,
+    staff_pages,
 )
 
 

@@ -33,7 +33,7 @@ MENU: Final = (
     Entry(path="/registrations", title=Text("Registrations")),
     Entry(path="/application-reviews", title=Text("Applications")),
     Entry(path="/account/operator-key", title=Text("Operator key")),
-    Entry(path="/staff", title=Text("Staff")),
+    Entry(path="/staff", title=Text("Users")),
     Entry(path="/events", title=Text("Record of acts")),
     Entry(path="/account", title=Text("Account")),
 )
