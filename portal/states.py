@@ -178,7 +178,13 @@ FINANCING: Final = Machine(
     },
     {"take": Mover.BANK, "withdraw": Mover.ENTERPRISE, "lapse": Mover.CLOCK},
 )
-MACHINES: Final = (REGISTRATION, PRODUCT, APPLICATION, FINANCING)
+# A change of what stands about an institution: one administrator enters, another one decides.
+INSTITUTION: Final = Machine(
+    "institution",
+    "pending",
+    {("pending", "approve"): APPROVED, ("pending", "reject"): REJECTED},
+)
+MACHINES: Final = (REGISTRATION, PRODUCT, APPLICATION, FINANCING, INSTITUTION)
 
 
 if __name__ == "__main__":

@@ -5,6 +5,7 @@ from __future__ import annotations
 from portal import events as _events
 from portal.accounts import tables as _accounts
 from portal.applications import tables as _applications
+from portal.backoffice import tables as _backoffice
 from portal.clients import tables as _clients
 from portal.consents import tables as _consents
 from portal.facts import tables as _facts
@@ -14,6 +15,18 @@ from portal.registration import tables as _registration
 from portal.schema import metadata
 from portal.web import once as _once
 
-SUBJECTS = (_accounts, _clients, _applications, _consents, _events, _facts, _once, _products, _mail, _registration)
+SUBJECTS = (
+    _accounts,
+    _backoffice,
+    _clients,
+    _applications,
+    _consents,
+    _events,
+    _facts,
+    _once,
+    _products,
+    _mail,
+    _registration,
+)
 
 __all__ = ["SUBJECTS", "metadata"]

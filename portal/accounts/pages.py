@@ -23,6 +23,7 @@ LANDING = {
     Role.REVIEWER: "/registrations",
     Role.INSTITUTION_ADMIN: "/staff",
     Role.SECURITY_ADMIN: "/staff",
+    Role.SYSTEM_ADMIN: "/institutions",
     Role.AUDIT_ADMIN: "/events",
 }
 """Where each role begins; others on their account's page."""

@@ -60,10 +60,15 @@ GRANTS: Final[Mapping[Role, Mapping[Need, Reach]]] = {
     Role.EDITOR: _granted(),
     Role.EXPERT: _granted(),
     Role.SUPERVISOR: _granted(),
-    Role.SYSTEM_ADMIN: _granted(),
+    Role.SYSTEM_ADMIN: _granted(
+        (Action.QUERY, Subject.INSTITUTIONS, Reach.ALL),
+        (Action.ENTRY, Subject.INSTITUTIONS, Reach.ALL),
+    ),
     Role.SECURITY_ADMIN: _granted(
         (Action.QUERY, Subject.STAFF, Reach.ALL),
         (Action.MODIFY, Subject.STAFF, Reach.ALL),
+        (Action.QUERY, Subject.INSTITUTIONS, Reach.ALL),
+        (Action.APPROVE, Subject.INSTITUTIONS, Reach.ALL),
     ),
     Role.AUDIT_ADMIN: _granted(
         (Action.QUERY, Subject.EVENTS, Reach.ALL),

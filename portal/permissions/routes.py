@@ -176,6 +176,10 @@ _STATISTICS: Final[Mapping[str, Rule]] = {}
 _BACKOFFICE: Final[Mapping[str, Rule]] = {
     "GET /events": Need(Action.QUERY, Subject.EVENTS),
     "POST /events/export": Need(Action.EXPORT, Subject.EVENTS),
+    "GET /institutions": Need(Action.QUERY, Subject.INSTITUTIONS),
+    "GET /institutions/{institution}": Need(Action.QUERY, Subject.INSTITUTIONS),
+    "POST /institutions/{institution}/changes": Need(Action.ENTRY, Subject.INSTITUTIONS),
+    "POST /institutions/{institution}/changes/{change_id}/decision": Need(Action.APPROVE, Subject.INSTITUTIONS),
 }
 
 _OPERATIONS: Final[Mapping[str, Rule]] = {}

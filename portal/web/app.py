@@ -24,6 +24,7 @@ from portal.accounts import recovery_pages, staff_pages
 from portal.applications import api as applications_api
 from portal.applications import financing_pages, lending_pages, review_pages
 from portal.applications import pages as applications
+from portal.backoffice import institution_pages
 from portal.backoffice import pages as backoffice
 from portal.clients import pages as clients
 from portal.consents import api as consents_api
@@ -66,6 +67,7 @@ SUBJECTS: Final = (
     facts,
     facts_api,
     financing_pages,
+    institution_pages,
     lending_pages,
     mail,
     products,

@@ -34,6 +34,7 @@ MENU: Final = (
     Entry(path="/application-reviews", title=Text("Applications")),
     Entry(path="/account/operator-key", title=Text("Operator key")),
     Entry(path="/staff", title=Text("Users")),
+    Entry(path="/institutions", title=Text("Institutions")),
     Entry(path="/events", title=Text("Record of acts")),
     Entry(path="/account", title=Text("Account")),
 )

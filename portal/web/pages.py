@@ -39,6 +39,7 @@ def page(request: Request, template: str, *, status: int = 200, **context: Any) 
         "menu": menu_of(who),
         "here": request.url.path,
         "may": lambda action, subject: who is not None and who.may(Need(Action(action), Subject(subject))),
+        "called": lambda institution: translate(visit.language, portal.policy.name_of(institution)),
         "csrf": portal.keys.form_token(visit.visitor),
         "once": secrets.token_hex(16),
         "status": status,
