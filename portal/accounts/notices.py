@@ -52,6 +52,7 @@ KINDS: Final[Mapping[str, Text]] = {
     "application_cancelled": Text("The enterprise has cancelled application {detail}.", detail=""),
     "application_changed": Text("Your application {detail} has moved on.", detail=""),
     "financing_lapsed": Text("No bank has taken your financing request in time. You can state it anew."),
+    "role_changed": Text("An administrator has changed what this account may do."),
     "institution_waits": Text("A change of an institution waits for your decision: {detail}", detail=""),
     "institution_decided": Text("What was entered about an institution was decided: {detail}", detail=""),
     "institution_changed": Text("The hub has changed what stands about your institution, or what it may do."),

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from typing import Final
 
-from portal.accounts.fields import REASON
-from portal.forms import Field, some_text
-from portal.parsers import among
+from portal.accounts.fields import REASON, parse_institution
+from portal.backoffice.policy import parse_needs
+from portal.forms import Field, Wrong, some_text
+from portal.parsers import among, several
+from portal.permissions import Need
 from portal.text import Text
 
 KINDS: Final = {
@@ -38,3 +40,34 @@ INSTITUTION: Final = (
     REASON,
 )
 DECISION: Final = (REASON,)
+
+
+def _need(text: str) -> Need:
+    found = parse_needs(text)
+    if len(found) != 1:
+        raise Wrong(Text("Choose from the list."))
+    return next(iter(found))
+
+
+NEEDS: Final = Field(name="needs", label=Text("What is left of it"), parse=several(_need), longest=2000, kind="checks")
+TITLE: Final = Field(
+    name="title", label=Text("Name of the role"), parse=some_text(Text("Type the name of the role.")), longest=60
+)
+NEW_ROLE: Final = (
+    TITLE,
+    Field(
+        name="institution",
+        label=Text("Institution"),
+        hint=Text("The member's id at the hub; “hub” for the hub's own people."),
+        parse=parse_institution,
+        longest=41,
+    ),
+    NEEDS,
+    REASON,
+)
+ROLE: Final = (TITLE, NEEDS, REASON)
+GIVE: Final = (
+    Field(name="login", label=Text("User name"), parse=some_text(Text("Type the user name.")), longest=60),
+    REASON,
+)
+HIDDEN: Final = Field(name="hidden", label=Text("Hidden entries"), parse=several(str), longest=2000, kind="checks")

@@ -52,6 +52,7 @@ _BEGINNINGS: Final[Mapping[str, Topic]] = {
     "application": Topic.APPLICATION,
     "application_waits": Topic.REVIEW,
     "financing": Topic.APPLICATION,
+    "role": Topic.LOGIN,
     "institution": Topic.PUBLISHING,
     "institution_waits": Topic.REVIEW,
     "credit": Topic.APPLICATION,

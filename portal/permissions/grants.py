@@ -69,6 +69,8 @@ GRANTS: Final[Mapping[Role, Mapping[Need, Reach]]] = {
         (Action.MODIFY, Subject.STAFF, Reach.ALL),
         (Action.QUERY, Subject.INSTITUTIONS, Reach.ALL),
         (Action.APPROVE, Subject.INSTITUTIONS, Reach.ALL),
+        (Action.QUERY, Subject.ROLES, Reach.ALL),
+        (Action.MODIFY, Subject.ROLES, Reach.ALL),
     ),
     Role.AUDIT_ADMIN: _granted(
         (Action.QUERY, Subject.EVENTS, Reach.ALL),

@@ -24,7 +24,7 @@ from portal.accounts import recovery_pages, staff_pages
 from portal.applications import api as applications_api
 from portal.applications import financing_pages, lending_pages, review_pages
 from portal.applications import pages as applications
-from portal.backoffice import institution_pages
+from portal.backoffice import institution_pages, role_pages
 from portal.backoffice import pages as backoffice
 from portal.clients import pages as clients
 from portal.consents import api as consents_api
@@ -77,6 +77,7 @@ SUBJECTS: Final = (
     recovery_pages,
     registration_api,
     review_pages,
+    role_pages,
     staff_pages,
 )
 

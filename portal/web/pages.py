@@ -36,7 +36,7 @@ def page(request: Request, template: str, *, status: int = 200, **context: Any) 
         "path": _again(request),
         "who": who,
         "role_title": TITLES[who.role] if who is not None else None,
-        "menu": menu_of(who),
+        "menu": menu_of(who, portal.policy.hidden.get(who.role, frozenset()) if who is not None else frozenset()),
         "here": request.url.path,
         "may": lambda action, subject: who is not None and who.may(Need(Action(action), Subject(subject))),
         "called": lambda institution: translate(visit.language, portal.policy.name_of(institution)),

@@ -79,6 +79,10 @@ async def test_the_people_of_a_suspended_institution_cannot_act_from_the_next_re
 async def test_an_institution_that_may_not_publish_or_lend_still_reads(world: World) -> None:
     one, two = await administrators(world)
     staff = await world.logged_in("clerk", Role.STAFF, "firstbank")
+    await staff.get("/lending")
+    assert (await staff.post("/demands/x/take")).status_code == 404, "let through before"
+    await staff.get("/lending")
+    assert (await staff.post("/product-versions")).status_code != 403
     await change(one, two, publishes="", lends="")
     for path in ("/lending", "/product-versions"):
         assert (await staff.get(path)).status_code == 200
