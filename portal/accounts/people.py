@@ -22,7 +22,7 @@ A = accounts.c
 ANY: Final = ("", Text("All"))
 STATES: Final = {ACTIVE: Text("active"), DISABLED: Text("removed")}
 CHOICES: Final = {
-    "role": [ANY, *((role.value, title) for role, title in TITLES.items())],
+    "held": [ANY, *((role.value, title) for role, title in TITLES.items())],
     "state": [ANY, *STATES.items()],
 }
 
@@ -41,13 +41,14 @@ class Person:
     created_ms: int
 
 
+# Not the names of the form of invitations, which stands on the same page.
 ALL: Final = Listing(
     path="/staff",
     filters=(
-        Field(name="name", label=Text("User name"), parse=plain, longest=60),
-        Field(name="role", label=Text("Role"), parse=optional(among(Role)), longest=40, kind="choice"),
+        Field(name="user", label=Text("User name"), parse=plain, longest=60),
+        Field(name="held", label=Text("Role"), parse=optional(among(Role)), longest=40, kind="choice"),
         Field(name="state", label=Text("State"), parse=optional(among(STATES)), longest=40, kind="choice"),
-        Field(name="of", label=Text("Institution"), parse=plain, longest=60),
+        Field(name="at", label=Text("Institution"), parse=plain, longest=60),
     ),
     orders=(
         Order(name="login", title=Text("User name"), column=A.login),
@@ -66,9 +67,9 @@ def found(
     wanted, given = select(accounts), asked.values
     if institution is not None:
         wanted = wanted.where(A.institution == institution)
-    if "name" in given:
-        wanted = wanted.where(A.login.contains(given["name"].casefold(), autoescape=True))
-    for name, column in (("role", A.role), ("state", A.state), ("of", A.institution)):
+    if "user" in given:
+        wanted = wanted.where(A.login.contains(given["user"].casefold(), autoescape=True))
+    for name, column in (("held", A.role), ("state", A.state), ("at", A.institution)):
         if name in given:
             wanted = wanted.where(column == given[name])
     page = ALL.page(connection, wanted, asked)

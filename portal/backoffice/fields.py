@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Final
 
 from portal.accounts.fields import REASON, parse_institution
@@ -68,6 +69,6 @@ NEW_ROLE: Final = (
 ROLE: Final = (TITLE, NEEDS, REASON)
 GIVE: Final = (
     Field(name="login", label=Text("User name"), parse=some_text(Text("Type the user name.")), longest=60),
-    REASON,
+    replace(REASON, name="why"),  # its page has the other form's reason, too
 )
 HIDDEN: Final = Field(name="hidden", label=Text("Hidden entries"), parse=several(str), longest=2000, kind="checks")

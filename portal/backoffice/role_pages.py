@@ -91,7 +91,8 @@ def _add_changing(app: FastAPI) -> None:
         """Give it to an account."""
         filled = fill(fields.GIVE, await read_form(request))
         try:
-            await roles.give(portal_of(request), who, role_id, **filled.require())
+            given = filled.require()
+            await roles.give(portal_of(request), who, role_id, given["login"], given["why"])
         except PortalError as error:
             return await _refused(request, role_id, filled, error)
         return see(f"/roles/{role_id}")

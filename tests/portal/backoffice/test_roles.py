@@ -67,7 +67,7 @@ async def test_an_account_has_what_is_left_from_its_next_login_on(world: World) 
     other = await world.logged_in("colleague", Role.STAFF, "bank-a")
     role = await made(chief)
     await chief.get(role)
-    assert (await chief.post(f"{role}/holders", login="Clerk", reason="trainee")).status_code == 303
+    assert (await chief.post(f"{role}/holders", login="Clerk", why="trainee")).status_code == 303
     assert (await staff.get("/lending")).status_code == 303, "the session has ended"
     account_id = re.search(rf"{role}/holders/([\w-]+)/end", (await chief.get(role)).text)
     assert account_id is not None
@@ -95,7 +95,7 @@ async def test_a_route_asks_for_what_is_left(world: World) -> None:
     role = await made(chief, "query applications")
     world.account("early", Role.STAFF, "bank-a")
     await chief.get(role)
-    await chief.post(f"{role}/holders", login="early", reason="x")
+    await chief.post(f"{role}/holders", login="early", why="x")
     account = re.search(rf"{role}/holders/([\w-]+)/end", (await chief.get(role)).text)
     assert account is not None
     staff = world.browser()
@@ -153,8 +153,10 @@ async def test_a_role_goes_only_to_accounts_of_its_built_in_role_and_institution
     path = await made(chief)
     await chief.get(path)
     for name in (login, "nobody"):
-        assert (await chief.post(f"{path}/holders", login=name, reason="x")).status_code == 422
+        assert (await chief.post(f"{path}/holders", login=name, why="x")).status_code == 422
     assert (await chief.post(f"{path}/holders/{login}/end", reason="x")).status_code == 404
+    await chief.get(path)
+    assert 'id="why-fault"' in (await chief.post(f"{path}/holders", login=login, why="")).text
 
 
 async def test_a_stale_change_is_refused_and_a_role_in_use_is_not_removed(world: World) -> None:
@@ -171,7 +173,7 @@ async def test_a_stale_change_is_refused_and_a_role_in_use_is_not_removed(world:
     await chief.get(path)
     assert (await chief.post(path, **changed | {"needs": "query events"})).status_code == 422
     await chief.get(path)
-    await chief.post(f"{path}/holders", login="clerk", reason="x")
+    await chief.post(f"{path}/holders", login="clerk", why="x")
     assert (await chief.post(f"{path}/remove", reason="x")).status_code == 409
     ending = re.search(rf"{path}/holders/[\w-]+/end", (await chief.get(path)).text)
     assert ending is not None
