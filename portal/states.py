@@ -217,7 +217,14 @@ ALERT: Final = Machine(
         ("seen", "close"): "closed",
     },
 )
-MACHINES: Final = (REGISTRATION, PRODUCT, APPLICATION, FINANCING, CONTENT, QUESTION, ALERT)
+
+# A change of what stands about an institution: one administrator enters, another one decides.
+INSTITUTION: Final = Machine(
+    "institution",
+    "pending",
+    {("pending", "approve"): APPROVED, ("pending", "reject"): REJECTED},
+)
+MACHINES: Final = (REGISTRATION, PRODUCT, APPLICATION, FINANCING, CONTENT, QUESTION, ALERT, INSTITUTION)
 
 
 if __name__ == "__main__":

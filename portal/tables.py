@@ -5,6 +5,7 @@ from __future__ import annotations
 from portal import events as _events
 from portal.accounts import tables as _accounts
 from portal.applications import tables as _applications
+from portal.backoffice import tables as _backoffice
 from portal.clients import tables as _clients
 from portal.consents import tables as _consents
 from portal.content import tables as _content
@@ -35,6 +36,7 @@ SUBJECTS = (
     _search,
     _credit,
     _statistics,
+    _backoffice,
 )
 
 __all__ = ["SUBJECTS", "metadata"]

@@ -5,10 +5,10 @@ from __future__ import annotations
 from typing import Final
 
 from portal.accounts.fields import REASON
-from portal.applications.fields import among, amount_wan
+from portal.applications.fields import amount_wan
 from portal.credit.line import Class5
 from portal.forms import Field, some_text
-from portal.parsers import day, one_of, optional
+from portal.parsers import among, day, one_of, optional
 from portal.text import Text
 
 _AMOUNT: Final = Field(name="amount", label=Text("Amount (CNY 10,000)"), parse=amount_wan, longest=20, kind="digits")

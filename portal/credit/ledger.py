@@ -11,12 +11,11 @@ from sqlalchemy import Connection, Select, select
 
 from consent.identifiers import CHINA_TIME
 from consent.validators import SECTIONS
-from portal.applications.fields import among
 from portal.credit.tables import lines
 from portal.credit.words import PENDING, STATES, YES_NO
 from portal.facts.names import SIZES
 from portal.forms import Field
-from portal.parsers import day, optional, plain, region, whole
+from portal.parsers import among, day, optional, plain, region, whole
 from portal.text import Text
 from portal.web.listing import Asked, Found, Listing, Order
 

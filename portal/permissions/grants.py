@@ -98,13 +98,22 @@ GRANTS: Final[Mapping[Role, Mapping[Need, Reach]]] = {
         (Action.REVIEW, Subject.ALERTS, Reach.OWN),
         (Action.MODIFY, Subject.ALERTS, Reach.OWN),
     ),
-    Role.SYSTEM_ADMIN: _granted((Action.QUERY, Subject.OPERATIONS, Reach.ALL)),
+    Role.SYSTEM_ADMIN: _granted(
+        (Action.QUERY, Subject.OPERATIONS, Reach.ALL),
+        (Action.QUERY, Subject.INSTITUTIONS, Reach.ALL),
+        (Action.ENTRY, Subject.INSTITUTIONS, Reach.ALL),
+    ),
     Role.SECURITY_ADMIN: _granted(
         (Action.QUERY, Subject.STAFF, Reach.ALL),
         (Action.MODIFY, Subject.STAFF, Reach.ALL),
+        (Action.QUERY, Subject.INSTITUTIONS, Reach.ALL),
+        (Action.APPROVE, Subject.INSTITUTIONS, Reach.ALL),
+        (Action.QUERY, Subject.ROLES, Reach.ALL),
+        (Action.MODIFY, Subject.ROLES, Reach.ALL),
     ),
     Role.AUDIT_ADMIN: _granted(
         (Action.QUERY, Subject.EVENTS, Reach.ALL),
+        (Action.EXPORT, Subject.EVENTS, Reach.ALL),
         (Action.QUERY, Subject.QUESTIONS, Reach.ALL),
     ),
 }

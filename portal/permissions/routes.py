@@ -40,7 +40,6 @@ _ACCOUNTS: Final[Mapping[str, Rule]] = {
     "GET /account/clients": Need(Action.QUERY, Subject.OWN_ACCOUNT),
     "POST /account/clients": Need(Action.MODIFY, Subject.OWN_ACCOUNT),
     "POST /account/clients/{client_id}/end": Need(Action.MODIFY, Subject.OWN_ACCOUNT),
-    "GET /events": Need(Action.QUERY, Subject.EVENTS),
 }
 
 _REGISTRATION: Final[Mapping[str, Rule]] = {
@@ -258,7 +257,24 @@ _STATISTICS: Final[Mapping[str, Rule]] = {
     "PUT /api/v1/alert-rules/{kind}": Need(Action.MODIFY, Subject.ALERTS),
 }
 
-_BACKOFFICE: Final[Mapping[str, Rule]] = {}
+_BACKOFFICE: Final[Mapping[str, Rule]] = {
+    "GET /events": Need(Action.QUERY, Subject.EVENTS),
+    "POST /events/export": Need(Action.EXPORT, Subject.EVENTS),
+    "GET /roles": Need(Action.QUERY, Subject.ROLES),
+    "GET /roles/new": Need(Action.MODIFY, Subject.ROLES),
+    "POST /roles": Need(Action.MODIFY, Subject.ROLES),
+    "GET /roles/{role_id}": Need(Action.QUERY, Subject.ROLES),
+    "POST /roles/{role_id}": Need(Action.MODIFY, Subject.ROLES),
+    "POST /roles/{role_id}/holders": Need(Action.MODIFY, Subject.ROLES),
+    "POST /roles/{role_id}/holders/{account_id}/end": Need(Action.MODIFY, Subject.ROLES),
+    "POST /roles/{role_id}/remove": Need(Action.MODIFY, Subject.ROLES),
+    "GET /menus": Need(Action.QUERY, Subject.ROLES),
+    "POST /menus": Need(Action.MODIFY, Subject.ROLES),
+    "GET /institutions": Need(Action.QUERY, Subject.INSTITUTIONS),
+    "GET /institutions/{institution}": Need(Action.QUERY, Subject.INSTITUTIONS),
+    "POST /institutions/{institution}/changes": Need(Action.ENTRY, Subject.INSTITUTIONS),
+    "POST /institutions/{institution}/changes/{change_id}/decision": Need(Action.APPROVE, Subject.INSTITUTIONS),
+}
 
 _OPERATIONS: Final[Mapping[str, Rule]] = {
     "GET /operations": Need(Action.QUERY, Subject.OPERATIONS),

@@ -12,7 +12,7 @@ from sqlalchemy import Connection
 from portal.accounts.passwords import require_strong
 from portal.errors import PortalError, not_found
 from portal.forms import Filled, Wrong, fill
-from portal.registration import fields, service
+from portal.registration import fields, queue, service
 from portal.states import REGISTRATION, SUBMITTED
 from portal.text import Text
 from portal.web.authorize import Who
@@ -137,14 +137,20 @@ def _add_submission(app: FastAPI) -> None:
 
 def _add_review(app: FastAPI) -> None:
     @app.get("/registrations")
-    async def queue(request: Request, state: str = SUBMITTED, after: str = "") -> Response:
-        """List the registrations in one state."""
-        portal = portal_of(request)
-        if state not in REGISTRATION.states:
-            raise not_found()
-        found = await portal.db.read(lambda connection: service.listed(portal, connection, state, after))
-        last = found[-1].registration_id if len(found) == service.PAGE else ""
-        return page(request, "registration/queue.html", found=found, state=state, states=STATES, last=last)
+    async def listed(request: Request) -> Response:
+        """List the registrations that the filters leave."""
+        portal, asked = portal_of(request), queue.LISTING.asked(request.query_params)
+        found, following = await portal.db.read(lambda connection: queue.found(portal, connection, asked))
+        return page(
+            request,
+            "registration/queue.html",
+            listing=queue.LISTING,
+            asked=asked,
+            found=found,
+            following=following,
+            states=STATES,
+            choices={"state": [*STATES.items(), (queue.ANY, Text("All"))]},
+        )
 
     @app.get("/registrations/{registration_id}")
     async def one(request: Request, who: Who, registration_id: str) -> Response:

@@ -14,12 +14,12 @@ from __future__ import annotations
 
 import asyncio
 import uuid
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Final
 
 import msgspec
-from sqlalchemy import Connection, Row, Select, delete, insert, select, tuple_, update
+from sqlalchemy import Connection, Row, Select, delete, insert, select, update
 
 from consent.documents import encode
 from consent.errors import ConsentError
@@ -45,7 +45,6 @@ from trust.document import SignedDocument, sign_document, verify_document
 from trust.errors import TrustError
 from trust.sm2 import PublicKey
 
-PAGE: Final = 50
 LARGEST_STATEMENT: Final = 64 * 1024
 DRAFT_MS: Final = 24 * 3600 * 1000
 OPINIONS: Final = ("endorse", "object")
@@ -208,37 +207,19 @@ def submit(portal: Portal, connection: Connection, given: Mapping[str, str], mad
 
 def of_account(portal: Portal, connection: Connection, account_id: str) -> Registration:
     """An enterprise's own registration. Raises PortalError NOT_FOUND."""
-    own = _joined().where(registrations.c.account_id == account_id)
+    own = joined().where(registrations.c.account_id == account_id)
     row = connection.execute(own.order_by(registrations.c.submitted_ms.desc()).limit(1)).first()
     if row is None:
         raise not_found()
-    return _shown(portal, row)
+    return shown(portal, row)
 
 
 def get(portal: Portal, connection: Connection, registration_id: str) -> Registration:
     """One registration, whole. Raises PortalError NOT_FOUND."""
-    row = connection.execute(_joined().where(registrations.c.registration_id == registration_id)).first()
+    row = connection.execute(joined().where(registrations.c.registration_id == registration_id)).first()
     if row is None:
         raise not_found()
-    return _shown(portal, row)
-
-
-def listed(portal: Portal, connection: Connection, state: str, after: str = "") -> Sequence[Registration]:
-    """The registrations in one state, the oldest first, at most `PAGE`; telephone numbers are masked.
-
-    `after`: the last one's id of the page before; one that does not exist is the beginning.
-    """
-    wanted = _joined().where(registrations.c.state == state)
-    place = tuple_(registrations.c.submitted_ms, registrations.c.registration_id)
-    if after:
-        last = select(registrations.c.submitted_ms).where(registrations.c.registration_id == after)
-        submitted_ms = connection.execute(last).scalar()
-        if submitted_ms is not None:
-            wanted = wanted.where(place > tuple_(submitted_ms, after))
-    rows = connection.execute(
-        wanted.order_by(registrations.c.submitted_ms, registrations.c.registration_id).limit(PAGE)
-    )
-    return [_shown(portal, row, masked=True) for row in rows]
+    return shown(portal, row)
 
 
 def give_opinion(
@@ -325,14 +306,15 @@ def _row(connection: Connection, registration_id: str) -> Row[Any]:
     return row
 
 
-def _joined() -> Select[Any]:
+def joined() -> Select[Any]:
     """Registrations with what their accounts keep sealed."""
     columns = (*registrations.c, account_rows.c.name_sealed, account_rows.c.phone_sealed)
     joined = registrations.join(account_rows, account_rows.c.account_id == registrations.c.account_id)
     return select(*columns).select_from(joined)
 
 
-def _shown(portal: Portal, row: Row[Any], *, masked: bool = False) -> Registration:
+def shown(portal: Portal, row: Row[Any], *, masked: bool = False) -> Registration:
+    """A row of `joined` as reviewers see it; in lists masked."""
     contact = portal.keys.open("accounts", "name", row.account_id, bytes(row.name_sealed))
     phone = portal.keys.open("accounts", "phone", row.account_id, bytes(row.phone_sealed))
     if masked:

@@ -14,11 +14,10 @@ from pydantic import Field as BodyField
 from sqlalchemy import Connection, Row, Select, select
 
 from portal.accounts.fields import REASON
-from portal.applications.fields import among
 from portal.applications.shown import ANY, tried
 from portal.facts.names import industry_name
 from portal.forms import Field, Filled, fill
-from portal.parsers import edition, optional, plain, whole
+from portal.parsers import among, edition, optional, plain, whole
 from portal.permissions import Action, Need, Subject
 from portal.states import ALERT
 from portal.statistics import alerts as service

@@ -20,10 +20,12 @@ from starlette.types import ASGIApp
 from hub.errors import HubError
 from portal.accounts import api as accounts_api
 from portal.accounts import pages as accounts
-from portal.accounts import recovery_pages
+from portal.accounts import recovery_pages, staff_pages
 from portal.applications import api as applications_api
 from portal.applications import financing_pages, lending_pages, review_pages
 from portal.applications import pages as applications
+from portal.backoffice import institution_pages, role_pages
+from portal.backoffice import pages as backoffice
 from portal.clients import pages as clients
 from portal.consents import api as consents_api
 from portal.consents import pages as consents
@@ -70,6 +72,7 @@ SUBJECTS: Final = (
     alert_pages,
     applications,
     applications_api,
+    backoffice,
     clients,
     consents,
     consents_api,
@@ -81,6 +84,7 @@ SUBJECTS: Final = (
     facts,
     facts_api,
     financing_pages,
+    institution_pages,
     lending_pages,
     mail,
     operations,
@@ -95,6 +99,8 @@ SUBJECTS: Final = (
     registration_api,
     review_pages,
     statistics,
+    role_pages,
+    staff_pages,
 )
 
 

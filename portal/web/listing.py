@@ -10,18 +10,23 @@ import base64
 import binascii
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from datetime import date, datetime, timedelta
 from typing import Any, Final
 from urllib.parse import urlencode
 
 import msgspec
 from sqlalchemy import ColumnElement, Connection, Row, Select, tuple_
 
+from consent.identifiers import CHINA_TIME
 from portal.forms import Field, Filled, fill
+from portal.parsers import day, optional
 from portal.text import Text
 
 ROWS: Final = 50
 _AFTER, _SORT = "after", "sort"
 _LONGEST_AFTER: Final = 600
+SINCE: Final = Field(name="since", label=Text("From (day)"), parse=optional(day), longest=10, kind="date")
+UNTIL: Final = Field(name="until", label=Text("To (day)"), parse=optional(day), longest=10, kind="date")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -125,6 +130,19 @@ class Listing(Asking):
             return Found(rows=found, following="")
         end = found[rows - 1]._mapping
         return Found(rows=found[:rows], following=asked.url(after=_cursor(end[column], end[self.key])))
+
+
+def within_days(wanted: Select[Any], moment: ColumnElement[Any], values: Mapping[str, Any]) -> Select[Any]:
+    """What happened on the days of the filters `SINCE` and `UNTIL`, both included, as days are in China."""
+    if "since" in values:
+        wanted = wanted.where(moment >= _midnight(values["since"]))
+    if "until" in values:
+        wanted = wanted.where(moment < _midnight(values["until"] + timedelta(days=1)))
+    return wanted
+
+
+def _midnight(day: date) -> int:
+    return 1000 * int(datetime(day.year, day.month, day.day, tzinfo=CHINA_TIME).timestamp())
 
 
 def _cursor(value: object, key: object) -> str:
