@@ -14,7 +14,10 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 from portal.applications import clock
+from portal.consents import service as consents
+from portal.consents import telling
 from portal.mail import sender
+from portal.registration import checks
 from portal.state import Portal
 from portal.web.visits import places
 
@@ -32,6 +35,9 @@ class Round:
 
 ROUNDS: Final = (
     Round(name="applications", every_s=60, act=clock.tick),
+    Round(name="registration checks", every_s=5, act=checks.ask_due),
+    Round(name="consents that end", every_s=3600, act=telling.tell_ends),
+    Round(name="withdrawals", every_s=60, act=consents.watch_withdrawals),
     Round(name="mail", every_s=5, act=sender.send_due),
 )
 

@@ -18,8 +18,8 @@ from sqlalchemy import Connection, insert, select, update
 
 from portal import events
 from portal.accounts import sessions
-from portal.accounts.service import ACTIVE, DISABLED, NewAccount, create, get, normalise
-from portal.accounts.tables import accounts, invitations
+from portal.accounts.service import DISABLED, NewAccount, create, get, normalise
+from portal.accounts.tables import ACTIVE, accounts, invitations
 from portal.errors import PortalError, form_fault, not_found
 from portal.permissions import SECOND_FACTOR, Role
 from portal.principal import Principal

@@ -18,7 +18,7 @@ from sqlalchemy import Connection, func, insert, select, update
 
 from portal import events
 from portal.accounts.notices import notify
-from portal.accounts.service import ACTIVE
+from portal.accounts.tables import ACTIVE
 from portal.accounts.tables import accounts
 from portal.clients import token as tokens
 from portal.clients.tables import clients

@@ -10,7 +10,7 @@ from pydantic import BaseModel, Field
 
 from portal.errors import PortalError, not_found
 from portal.forms import fill
-from portal.registration import fields, service
+from portal.registration import checks, fields, service
 from portal.states import REGISTRATION, SUBMITTED
 from portal.text import Text
 from portal.web.authorize import Who
@@ -42,6 +42,14 @@ def routes(app: FastAPI) -> None:
             raise not_found()
         found = await portal.db.read(lambda connection: service.listed(portal, connection, state, after))
         return [_told(each) for each in found]
+
+    @app.get("/api/v1/registrations/{registration_id}", tags=["registration"])
+    async def one(request: Request, registration_id: str) -> dict[str, Any]:
+        """One registration, with what is registered under its code (`check`) and the names of what differs."""
+        portal = portal_of(request)
+        found = await portal.db.read(lambda connection: service.get(portal, connection, registration_id))
+        check = await portal.db.read(lambda connection: checks.of(connection, registration_id, found.ent_name))
+        return _told(found) | {"check": msgspec.to_builtins(check)}
 
     @app.post("/api/v1/registrations/{registration_id}/opinion", tags=["registration"])
     async def opinion(request: Request, who: Who, registration_id: str, body: OpinionIn) -> dict[str, Any]:

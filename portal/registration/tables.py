@@ -37,3 +37,24 @@ registrations: Final = Table(
     Column("decided_ms", Int64, nullable=True),
     Index("ix_registrations_state_submitted_ms", "state", "submitted_ms"),
 )
+
+# state: waiting, registered or absent (nothing is registered under the code). failure: the code of why the last try had no answer.
+# due_ms: when it is tried next; the rest is what the provider's node answered, in which exchange.
+checks: Final = Table(
+    "registration_checks",
+    metadata,
+    Column("registration_id", Identifier, ForeignKey("registrations.registration_id"), primary_key=True),
+    Column("state", Identifier, nullable=False),
+    Column("tries", Integer, nullable=False),
+    Column("due_ms", Int64, nullable=False),
+    Column("failure", Identifier, nullable=False),
+    Column("ent_name", Text, nullable=False),
+    Column("status", Text, nullable=False),
+    Column("region", Identifier, nullable=False),
+    Column("industry", Identifier, nullable=False),
+    Column("founded", Identifier, nullable=False),
+    Column("provider", Identifier, nullable=False),
+    Column("exchange_id", Identifier, nullable=False),
+    Column("checked_ms", Int64, nullable=True),
+    Index("ix_registration_checks_state_due_ms", "state", "due_ms"),
+)

@@ -9,7 +9,7 @@ from portal.accounts import service as accounts
 from portal.errors import PortalError
 from portal.hub_link import hub_away
 from portal.permissions import Role
-from portal.registration import service
+from portal.registration import checks, service
 from portal.states import MACHINES, REGISTRATION
 from tests.portal.world import ORIGIN, PASSWORD, USCC, Browser, World
 from trust.document import verify_document
@@ -32,6 +32,7 @@ async def register(world: World, **changed: str) -> Browser:
         ).status_code == 303
     await browser.get("/register-send")
     await browser.post("/register-send", password=changed.get("password", PASSWORD))
+    await checks.ask_due(world.portal)
     return browser
 
 
