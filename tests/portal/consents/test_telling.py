@@ -86,6 +86,7 @@ async def test_a_request_is_told_once_by_the_name_of_who_asks(world: World, firm
 async def test_a_withdrawal_that_all_nodes_confirmed_is_told_once_although_nobody_looks(
     world: World, firm: Browser
 ) -> None:
+    world.hub.standing = [(of_enterprise(), "active")]
     record_id = given(world).record_id
     await firm.get(f"/consents/{record_id}")
     await firm.post(f"/consents/{record_id}/withdraw", reason="")

@@ -97,14 +97,14 @@ async def test_without_an_answer_only_an_express_word_approves_and_it_is_recorde
     assert acts["registration_approved_despite"] == "not checked: 已看执照"
 
 
-async def test_differences_are_marked_and_stop_an_approval_but_no_rejection(world: World) -> None:
+async def test_differences_are_marked_and_stop_an_approval_but_nothing_else(world: World) -> None:
     world.hub.registrations[USCC] = replace(REGISTERED, ent_name="<b>别的公司</b>", status="吊销")
     await register(world)
     two, path = await endorsed(world)
     page = (await two.get(path)).text
     assert "名称与所填不一致" in page and "<strong>吊销</strong>" in page and "<b>别" not in page
     assert (await two.post(f"{path}/decision", act="approve", reason="x", password=PASSWORD)).status_code == 422
-    assert (await two.post(f"{path}/decision", act="reject", reason="已吊销", password=PASSWORD)).status_code == 303
+    assert (await two.post(f"{path}/decision", act="return", reason="已吊销", password=PASSWORD)).status_code == 303
     acts = {each.action for each in world.portal.db.read_now(events.newest)}
     assert "registration_approved_despite" not in acts
 
