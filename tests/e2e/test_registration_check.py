@@ -16,7 +16,10 @@ from portal.errors import PortalError
 from tests.e2e.conftest import Live
 
 pytestmark = pytest.mark.timeout(180)
-COLUMNS = "uscc,ent_name,ent_type,legal_rep,registered_capital,currency,established,term_to,address,region,industry,scope,authority,status"
+COLUMNS = (
+    "uscc,ent_name,ent_type,legal_rep,registered_capital,currency,established,term_to,address,region,"
+    "industry,scope,authority,status"
+)
 VALUES = (
     "北京样例科技有限公司,1100,张三丰,100,156,2019-05-01,,北京市海淀区,110108,I6510,软件开发,北京市市场监督管理局,存续"
 )
