@@ -114,7 +114,8 @@ def _opened(home: Path, secret_file: Path | None) -> Iterator[Portal]:
     settings = load_settings(home)
     if settings.hub_home is None or settings.hub_file is None:
         raise CliError("CONFIGURATION", f"{home / FILE_NAME} does not name `hub_home` and `hub_file`. Add them.")
-    link = HubLinkByCall(read_hub_file(settings.hub_file), hub_settings(settings.hub_home).socket)
+    socket = hub_settings(settings.hub_home).socket
+    link = HubLinkByCall(read_hub_file(settings.hub_file), socket, settings.registration_node)
     secret = secret_file if secret_file is not None else secret_path(home)
     portal = open_portal(settings, secret, link, now_ms)
     try:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import fields
 from pathlib import Path
 
@@ -15,6 +15,7 @@ from cli.enterprise_client import Standing as Found
 from cli.enterprise_home import Seen, decode_seen, encode_seen
 from cli.errors import CliError
 from cli.operator import Operator
+from cli.registration_check import offers_of, query_registration
 from cli.registrations import approve_key, read_keys, read_registrations
 from consent.directory import PRODUCT_PUBLISHED_TYPE, Member, ProductPublished
 from consent.documents import ConsentRequest, parse
@@ -22,6 +23,8 @@ from consent.errors import ConsentError
 from consent.models import parse_version
 from consent.registration import parse_registration
 from nodes.credentials import HubFacts
+from nodes.errors import NodeError
+from portal.errors import PortalError
 from portal.hub_link import (
     Asker,
     Author,
@@ -34,13 +37,16 @@ from portal.hub_link import (
     NodeStatus,
     Operations,
     Presigned,
+    Registered,
     Signer,
     Standing,
     Verified,
     hub_away,
     hub_refused,
+    node_away,
     unverified,
 )
+from portal.text import Text
 from trust.document import SignedDocument, verify_document
 from trust.errors import TrustError
 from trust.sm2 import PrivateKey, PublicKey
@@ -50,12 +56,13 @@ LOOK_S = 5  # a page that goes on by itself asks again soon, and must not hold t
 
 
 class HubLinkByCall:
-    """A running hub. `socket`: its operator socket on this machine."""
+    """A running hub. `socket`: its operator socket on this machine; `node`: a node of the platform's own, or None."""
 
-    def __init__(self, facts: HubFacts, socket: Path) -> None:
+    def __init__(self, facts: HubFacts, socket: Path, node: Path | None = None) -> None:
         """Nothing is opened before a call."""
         self._facts = facts
         self._socket = socket
+        self._node = node
 
     def alive(self) -> bool:
         """See HubLink."""
@@ -159,6 +166,19 @@ class HubLinkByCall:
             witnesses=audited.witnesses,
             seen=acting.kept,
         )
+
+    def registered(self, uscc: str) -> Registered:
+        """See HubLink. A provider that does not answer leaves the question to the next one that offers the item."""
+        if self._node is None:
+            raise PortalError("WRONG_STATE", Text("This portal has no node by which registrations are checked."))
+        offers = offers_of(self.offers())
+        if not offers:
+            raise PortalError("NOT_FOUND", Text("No provider offers the registration of enterprises at present."))
+        for provider, product in offers[:-1]:
+            with suppress(PortalError), _as_portal_errors():
+                return query_registration(self._node, provider, product, uscc)
+        with _as_portal_errors():
+            return query_registration(self._node, *offers[-1], uscc)
 
     def models(self) -> Sequence[KnownModel]:
         """See HubLink."""
@@ -271,5 +291,7 @@ def _as_portal_errors() -> Iterator[None]:
         yield
     except CliError as error:
         raise (hub_away() if error.code == "UNAVAILABLE" else hub_refused(error.message)) from error
+    except NodeError as error:
+        raise node_away(error.code) from error
     except (TrustError, ConsentError) as error:
         raise unverified(str(error)) from error

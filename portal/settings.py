@@ -37,6 +37,8 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     # The hub's home on this machine: its operator socket, and what enterprises pin of it (`xinqiao hub info`).
     hub_home: Path | None = None
     hub_file: Path | None = None
+    # A node of the platform's own, on this machine: its home, or its agent's socket. Registrations are checked by its exchanges.
+    registration_node: Path | None = None
     log_level: str = "INFO"
 
     # Where notices are handed over as e-mail; empty: nowhere. `mail_security`: starttls, tls, or (on this machine only) none.

@@ -9,8 +9,8 @@ from typing import Any, Final
 from sqlalchemy import Connection, Row, select
 
 from consent.masking import mask
-from portal.accounts.service import ACTIVE, DISABLED
-from portal.accounts.tables import accounts
+from portal.accounts.service import DISABLED
+from portal.accounts.tables import ACTIVE, accounts
 from portal.forms import Field
 from portal.parsers import among, optional, plain
 from portal.permissions import SECOND_FACTOR, TITLES, Role

@@ -8,6 +8,8 @@ from sqlalchemy import Column, ForeignKey, Index, Integer, LargeBinary, Table, T
 
 from portal.schema import Identifier, Int64, metadata
 
+ACTIVE: Final = "active"
+
 # state: active, disabled. institution: "hub", a member's id, or the enterprise's code. key_pem: a private SM2 key under the account's
 # own password; operator: the name under which the hub knows it, for reviewers. totp_step: the newest step that was used.
 accounts: Final = Table(
@@ -100,4 +102,13 @@ password_links: Final = Table(
     Column("account_id", Identifier, ForeignKey("accounts.account_id"), nullable=False, index=True),
     Column("expires_ms", Int64, nullable=False),
     Column("used_ms", Int64, nullable=True),
+)
+
+# What an account was told of once, so that it is not told again. about: what the notice was about.
+left: Final = Table(
+    "notices_left",
+    metadata,
+    Column("account_id", Identifier, ForeignKey("accounts.account_id"), primary_key=True),
+    Column("kind", Identifier, primary_key=True),
+    Column("about", Identifier, primary_key=True),
 )

@@ -6,11 +6,9 @@ from collections.abc import Mapping, Sequence
 from enum import Enum
 from typing import Any, Final
 
-from sqlalchemy import Connection, Row, select
+from sqlalchemy import Connection, Row
 
-from portal.accounts.notices import notify
-from portal.accounts.service import ACTIVE
-from portal.accounts.tables import accounts
+from portal.accounts.notices import holders, notify
 from portal.permissions import Role
 
 
@@ -67,10 +65,4 @@ def _accounts(connection: Connection, row: Row[Any], audience: Audience) -> Sequ
             role, institution = Role.APPROVER, row.institution
     if audience in {Audience.STAFF, Audience.APPROVERS} and not row.pushed_ms:
         return []
-    return people(connection, role, institution)
-
-
-def people(connection: Connection, role: Role, institution: str) -> Sequence[str]:
-    """The accounts of a role at an institution that are in use."""
-    wanted = (accounts.c.role == role.value) & (accounts.c.institution == institution) & (accounts.c.state == ACTIVE)
-    return list(connection.execute(select(accounts.c.account_id).where(wanted)).scalars())
+    return holders(connection, role, institution)

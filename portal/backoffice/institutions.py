@@ -18,8 +18,7 @@ from sqlalchemy import Connection, Row, insert, select, update
 from consent.directory import Member
 from portal import events
 from portal.accounts.notices import notify
-from portal.accounts.service import ACTIVE
-from portal.accounts.tables import accounts
+from portal.accounts.tables import ACTIVE, accounts
 from portal.backoffice.tables import institution_changes, institutions
 from portal.errors import PortalError, not_found
 from portal.permissions import SECOND_FACTOR, Role

@@ -20,8 +20,8 @@ from portal import events
 from portal.accounts import sessions
 from portal.accounts.invitations import HUB, OF_MEMBERS
 from portal.accounts.notices import notify
-from portal.accounts.service import ACTIVE, normalise
-from portal.accounts.tables import accounts
+from portal.accounts.service import normalise
+from portal.accounts.tables import ACTIVE, accounts
 from portal.backoffice.policy import parse_needs, told
 from portal.backoffice.tables import hidden_entries, narrowed_roles, role_holders
 from portal.errors import PortalError, form_fault, not_found

@@ -18,8 +18,8 @@ from typing import Any, Final
 from sqlalchemy import Connection, Row, func, insert, select, update
 
 from portal import events
-from portal.accounts import service as accounts
 from portal.accounts.notices import notify
+from portal.accounts.tables import ACTIVE
 from portal.accounts.tables import accounts as account_rows
 from portal.content.kinds import Kind
 from portal.content.markdown import plain
@@ -210,7 +210,7 @@ def told(row: Row[Any]) -> Version:
 
 def active(connection: Connection, role: Role) -> Sequence[str]:
     """The accounts of a role that can log in."""
-    own = (account_rows.c.role == role.value) & (account_rows.c.state == accounts.ACTIVE)
+    own = (account_rows.c.role == role.value) & (account_rows.c.state == ACTIVE)
     return connection.execute(select(account_rows.c.account_id).where(own)).scalars().all()
 
 

@@ -9,9 +9,8 @@ from typing import Any, Final
 from sqlalchemy import Connection, Row, func, insert, select, update
 
 from portal import events
-from portal.accounts.notices import notify
+from portal.accounts.notices import holders, notify
 from portal.applications.moving import By, stale
-from portal.applications.telling import people
 from portal.credit.line import Line
 from portal.credit.tables import entries, lines
 from portal.errors import not_found
@@ -113,6 +112,6 @@ def tell_firm(connection: Connection, row: Row[Any], kind: str, now_ms: int) -> 
 
 def tell_bank(connection: Connection, row: Row[Any], role: Role, kind: str, mover: By, now_ms: int) -> None:
     """Leave a notice with everybody of a role at the bank, but not with who acts."""
-    for account_id in people(connection, role, row.institution):
+    for account_id in holders(connection, role, row.institution):
         if account_id != mover.account_id:
             notify(connection, account_id, kind, row.application_no, now_ms)

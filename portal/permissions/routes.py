@@ -57,6 +57,7 @@ _REGISTRATION: Final[Mapping[str, Rule]] = {
     "POST /registrations/{registration_id}/decision": Need(Action.APPROVE, Subject.REGISTRATION),
     "GET /api/v1/registration": Need(Action.QUERY, Subject.OWN_REGISTRATION),
     "GET /api/v1/registrations": Need(Action.QUERY, Subject.REGISTRATION),
+    "GET /api/v1/registrations/{registration_id}": Need(Action.QUERY, Subject.REGISTRATION),
     "POST /api/v1/registrations/{registration_id}/opinion": Need(Action.REVIEW, Subject.REGISTRATION),
 }
 

@@ -9,7 +9,7 @@ from typing import Any, Final
 from sqlalchemy import Connection, Row, Select, insert, select, update
 
 from portal import events
-from portal.accounts import service as accounts
+from portal.accounts.tables import ACTIVE
 from portal.accounts.tables import accounts as account_rows
 from portal.errors import PortalError, not_found
 from portal.permissions import Role
@@ -79,7 +79,7 @@ def rate(connection: Connection, account_id: str, stars: int) -> None:
 
 def _current() -> Select[Any]:
     joined = seats.join(account_rows, account_rows.c.account_id == seats.c.account_id)
-    still = (account_rows.c.state == accounts.ACTIVE) & (account_rows.c.role == Role.EXPERT.value)
+    still = (account_rows.c.state == ACTIVE) & (account_rows.c.role == Role.EXPERT.value)
     return select(*seats.c).select_from(joined).where(still)
 
 

@@ -10,7 +10,7 @@ from pydantic import BaseModel, Field
 
 from portal.errors import PortalError
 from portal.forms import fill
-from portal.registration import fields, queue, service
+from portal.registration import checks, fields, queue, service
 from portal.text import Text
 from portal.web.authorize import Who
 from portal.web.pages import portal_of
@@ -40,6 +40,14 @@ def routes(app: FastAPI) -> None:
         asked.filled.require()
         found, following = await portal.db.read(lambda connection: queue.found(portal, connection, asked))
         return {"rows": [_told(each) for each in found], "following": following.partition("?")[2]}
+
+    @app.get("/api/v1/registrations/{registration_id}", tags=["registration"])
+    async def one(request: Request, registration_id: str) -> dict[str, Any]:
+        """One registration, with what is registered under its code (`check`) and the names of what differs."""
+        portal = portal_of(request)
+        found = await portal.db.read(lambda connection: service.get(portal, connection, registration_id))
+        check = await portal.db.read(lambda connection: checks.of(connection, registration_id, found.ent_name))
+        return _told(found) | {"check": msgspec.to_builtins(check)}
 
     @app.post("/api/v1/registrations/{registration_id}/opinion", tags=["registration"])
     async def opinion(request: Request, who: Who, registration_id: str, body: OpinionIn) -> dict[str, Any]:

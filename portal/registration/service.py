@@ -8,6 +8,8 @@ Rules:
    Nobody does both.
 4. An approval is signed by the deciding reviewer's own operator key, opened by its password for this signature alone. It is told to
    the hub first, which accepts it twice, and written down here afterwards: a crash between the two is healed by deciding again.
+5. What is told is checked against the registration (`portal.registration.checks`). An approval of what is not checked, or differs,
+   needs an express word (`despite`), which is recorded with the differences and the reason.
 """
 
 from __future__ import annotations
@@ -29,13 +31,15 @@ from consent.registration import SUBJECT_REGISTRATION_TYPE, SubjectRegistration,
 from portal import events
 from portal.accounts import service as accounts
 from portal.accounts import sessions
+from portal.accounts.invitations import HUB
 from portal.accounts.keys import new_key, open_operator_key
-from portal.accounts.notices import notify
+from portal.accounts.notices import notify, notify_role
 from portal.accounts.passwords import hash_password
 from portal.accounts.tables import accounts as account_rows
 from portal.errors import PortalError, form_fault, not_found
 from portal.permissions import Role
 from portal.principal import Principal
+from portal.registration import checks
 from portal.registration.fields import check_mismatch
 from portal.registration.tables import drafts, registrations
 from portal.state import Portal
@@ -201,6 +205,8 @@ def submit(portal: Portal, connection: Connection, given: Mapping[str, str], mad
         "decided_ms": None,
     }
     connection.execute(insert(registrations), row)
+    checks.ask(portal, connection, made.registration_id)
+    notify_role(connection, Role.REVIEWER, HUB, "registration_waits", given["ent_name"], now_ms)
     events.record(connection, now_ms, uscc.casefold(), "registered", uscc)
     return account_id
 
@@ -229,15 +235,32 @@ def give_opinion(
     row = _row(connection, registration_id)
     following = REGISTRATION.after(row.state, act if act in OPINIONS else "")
     _move(portal, connection, row, who, act, reason, state=following, first_reviewer=who.login, first_reason=reason)
+    kind, now_ms = "registration_waits", portal.clock()
+    notify_role(connection, Role.REVIEWER, HUB, kind, row.ent_name, now_ms, but=who.account_id)
 
 
-async def decide(portal: Portal, who: Principal, registration_id: str, act: str, reason: str, password: str) -> None:
-    """Another reviewer approves, rejects or sends back (rules 3 and 4).
+async def decide(
+    portal: Portal,
+    who: Principal,
+    registration_id: str,
+    act: str,
+    reason: str,
+    password: str,
+    *,
+    despite: bool = False,
+) -> None:
+    """Another reviewer approves, rejects or sends back (rules 3 to 5).
 
-    Raises PortalError NOT_FOUND, WRONG_STATE, PERMISSION_DENIED, UNAUTHENTICATED, ACCOUNT_LOCKED, HUB_REFUSED, UNAVAILABLE.
+    Raises PortalError NOT_FOUND, WRONG_STATE, PERMISSION_DENIED, UNAUTHENTICATED, ACCOUNT_LOCKED, HUB_REFUSED, UNAVAILABLE;
+    INVALID_ARGUMENT with a fault of `despite`.
     """
     row = await portal.db.read(lambda connection: _row(connection, registration_id))
     _require_second(row, who, act)
+    check = await portal.db.read(lambda connection: checks.of(connection, registration_id, row.ent_name))
+    if act == "approve" and not check.agrees and not despite:
+        raise form_fault(
+            "despite", Text("Tick that you approve although the registration is not checked, or differs, and say why.")
+        )
     operator, key = await open_operator_key(portal, who, password)
     index: int | None = None
     if act == "approve":
@@ -266,7 +289,9 @@ def _decided(
     following = _require_second(row, who, act)
     if following == SUBMITTED:
         _move(portal, connection, row, who, act, reason, state=following, first_reviewer="", first_reason="")
+        checks.ask(portal, connection, registration_id)
         return
+    _record_despite(portal, connection, who, row, reason, following)
     values = {"second_reviewer": who.login, "second_reason": reason, "directory_index": directory_index}
     _move(portal, connection, row, who, act, reason, state=following, decided_ms=now_ms, **values)
     if following == APPROVED:
@@ -274,9 +299,22 @@ def _decided(
         connection.execute(update(account_rows).where(own).values(role=Role.ENTERPRISE.value))
         # The next login has the new role.
         sessions.end_all(portal, connection, row.account_id)
+        checks.prefill(portal, connection, registration_id, row.uscc)
         notify(connection, row.account_id, "registration_approved", "", now_ms)
     else:
         notify(connection, row.account_id, "registration_rejected", reason, now_ms)
+
+
+def _record_despite(
+    portal: Portal, connection: Connection, who: Principal, row: Row[Any], reason: str, following: str
+) -> None:
+    """What an approval was given in spite of."""
+    check = checks.of(connection, row.registration_id, row.ent_name)
+    if following == APPROVED and not check.agrees:
+        lacking = ", ".join(check.differences) or "not checked"
+        events.record(
+            connection, portal.clock(), who.login, "registration_approved_despite", row.uscc, f"{lacking}: {reason}"
+        )
 
 
 def _move(

@@ -16,9 +16,8 @@ from typing import Any, Final
 from sqlalchemy import Connection, Row, insert, select, update
 
 from portal import events
-from portal.accounts.notices import notify
+from portal.accounts.notices import holders, notify
 from portal.applications.moving import stale
-from portal.applications.telling import people
 from portal.errors import form_fault, not_found
 from portal.permissions import Role
 from portal.principal import Principal
@@ -142,6 +141,6 @@ def _raise(connection: Connection, risk: Risk, now_ms: int) -> int:
     connection.execute(insert(alerts), row | {"reason": "", "changed_by": ""})
     roles = (Role.SUPERVISOR,) if risk.institution == HUB else (Role.STAFF, Role.APPROVER)
     for role in roles:
-        for account_id in people(connection, role, risk.institution):
+        for account_id in holders(connection, role, risk.institution):
             notify(connection, account_id, "alert_raised", risk.label or risk.subject, now_ms)
     return 1

@@ -66,6 +66,8 @@ def test_an_enterprise_registers_and_two_reviewers_let_it_in(site: Site, chromiu
     two.go("/registrations?state=endorsed")
     two.click("北京样例科技有限公司")
     two.fill(reason="电话已核实", password=SECRET_WORDS)
+    two.sees("本门户未配置用于核验登记信息的节点")
+    two.page.locator("[name=despite]").check()
     two.picture("decision")
     two.click("通过并签名")
     two.sees("已通过")

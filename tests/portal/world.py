@@ -7,6 +7,7 @@ import uuid
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
+from datetime import date
 from html import unescape
 from pathlib import Path
 from typing import Any, TypeVar
@@ -28,7 +29,18 @@ from consent.documents import (
     parse_revocation,
 )
 from portal.accounts import service, totp
-from portal.hub_link import Author, Confirmed, Entered, KnownModel, Operations, Signer, Standing, Verified
+from portal.hub_link import (
+    Author,
+    Confirmed,
+    Entered,
+    KnownModel,
+    Operations,
+    Registered,
+    RegisteredFacts,
+    Signer,
+    Standing,
+    Verified,
+)
 from portal.permissions import SECOND_FACTOR, Role
 from portal.registration.tables import registrations
 from portal.server import open_portal
@@ -48,6 +60,11 @@ T = TypeVar("T")
 NOW_MS = 1_790_000_000_000
 
 
+REGISTERED = RegisteredFacts(
+    ent_name="北京样例科技有限公司", status="存续", region="110108", industry="I65", founded=date(2019, 5, 1)
+)
+
+
 class HubSimulator:
     """Takes approvals and what enterprises sign, and remembers it; or is away. `confirming`: nodes that have seen everything."""
 
@@ -63,10 +80,13 @@ class HubSimulator:
         self.confirming: tuple[str, ...] = ("tax-1",)
         self.waiting: tuple[str, ...] = ("tax-2",)
         self.offered: list[ProductPublished] = []
-        self.registered: list[KnownModel] = []
+        self.known_models: list[KnownModel] = []
         self.hub_key = PrivateKey.generate().public
         self.page: UsePage | None = None
         self.verified: VerifiedPage | None = None
+        self.registrations: dict[str, RegisteredFacts | None] = {}
+        self.away: Exception | None = None
+        self.queried: list[str] = []
         self.admitted = [
             Member(member_id="firstbank", name="第一银行", kind="bank"),
             Member(member_id="taxoffice", name="税务局", kind="government"),
@@ -121,8 +141,16 @@ class HubSimulator:
         )
         return self._answer(found)
 
+    def registered(self, uscc: str) -> Registered:
+        """As the provider's node answers; it is `away` while it has something to raise."""
+        if self.away is not None:
+            raise self.away
+        self.queried.append(uscc)
+        facts = self.registrations.get(uscc, REGISTERED)
+        return Registered(provider="marketoffice", exchange_id=f"exchange-{len(self.queried)}", facts=facts)
+
     def models(self) -> Sequence[KnownModel]:
-        return self._answer(list(self.registered))
+        return self._answer(list(self.known_models))
 
     def _answer(self, answer: T) -> T:
         if self.refuses is not None:

@@ -11,6 +11,7 @@ from portal.accounts import service as accounts
 from portal.errors import PortalError
 from portal.hub_link import hub_away
 from portal.permissions import Role
+from portal.registration import checks
 from portal.registration.tables import registrations
 from portal.states import MACHINES, REGISTRATION
 from portal.web.listing import ROWS
@@ -35,6 +36,7 @@ async def register(world: World, **changed: str) -> Browser:
         ).status_code == 303
     await browser.get("/register-send")
     await browser.post("/register-send", password=changed.get("password", PASSWORD))
+    await checks.ask_due(world.portal)
     return browser
 
 
