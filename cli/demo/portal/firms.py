@@ -119,9 +119,7 @@ class Door:
         )
 
     async def _decide(self, registration_id: str, act: str, reason: str) -> None:
-        await registration.decide(
-            self.portal, self.staff[SECOND], registration_id, act, reason, self.password
-        )
+        await registration.decide(self.portal, self.staff[SECOND], registration_id, act, reason, self.password)
 
     def _tell(self, connection: Connection, firms: Sequence[Firm]) -> None:
         day = today(self.clock())

@@ -147,9 +147,7 @@ _GONE: Final = _answers(
 _WAITS: Final = _answers(
     "专精特新贷", "面向专精特新企业的中期贷款。", "working_capital", "50 800 50 6 36 3.30 4.60", "credit", "bullet"
 )
-_REFUSED: Final = _answers(
-    "即时贷", "三分钟放款。", "other", "1 30 1 1 12 12.00 24.00", "credit", "equal_instalments"
-)
+_REFUSED: Final = _answers("即时贷", "三分钟放款。", "other", "1 30 1 1 12 12.00 24.00", "credit", "equal_instalments")
 
 
 def publish(portal: Portal, connection: Connection, staff: Staff) -> dict[str, str]:
@@ -163,7 +161,9 @@ def publish(portal: Portal, connection: Connection, staff: Staff) -> dict[str, s
     refused = _submitted(portal, connection, staff, OTHER_BANK, _REFUSED)
     reason = "宣传用语与利率不符合要求，请修改"
     publishing.decide(portal, connection, staff[FIRST], refused, refused.edition, "reject", reason)
-    publishing.begin(portal, connection, staff[STAFF[BANK]], {"product_name": "冷链物流贷（演示）", "branch": BRANCHES[BANK]})
+    publishing.begin(
+        portal, connection, staff[STAFF[BANK]], {"product_name": "冷链物流贷（演示）", "branch": BRANCHES[BANK]}
+    )
     assert waits.product is not None  # noqa: S101 (it was submitted whole)
     return codes
 

@@ -24,10 +24,10 @@ Ask = Callable[[str, str], str]
 """Queries a bank's node about (code, application_no); the exchange's id."""
 
 WAYS: Final = (
-    *("grant", "find", "push", "grant", "accept", "submit", "find", "refuse"),
-    *("endorse", "grant", "push", "submit", "find", "accept", "grant", "draft"),
+    *("grant", "draft", "push", "grant", "accept", "submit", "find", "refuse"),
+    *("endorse", "grant", "push", "submit", "find", "accept", "grant", "find"),
 )
-"""Up to where each enterprise's application gets, the first enterprise's first."""
+"""Up to where each enterprise's application gets, the first enterprise's first. The second one has withdrawn its consent."""
 
 _ORDER: Final = ("submit", "endorse", "push", "accept", "find", "grant")
 
