@@ -21,7 +21,7 @@ from portal.accounts.totp import code_at
 from tests.cli.running import run_json
 from tests.e2e.conftest import running
 
-pytestmark = [pytest.mark.timeout(300), pytest.mark.slow]
+pytestmark = [pytest.mark.timeout(600), pytest.mark.slow]
 FIRMS, CONSENTING = 14, 4
 LINK = re.compile(r"<nav[^>]*>.*?</nav>", re.DOTALL)
 
