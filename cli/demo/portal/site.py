@@ -89,6 +89,7 @@ class Site:
         with (self.home / FILE_NAME).open("a", encoding="utf-8") as settings:
             settings.write(f"attempts_per_minute = {_ATTEMPTS}\n")
         password = f"demo-{secrets.token_hex(3)}-{secrets.token_hex(3)}"
+        self.say(f"{len(self.enterprises)} enterprises register at the portal; two months go by (a minute or two)")
         market = asyncio.run(self._fill(password))
         self._ask_consent(self.enterprises[0])
         accounts = _accounts(str(made["url"]), password, market)
