@@ -19,8 +19,11 @@ from cli.demo.portal.past import DAY_MS, HOUR_MS, Past
 from cli.demo.portal.people import APPROVERS, FIRST, SECOND, STAFF, Person, Staff
 from portal.applications import financing, lending, review, service
 from portal.applications.moving import By, by, visible
+from portal.facts import service as facts
+from portal.products.eligibility import Answer, evaluate, overall
 from portal.products.product import Guarantee, LoanPurpose, Product
 from portal.state import Portal
+from portal.today import today
 
 WAYS: Final[tuple[tuple[str, int], ...]] = (
     ("", 20),
@@ -78,7 +81,7 @@ class Lives:
 
     def plan(self, share: float = 1.0) -> None:
         """Plan everything between the clock's time and now; `share`: of how many go each way, at least one does."""
-        pairs = [(firm, product) for firm in self.firms for product in self.products]
+        pairs = self.portal.db.read_now(self._pairs)
         self.chance.shuffle(pairs)
         for way, count in WAYS:
             for _ in range(max(1, round(count * share))):
@@ -88,6 +91,15 @@ class Lives:
         for end, count in DEMANDS:
             for _ in range(min(len(askers), max(1, round(count * share)))):
                 self._ask(askers.pop(), end)
+
+    def _pairs(self, connection: Connection) -> list[tuple[Firm, Product]]:
+        """Every enterprise with every product that it may have."""
+        day, found = today(self.past.clock()), []
+        for firm in self.firms:
+            told = facts.of(self.portal, connection, firm.enterprise.uscc)
+            may = [one for one in self.products if overall(evaluate(one.eligibility, told, day)) is not Answer.NO]
+            found += [(firm, product) for product in may]
+        return found
 
     def _live(self, firm: Firm, product: Product, acts: list[str]) -> None:
         """An application whose last act lies before now, and recently if it is still under way."""

@@ -6,6 +6,7 @@ import asyncio
 import random
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Final
 
 from sqlalchemy import Connection, select
@@ -28,7 +29,8 @@ BEGIN_MS: Final = 75 * DAY_MS
 """So long ago the market began."""
 
 _REGISTERED_MS: Final = 30 * DAY_MS
-_NEW_MS: Final = 3 * DAY_MS
+_LAST_MS: Final = 2 * HOUR_MS
+_BETWEEN_PRODUCTS_MS: Final = 7 * HOUR_MS
 _UNREAD_MS: Final = DAY_MS
 
 
@@ -74,14 +76,18 @@ async def make(
             password=password,
         )
     clock.go(clock() + DAY_MS)
-    codes = await portal.db.write(lambda connection: products.publish(portal, connection, staff))
+    codes = []
+    for bank, answers in products.OFFERED:
+        codes.append(await portal.db.write(partial(_publish, portal, staff, bank, answers)))
+        clock.go(clock() + _BETWEEN_PRODUCTS_MS)
     door = Door(portal, clock, staff, password, kept)
     rounds = max(1, -(-len(enterprises) // TOGETHER))
     firms = await door.let_in(enterprises, max(0, _REGISTERED_MS // rounds - 3 * HOUR_MS))
     offered = await portal.db.read(lambda connection: [service.get(connection, code) for code in codes])
     past = Past(portal, clock)
     plain = [product for product in offered if not product.required_items]
-    Lives(past, staff, firms, plain, now_ms - _NEW_MS // 30).plan(share)
+    Lives(past, staff, firms, plain, now_ms - _LAST_MS).plan(share)
+    past.at(now_ms - 2 * _UNREAD_MS, lambda connection: products.leave_others(portal, connection, staff))
     past.at(now_ms - _UNREAD_MS, lambda connection: _read_all(connection, clock()))
     await asyncio.to_thread(past.play)
     waiting = await door.leave_waiting(max(0, now_ms - clock()) // (len(WAITING) + 1))
@@ -94,6 +100,10 @@ async def go_on(portal: Portal, market: Market, firms: Sequence[Firm], ask: Ask)
     product = await portal.db.read(lambda connection: service.get(connection, code))
     chance = random.Random("today")  # noqa: S311 (invented data)
     await Today(portal, market.staff, product, ask, chance).apply(firms)
+
+
+def _publish(portal: Portal, staff: Staff, bank: str, answers: products.Answers, connection: Connection) -> str:
+    return products.publish(portal, connection, staff, bank, answers)
 
 
 def _with_data(connection: Connection) -> str:

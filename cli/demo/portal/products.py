@@ -150,22 +150,21 @@ _WAITS: Final = _answers(
 _REFUSED: Final = _answers("即时贷", "三分钟放款。", "other", "1 30 1 1 12 12.00 24.00", "credit", "equal_instalments")
 
 
-def publish(portal: Portal, connection: Connection, staff: Staff) -> dict[str, str]:
-    """Put all on offer, and leave one of each other state; banks by the codes of what can be applied for."""
-    codes = {}
-    for bank, answers in OFFERED:
-        codes[_published(portal, connection, staff, bank, answers).product_code] = bank
+def publish(portal: Portal, connection: Connection, staff: Staff, bank: str, answers: Answers) -> str:
+    """Put a product on offer; its code."""
+    return _published(portal, connection, staff, bank, answers).product_code
+
+
+def leave_others(portal: Portal, connection: Connection, staff: Staff) -> None:
+    """Leave a version in each state that is not on offer."""
     gone = _published(portal, connection, staff, OTHER_BANK, _GONE)
     publishing.withdraw(portal, connection, staff[STAFF[OTHER_BANK]], gone, gone.edition, "该产品停办")
-    waits = _submitted(portal, connection, staff, BANK, _WAITS)
+    _submitted(portal, connection, staff, BANK, _WAITS)
     refused = _submitted(portal, connection, staff, OTHER_BANK, _REFUSED)
     reason = "宣传用语与利率不符合要求，请修改"
     publishing.decide(portal, connection, staff[FIRST], refused, refused.edition, "reject", reason)
-    publishing.begin(
-        portal, connection, staff[STAFF[BANK]], {"product_name": "冷链物流贷（演示）", "branch": BRANCHES[BANK]}
-    )
-    assert waits.product is not None  # noqa: S101 (it was submitted whole)
-    return codes
+    begun = {"product_name": "冷链物流贷（演示）", "branch": BRANCHES[BANK]}
+    publishing.begin(portal, connection, staff[STAFF[BANK]], begun)
 
 
 def _published(portal: Portal, connection: Connection, staff: Staff, bank: str, answers: Answers) -> Version:
