@@ -24,7 +24,7 @@ $(VENV)/development: requirements-dev.lock $(VENV)/runtime
 demo: $(VENV)/runtime ## hub and three nodes over real loans: consent, query, transfer, joint models, encrypted scores, audit
 	$(BIN)/xinqiao demo --home var/demo
 
-serve: $(VENV)/runtime ## the same, and leave it running
+serve: $(VENV)/runtime ## the same, left running, with a portal that has an account for every role
 	$(BIN)/xinqiao demo --home var/demo --keep
 
 AXE := tests/e2e/axe

@@ -18,6 +18,7 @@ RUNS: dict[str, tuple[str, ...]] = {
     "bench.log_proof:run": ("log.proof",),
     "bench.query:run": ("query.throughput", "query.p50"),
     "bench.raw:run": ("raw.throughput", "raw.memory"),
+    "bench.portal_search:run": ("portal.search_p95", "portal.search_p95_postgresql"),
     "bench.revocation:run": ("revocation.p99",),
     "bench.logistic:run": ("lr.train",),
     "bench.portal_pages:sqlite": ("portal.page_p95",),

@@ -20,6 +20,7 @@ from cli.output import Output, Result
 from cli.portal_link import HubLinkByCall
 from cli.secret import SecretFile, prepare_secret, secret_path
 from portal.accounts import invitations
+from portal.content import seed
 from portal.errors import PortalError
 from portal.permissions import SECOND_FACTOR, Role
 from portal.server import open_portal
@@ -47,6 +48,9 @@ def init(
         str, typer.Option("--public-url", help="What browsers see, where a proxy with TLS stands before the portal.")
     ] = "",
     login: Annotated[str, typer.Option("--login", help="User name of the first security administrator.")] = "security",
+    examples: Annotated[
+        bool, typer.Option("--examples", help="Also show made-up policies, marked as examples: for demonstrations.")
+    ] = False,
     secret_file: SecretFile = None,
 ) -> Result:
     """Make a portal beside a hub, and an invitation for its first security administrator, who invites the others."""
@@ -63,6 +67,7 @@ def init(
     (home / FILE_NAME).write_text("".join(lines), encoding="utf-8")
     with _opened(home, secret_file) as portal:
         link = _invite(portal, login, Role.SECURITY_ADMIN, invitations.HUB)
+        portal.db.write_now(lambda connection: seed.load(portal, connection, examples=examples))
     return Result(
         data={"home": str(home), "url": load_settings(home).origin, "invitation": link},
         text=[
@@ -109,7 +114,8 @@ def _opened(home: Path, secret_file: Path | None) -> Iterator[Portal]:
     settings = load_settings(home)
     if settings.hub_home is None or settings.hub_file is None:
         raise CliError("CONFIGURATION", f"{home / FILE_NAME} does not name `hub_home` and `hub_file`. Add them.")
-    link = HubLinkByCall(read_hub_file(settings.hub_file), hub_settings(settings.hub_home).socket)
+    socket = hub_settings(settings.hub_home).socket
+    link = HubLinkByCall(read_hub_file(settings.hub_file), socket, settings.registration_node)
     secret = secret_file if secret_file is not None else secret_path(home)
     portal = open_portal(settings, secret, link, now_ms)
     try:

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
+from dataclasses import fields
 from pathlib import Path
 
 from xinqiao.v1 import admin_pb2, public_pb2, public_pb2_grpc
@@ -14,6 +15,7 @@ from cli.enterprise_client import Standing as Found
 from cli.enterprise_home import Seen, decode_seen, encode_seen
 from cli.errors import CliError
 from cli.operator import Operator
+from cli.registration_check import offers_of, query_registration
 from cli.registrations import approve_key, read_keys, read_registrations
 from consent.directory import PRODUCT_PUBLISHED_TYPE, Member, ProductPublished
 from consent.documents import ConsentRequest, parse
@@ -21,34 +23,46 @@ from consent.errors import ConsentError
 from consent.models import parse_version
 from consent.registration import parse_registration
 from nodes.credentials import HubFacts
+from nodes.errors import NodeError
+from portal.errors import PortalError
 from portal.hub_link import (
     Asker,
     Author,
     Confirmed,
     Entered,
+    ExchangeStatus,
     KnownModel,
+    LogHead,
+    MemberStatus,
+    NodeStatus,
+    Operations,
     Presigned,
+    Registered,
     Signer,
     Standing,
     Verified,
     hub_away,
     hub_refused,
+    node_away,
     unverified,
 )
+from portal.text import Text
 from trust.document import SignedDocument, verify_document
 from trust.errors import TrustError
 from trust.sm2 import PrivateKey, PublicKey
 
 WHOM = "the hub"
+LOOK_S = 5  # a page that goes on by itself asks again soon, and must not hold threads of a hub that hangs
 
 
 class HubLinkByCall:
-    """A running hub. `socket`: its operator socket on this machine."""
+    """A running hub. `socket`: its operator socket on this machine; `node`: a node of the platform's own, or None."""
 
-    def __init__(self, facts: HubFacts, socket: Path) -> None:
+    def __init__(self, facts: HubFacts, socket: Path, node: Path | None = None) -> None:
         """Nothing is opened before a call."""
         self._facts = facts
         self._socket = socket
+        self._node = node
 
     def alive(self) -> bool:
         """See HubLink."""
@@ -122,6 +136,21 @@ class HubLinkByCall:
             key=lambda member: member.name,
         )
 
+    def operations(self, member_id: str | None) -> Operations:
+        """See HubLink."""
+        with _as_portal_errors(), rpc.admin(self._socket) as stub:
+            status = rpc.call(stub.GetStatus, admin_pb2.GetStatusRequest(), whom=WHOM, timeout_s=LOOK_S)
+            members = rpc.call(stub.ListMembers, admin_pb2.ListMembersRequest(), whom=WHOM, timeout_s=LOOK_S).members
+            request = admin_pb2.ListAllExchangesRequest(member_id=member_id or "")
+            exchanges = rpc.call(stub.ListAllExchanges, request, whom=WHOM, timeout_s=LOOK_S).exchanges
+        return Operations(
+            time_ms=status.time_ms,
+            version=status.version,
+            logs=tuple(LogHead(origin=log.origin, size=log.size, time_ms=log.checkpoint_ms) for log in status.logs),
+            members=tuple(_member(each) for each in members if member_id in {None, each.member_id}),
+            exchanges=tuple(_exchange(each) for each in exchanges),
+        )
+
     def uses(self, who: Asker) -> Verified:
         """See HubLink."""
         with self._client(who) as (client, acting):
@@ -137,6 +166,19 @@ class HubLinkByCall:
             witnesses=audited.witnesses,
             seen=acting.kept,
         )
+
+    def registered(self, uscc: str) -> Registered:
+        """See HubLink. A provider that does not answer leaves the question to the next one that offers the item."""
+        if self._node is None:
+            raise PortalError("WRONG_STATE", Text("This portal has no node by which registrations are checked."))
+        offers = offers_of(self.offers())
+        if not offers:
+            raise PortalError("NOT_FOUND", Text("No provider offers the registration of enterprises at present."))
+        for provider, product in offers[:-1]:
+            with suppress(PortalError), _as_portal_errors():
+                return query_registration(self._node, provider, product, uscc)
+        with _as_portal_errors():
+            return query_registration(self._node, *offers[-1], uscc)
 
     def models(self) -> Sequence[KnownModel]:
         """See HubLink."""
@@ -170,6 +212,27 @@ class HubLinkByCall:
             rpc.call(subjects.Register, request_in, whom=WHOM)
             waiting = next(each for each in read_registrations(admin) if each.key_id == own.key_id)
             return approve_key(admin, Operator(name=operator, key=key), waiting)
+
+
+def _member(found: admin_pb2.MemberReply) -> MemberStatus:
+    nodes = tuple(
+        NodeStatus(
+            node_id=node.node_id,
+            revoked=node.state == "revoked",
+            connected=node.connected,
+            version=node.version,
+            certificate_ends_ms=node.certificate_expires_ms,
+            acknowledged=tuple(
+                LogHead(origin=head.origin, size=head.size, time_ms=head.time_ms) for head in node.acknowledged
+            ),
+        )
+        for node in found.nodes
+    )
+    return MemberStatus(member_id=found.member_id, name=found.name, suspended=found.state != "admitted", nodes=nodes)
+
+
+def _exchange(found: admin_pb2.ExchangeStatus) -> ExchangeStatus:
+    return ExchangeStatus(**{each.name: getattr(found, each.name) for each in fields(ExchangeStatus)})
 
 
 class _Pinned:
@@ -228,5 +291,7 @@ def _as_portal_errors() -> Iterator[None]:
         yield
     except CliError as error:
         raise (hub_away() if error.code == "UNAVAILABLE" else hub_refused(error.message)) from error
+    except NodeError as error:
+        raise node_away(error.code) from error
     except (TrustError, ConsentError) as error:
         raise unverified(str(error)) from error

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
+
 from consent.model_state import Model
 from hub.exchanges import service as exchanges
+from hub.exchanges.service import Exchange
 from hub.models import service as models
 from hub.products import service as products
 from hub.state import Hub
@@ -38,6 +41,10 @@ class HubBackoffice:
         """Receipts older than that many milliseconds whose twin has not come."""
         before_ms = self._hub.clock() - older_than_ms
         return await self._hub.db.read(lambda read: usage.unmatched(read, before_ms))
+
+    async def exchanges(self, node_ids: Collection[str] | None) -> list[Exchange]:
+        """Exchanges of these nodes, or of all: what has not ended, and what changed last."""
+        return await self._hub.db.read(lambda read: exchanges.overview(read, node_ids))
 
     async def open_exchanges(self) -> int:
         """How many exchanges have not ended."""

@@ -20,6 +20,9 @@ class Sessions(Protocol):
     def connected(self) -> Sequence[str]:
         """Ids of the nodes with an open push stream."""
 
+    def version_of(self, node_id: str) -> str:
+        """The software of a connected node; empty for one that is not."""
+
     def end_node(self, node_id: str, code: str, message: str) -> None:
         """End a node's push stream and exchanges at once with this error (it was revoked)."""
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from datetime import date
 from typing import Protocol
 
 from consent.audit_uses import UsePage, VerifiedUse
@@ -102,6 +103,95 @@ class KnownModel:
     state: str
 
 
+@dataclass(frozen=True, kw_only=True)
+class LogHead:
+    """A log of the hub at one of its signed checkpoints: so many entries, signed then. `time_ms`: 0 for none yet."""
+
+    origin: str
+    size: int
+    time_ms: int
+
+
+@dataclass(frozen=True, kw_only=True)
+class NodeStatus:
+    """A node as the hub sees it. `version`: its software while it is connected; `certificate_ends_ms`: 0 for no certificate.
+
+    `acknowledged`: the newest checkpoint of each log that it has cosigned within the last ten minutes, or that nobody has outdone.
+    """
+
+    node_id: str
+    revoked: bool
+    connected: bool
+    version: str
+    certificate_ends_ms: int
+    acknowledged: tuple[LogHead, ...]
+
+
+@dataclass(frozen=True, kw_only=True)
+class MemberStatus:
+    """A member and all nodes that it ever had."""
+
+    member_id: str
+    name: str
+    suspended: bool
+    nodes: tuple[NodeStatus, ...]
+
+
+@dataclass(frozen=True, kw_only=True)
+class ExchangeStatus:
+    """An exchange as the hub sees it: who, about what, how far. `total`: 0 while unknown; `ended_ms`: 0 while it goes on."""
+
+    exchange_id: str
+    state: str
+    reason: str
+    mode: str
+    requester: str
+    requester_node: str
+    provider: str
+    provider_node: str
+    product_id: str
+    done: int
+    total: int
+    unit: str
+    opened_ms: int
+    active_ms: int
+    ended_ms: int
+
+
+@dataclass(frozen=True, kw_only=True)
+class Operations:
+    """How the hub, its members' nodes and their exchanges are, at `time_ms` of the hub's clock."""
+
+    time_ms: int
+    version: str
+    logs: tuple[LogHead, ...]
+    members: tuple[MemberStatus, ...]
+    exchanges: tuple[ExchangeStatus, ...]
+
+
+@dataclass(frozen=True, kw_only=True)
+class RegisteredFacts:
+    """What a registration says of an enterprise, as its provider gave it (item `registration_basic`); text may be empty.
+
+    `status`: 存续, or that it is closed, revoked, struck off, moved; `region`: GB/T 2260; `industry`: GB/T 4754.
+    """
+
+    ent_name: str
+    status: str
+    region: str
+    industry: str
+    founded: date | None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Registered:
+    """The answer to one query of a code, in the exchange that recorded it. `facts`: None if nothing is registered under it."""
+
+    provider: str
+    exchange_id: str
+    facts: RegisteredFacts | None
+
+
 class HubLink(Protocol):
     """Calls block: they are made on a thread. Each raises PortalError HUB_REFUSED or UNAVAILABLE."""
 
@@ -136,6 +226,15 @@ class HubLink(Protocol):
     def members(self) -> Sequence[Member]:
         """The members that stand, by name."""
 
+    def operations(self, member_id: str | None) -> Operations:
+        """How everything is that runs, for one member or for all (None). Exchanges: the open ones and the last that changed."""
+
+    def registered(self, uscc: str) -> Registered:
+        """Query the public registration item of a code at a provider's node, through an exchange like any other.
+
+        Raises PortalError WRONG_STATE if this portal has no node to ask by, NOT_FOUND if nobody offers the item.
+        """
+
     def uses(self, who: Asker) -> Verified:
         """Every recorded use, verified; of a Presigned at most 500, or it raises PortalError HUB_REFUSED.
 
@@ -151,6 +250,11 @@ def hub_away() -> PortalError:
 def hub_refused(reason: str) -> PortalError:
     """The hub answered with a refusal; its own sentence is English."""
     return PortalError("HUB_REFUSED", Text("The hub refused: {reason}", reason=reason))
+
+
+def node_away(reason: str) -> PortalError:
+    """A node did not answer, its own or the provider's. `reason`: the code of its error."""
+    return PortalError("UNAVAILABLE", Text("The provider's node did not answer ({reason}).", reason=reason))
 
 
 def unverified(reason: str) -> PortalError:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from datetime import date
 from decimal import Decimal
 from enum import StrEnum
@@ -68,6 +68,18 @@ def one_of(kind: type[Kind]) -> Callable[[str], Kind]:
         if text not in set(kind):
             raise Wrong(Text("Choose from the list."))
         return kind(text)
+
+    return parse
+
+
+def among(allowed: Iterable[str]) -> Callable[[str], str]:
+    """One of these."""
+    known = frozenset(allowed)
+
+    def parse(text: str) -> str:
+        if text not in known:
+            raise Wrong(Text("Choose from the list."))
+        return text
 
     return parse
 

@@ -14,8 +14,14 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 from portal.applications import clock
+from portal.consents import service as consents
+from portal.consents import telling
+from portal.credit import clock as credit
 from portal.mail import sender
+from portal.registration import checks
 from portal.state import Portal
+from portal.statistics import alerts
+from portal.statistics import clock as statistics
 from portal.web.visits import places
 
 log = logging.getLogger(__name__)
@@ -32,6 +38,12 @@ class Round:
 
 ROUNDS: Final = (
     Round(name="applications", every_s=60, act=clock.tick),
+    Round(name="credit", every_s=600, act=credit.tick),
+    Round(name="statistics", every_s=600, act=statistics.tick),
+    Round(name="alerts", every_s=300, act=alerts.tick),
+    Round(name="registration checks", every_s=5, act=checks.ask_due),
+    Round(name="consents that end", every_s=3600, act=telling.tell_ends),
+    Round(name="withdrawals", every_s=60, act=consents.watch_withdrawals),
     Round(name="mail", every_s=5, act=sender.send_due),
 )
 

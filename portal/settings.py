@@ -37,6 +37,8 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     # The hub's home on this machine: its operator socket, and what enterprises pin of it (`xinqiao hub info`).
     hub_home: Path | None = None
     hub_file: Path | None = None
+    # A node of the platform's own, on this machine: its home, or its agent's socket. Registrations are checked by its exchanges.
+    registration_node: Path | None = None
     log_level: str = "INFO"
 
     # Where notices are handed over as e-mail; empty: nowhere. `mail_security`: starttls, tls, or (on this machine only) none.
@@ -47,6 +49,8 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     mail_password_file: Path | None = None
     mail_from: str = ""
 
+    # How long a page that goes on by itself is served before the browser asks anew.
+    live_s: Annotated[int, msgspec.Meta(ge=0, le=600)] = 300
     access_s: _Positive = 600
     refresh_s: _Positive = 12 * 3600
     invitation_s: _Positive = 72 * 3600

@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from hub.database import Database
 from hub.errors import HubError
 from hub.limits import RateLimit
+from portal.backoffice.policy import Policy, load
 from portal.errors import PortalError
 from portal.hub_link import HubLink
 from portal.keyring import KeyRing
@@ -18,6 +19,7 @@ from portal.text import Text
 
 ATTEMPT_BURST_S = 30.0
 CALL_BURST_S = 20.0
+POLICY_MS = 10_000
 
 
 @dataclass(kw_only=True)
@@ -33,6 +35,8 @@ class Portal:
     calls: RateLimit = field(init=False)
     attempts: RateLimit = field(init=False)
     ring: KeyRing = field(init=False)
+    policy: Policy = field(default_factory=Policy)
+    _policy_until_ms: int = 0
 
     def __post_init__(self) -> None:
         """Start with full buckets and no open key."""
@@ -51,6 +55,18 @@ class Portal:
                 Text("Too many tries from your network. Try again in {seconds} seconds.", seconds=wait_s),
                 retry_after_s=wait_s,
             ) from error
+
+    async def in_force(self) -> Policy:
+        """The policy, read anew after a change here, and every `POLICY_MS` for changes of other processes. Raises HubError."""
+        now_ms = self.clock()
+        if now_ms >= self._policy_until_ms:
+            self.policy = await self.db.read(load)
+            self._policy_until_ms = now_ms + POLICY_MS
+        return self.policy
+
+    def policy_changed(self) -> None:
+        """Read the policy before the next request is let through. Called after the change is written."""
+        self._policy_until_ms = 0
 
     def end_session(self, session_id: str) -> None:
         """Refuse a session's access token from now on; forget those that have expired by themselves."""

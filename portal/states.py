@@ -92,18 +92,43 @@ PENDING_REVIEW: Final = "pending_review"
 PUBLISHED: Final = "published"
 OFFLINE: Final = "offline"
 
-# A version of a product: entered by a member, decided on by the hub. A new version that is published replaces the one before.
-PRODUCT: Final = Machine(
-    "product",
-    DRAFT,
+
+def _publication(name: str) -> Machine:
+    """One version of what is shown to everybody once two have seen it. What was published is not changed: a new version replaces it."""
+    return Machine(
+        name,
+        DRAFT,
+        {
+            (DRAFT, "submit"): PENDING_REVIEW,
+            (PENDING_REVIEW, "recall"): DRAFT,
+            (PENDING_REVIEW, "approve"): PUBLISHED,
+            (PENDING_REVIEW, "reject"): REJECTED,
+            (REJECTED, "revise"): DRAFT,
+            (PUBLISHED, "withdraw"): OFFLINE,
+            (PUBLISHED, "replace"): OFFLINE,
+        },
+    )
+
+
+# A version of a product: entered by a member, decided on by the hub.
+PRODUCT: Final = _publication("product")
+CONTENT: Final = _publication("content")
+
+WAITING: Final = "waiting"
+ANSWERED: Final = "answered"
+ENDED: Final = "ended"
+
+# An enterprise's question to an expert. Only the enterprise ends it.
+QUESTION: Final = Machine(
+    "question",
+    WAITING,
     {
-        (DRAFT, "submit"): PENDING_REVIEW,
-        (PENDING_REVIEW, "recall"): DRAFT,
-        (PENDING_REVIEW, "approve"): PUBLISHED,
-        (PENDING_REVIEW, "reject"): REJECTED,
-        (REJECTED, "revise"): DRAFT,
-        (PUBLISHED, "withdraw"): OFFLINE,
-        (PUBLISHED, "replace"): OFFLINE,
+        (WAITING, "ask"): WAITING,
+        (WAITING, "answer"): ANSWERED,
+        (ANSWERED, "answer"): ANSWERED,
+        (ANSWERED, "ask"): WAITING,
+        (WAITING, "end"): ENDED,
+        (ANSWERED, "end"): ENDED,
     },
 )
 
@@ -150,8 +175,10 @@ APPLICATION: Final = Machine(
         ("contracted", "terminate"): "terminated",
         ("drawn", "repay"): "repaying",
         ("drawn", "fall_overdue"): "overdue",
+        ("drawn", "mark_overdue"): "overdue",
         ("drawn", "settle"): "settled",
         ("repaying", "fall_overdue"): "overdue",
+        ("repaying", "mark_overdue"): "overdue",
         ("repaying", "settle"): "settled",
         ("overdue", "recover"): "repaying",
         ("overdue", "settle"): "settled",
@@ -161,7 +188,8 @@ APPLICATION: Final = Machine(
         **dict.fromkeys(("submit", "cancel"), Mover.ENTERPRISE),
         **dict.fromkeys(("endorse", "object", "push", "return", "reject", "look_again"), Mover.PLATFORM),
         **dict.fromkeys(("take", "accept", "decline", "investigate", "grant", "refuse"), Mover.BANK),
-        **dict.fromkeys(("contract", "terminate", "draw", "repay", "recover", "settle", "write_off"), Mover.BANK),
+        **dict.fromkeys(("contract", "terminate", "draw", "repay", "mark_overdue", "recover"), Mover.BANK),
+        **dict.fromkeys(("settle", "write_off"), Mover.BANK),
         **dict.fromkeys(("time_out", "expire", "fall_overdue"), Mover.CLOCK),
     },
 )
@@ -178,7 +206,25 @@ FINANCING: Final = Machine(
     },
     {"take": Mover.BANK, "withdraw": Mover.ENTERPRISE, "lapse": Mover.CLOCK},
 )
-MACHINES: Final = (REGISTRATION, PRODUCT, APPLICATION, FINANCING)
+
+# A risk alert, raised by a round.
+ALERT: Final = Machine(
+    "alert",
+    OPEN,
+    {
+        (OPEN, "see"): "seen",
+        (OPEN, "close"): "closed",
+        ("seen", "close"): "closed",
+    },
+)
+
+# A change of what stands about an institution: one administrator enters, another one decides.
+INSTITUTION: Final = Machine(
+    "institution",
+    "pending",
+    {("pending", "approve"): APPROVED, ("pending", "reject"): REJECTED},
+)
+MACHINES: Final = (REGISTRATION, PRODUCT, APPLICATION, FINANCING, CONTENT, QUESTION, ALERT, INSTITUTION)
 
 
 if __name__ == "__main__":

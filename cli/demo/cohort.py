@@ -62,15 +62,12 @@ EXPECTED: Final[dict[str, str]] = {
 """The refusal that each group is there to show, at the government node."""
 
 
-def places(labels: Sequence[str]) -> list[tuple[int, str, int]]:
-    """Which loan's enterprise is in which group, and as which number. `labels`: of all loans."""
-    small = [(group, number) for group, size in GROUPS for number in range(size)]
+def places(labels: Sequence[str]) -> list[tuple[int, str]]:
+    """Which loan's enterprise is in which group. `labels`: of all loans."""
+    small = [group for group, size in GROUPS for _ in range(size)]
     rest = range(len(small), len(labels))
     bad, good = ([at for at in rest if (labels[at] == "bad") == kind][: MODEL // 2] for kind in (True, False))
-    return [
-        *((at, group, number) for at, (group, number) in enumerate(small)),
-        *((at, "model", number) for number, at in enumerate([*bad, *good])),
-    ]
+    return [*enumerate(small), *((at, "model") for at in [*bad, *good])]
 
 
 def scope(item: str, *modes: ItemMode, fields: tuple[str, ...] = ()) -> tuple[ItemScope, ...]:

@@ -23,6 +23,7 @@ from xinqiao.v1 import admin_pb2, agent_pb2
 from cli import rpc
 from cli.operator import WHOM, hub
 from nodes.client import AgentClient
+from portal.settings import load_settings
 
 START_S: Final = 30.0
 
@@ -105,6 +106,16 @@ def free_ports(count: int) -> list[int]:
             each.close()
 
 
+def is_taken(address: str) -> bool:
+    """Whether something listens at host:port."""
+    host, _, port = address.rpartition(":")
+    try:
+        with socket.create_connection((host.strip("[]"), int(port)), timeout=1):
+            return True
+    except OSError:
+        return False
+
+
 def wait_until(what: str, true: Callable[[], bool], seconds: float = START_S) -> None:
     """Poll until something is true. Raises DemoFailed, naming it."""
     deadline = time.monotonic() + seconds
@@ -126,6 +137,11 @@ class Network:
     def hub_home(self) -> Path:
         """The hub's folder."""
         return self.home / "hub"
+
+    @property
+    def portal_home(self) -> Path:
+        """The portal's folder."""
+        return self.home / "portal"
 
     @property
     def hub_file(self) -> Path:
@@ -180,6 +196,11 @@ class Network:
         if wait:
             self.wait(node_id)
 
+    def start_portal(self) -> None:
+        """Start a portal that was made beside this hub, and wait until it serves."""
+        self._add("portal", ("portal", "serve", "--home", str(self.portal_home)), {})
+        self.start("portal")
+
     def start(self, name: str) -> None:
         """Start a process and wait until it serves."""
         self.processes[name].start()
@@ -212,6 +233,8 @@ class Network:
             if name == "hub":
                 with hub(self.hub_home) as stub:
                     return bool(rpc.call(stub.GetStatus, admin_pb2.GetStatusRequest(), whom=WHOM).time_ms)
+            if name == "portal":
+                return is_taken(load_settings(self.portal_home).listen)
             with self.agent(name) as agent:
                 return bool(agent.call("GetAgentStatus", agent_pb2.AgentStatusRequest()).connected)
         except Exception as error:

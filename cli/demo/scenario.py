@@ -31,9 +31,10 @@ from cli.demo.cohort import (
     consent_of_group,
     places,
 )
-from cli.demo.enterprises import Registry
+from cli.demo.enterprises import Enterprise, Registry
 from cli.demo.loans import OWNERS, Loans, product_toml, source_toml, split_loans
 from cli.demo.models import PARAMETERS, PROVIDERS, TrainedJob, train_joint, write_applications
+from cli.demo.names import name_of
 from cli.demo.network import DemoFailed, Network, command, wait_until
 from cli.demo.plaintext import CAPTURE, needles_of, search
 from cli.demo.scoring import DemoScoring
@@ -55,9 +56,9 @@ TITLES: Final = {
     "demo_application": "Loan applications (demonstration)",
 }
 NODES: Final = (
-    (GOVERNMENT, "tax-1", "government", "Tax bureau", GOVERNMENT_ITEM),
-    (PLATFORM, "pay-1", "platform", "Payment platform", PLATFORM_ITEM),
-    (BANK, "bank-1", "bank", "First bank", "demo_application"),
+    (GOVERNMENT, "tax-1", "government", "演示税务局", GOVERNMENT_ITEM),
+    (PLATFORM, "pay-1", "platform", "演示支付平台", PLATFORM_ITEM),
+    (BANK, "bank-1", "bank", "演示第一银行", "demo_application"),
 )
 
 Say = Callable[[str], None]
@@ -103,6 +104,10 @@ class Scenario:
         )
         return self.summary
 
+    def enterprises(self) -> list[Enterprise]:
+        """All enterprises but those of the models; the first ones have consents for everything."""
+        return [member.enterprise for member in self._members if member.group != "model"]
+
     def close(self) -> None:
         """Stop every process."""
         if self._registry is not None:
@@ -114,7 +119,7 @@ class Scenario:
     def _start(self) -> str:
         self.network.start_hub()
         self._loans = split_loans(self.home / "data")
-        self.network.admit(OTHER_BANK, "bank", "Second bank")
+        self.network.admit(OTHER_BANK, "bank", "演示第二银行")
         for member, node, kind, name, item in NODES:
             self.network.admit(member, kind, name)
             home = self.network.node_home(node)
@@ -148,10 +153,10 @@ class Scenario:
         )
         loans = self._require(self._loans)
 
-        def take_part(place: tuple[int, str, int]) -> Member:
-            at, group, number = place
+        def take_part(place: tuple[int, str]) -> Member:
+            at, group = place
             code = loans.codes[at]
-            enterprise = registry.register(code, f"演示企业 {group} {number}")
+            enterprise = registry.register(code, name_of(at))
             return Member(enterprise=enterprise, group=group, consents=consent_of_group(registry, enterprise, group))
 
         with ThreadPoolExecutor(8) as pool:

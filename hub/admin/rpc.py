@@ -6,7 +6,8 @@ belongs to products, models, exchanges and receipts is asked of `Backoffice`, wh
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Collection
+from dataclasses import asdict
 from functools import partial
 from typing import Protocol
 
@@ -15,6 +16,7 @@ from xinqiao.v1 import admin_pb2, admin_pb2_grpc
 
 from consent.model_state import Model
 from hub.errors import HubError
+from hub.exchanges.service import Exchange
 from hub.interceptors import Context
 from hub.logs import checkpoints
 from hub.logs import service as logs
@@ -43,6 +45,9 @@ class Backoffice(Protocol):
 
     async def unmatched_receipts(self, older_than_ms: int) -> list[bytes]:
         """Receipts older than that many milliseconds whose twin has not come."""
+
+    async def exchanges(self, node_ids: Collection[str] | None) -> list[Exchange]:
+        """Exchanges of these nodes, or of all: what has not ended, and what changed last."""
 
     async def open_exchanges(self) -> int:
         """How many exchanges have not ended."""
@@ -115,6 +120,7 @@ class AdminServicer(admin_pb2_grpc.AdminServicer):
     async def ListMembers(self, request: admin_pb2.ListMembersRequest, context: Context) -> admin_pb2.ListMembersReply:
         """Members and their nodes, the suspended and revoked ones too."""
         expiry = await self._hub.db.read(certificates.expiry_by_node)
+        acknowledged = await self._hub.db.read(checkpoints.acknowledged)
         connected = set(self._hub.sessions.connected())
         reply = admin_pb2.ListMembersReply()
         for member in self._hub.directory.current.members():
@@ -130,8 +136,26 @@ class AdminServicer(admin_pb2_grpc.AdminServicer):
                     state="revoked" if node.revoked else "enrolled",
                     connected=node.node_id in connected,
                     certificate_expires_ms=expiry.get(node.node_id, 0),
+                    version=self._hub.sessions.version_of(node.node_id),
+                    acknowledged=[
+                        admin_pb2.CosignedHead(origin=each.origin, size=each.size, time_ms=each.time_ms)
+                        for each in acknowledged
+                        if each.node_id == node.node_id
+                    ],
                 )
         return reply
+
+    async def ListAllExchanges(
+        self, request: admin_pb2.ListAllExchangesRequest, context: Context
+    ) -> admin_pb2.ListAllExchangesReply:
+        """What has not ended and what changed last."""
+        node_ids = None
+        if request.member_id:
+            node_ids = [node.node_id for node in self._hub.directory.nodes_ever(request.member_id)]
+        found = await self._backoffice.exchanges(node_ids)
+        return admin_pb2.ListAllExchangesReply(
+            exchanges=[admin_pb2.ExchangeStatus(**asdict(exchange)) for exchange in found]
+        )
 
     async def ListRegistrations(
         self, request: admin_pb2.ListRegistrationsRequest, context: Context
@@ -217,12 +241,14 @@ def _log_status(connection: Connection) -> list[admin_pb2.LogStatus]:
     found = []
     for origin in logs.origins(connection):
         size = logs.size(connection, origin)
+        newest = checkpoints.newest_stored(connection, origin)
         found.append(
             admin_pb2.LogStatus(
                 origin=origin,
                 size=size,
                 root=logs.root(connection, origin).hex(),
                 witnesses=[witness.node_id for witness in checkpoints.witnesses(connection, origin, size)],
+                checkpoint_ms=0 if newest is None else newest.time_ms,
             )
         )
     return found

@@ -47,6 +47,7 @@ class Exchange:
     total: int
     unit: str
     opened_ms: int
+    active_ms: int
     ended_ms: int
 
 
@@ -60,6 +61,20 @@ def listed(connection: Connection, node_id: str) -> list[Exchange]:
     own = or_(exchanges.c.requester_node == node_id, exchanges.c.provider_node == node_id)
     rows = connection.execute(select(exchanges).where(own).order_by(exchanges.c.opened_ms.desc()).limit(MAX_LISTED))
     return [_exchange(row) for row in rows]
+
+
+def overview(connection: Connection, node_ids: Collection[str] | None = None) -> list[Exchange]:
+    """For operators: what has not ended, and what changed last, of these nodes or of all; the newest change first.
+
+    At most MAX_LISTED of each.
+    """
+    wanted = select(exchanges).order_by(exchanges.c.change.desc()).limit(MAX_LISTED)
+    if node_ids is not None:
+        own = sorted(node_ids)
+        wanted = wanted.where(or_(exchanges.c.requester_node.in_(own), exchanges.c.provider_node.in_(own)))
+    still_open = wanted.where(exchanges.c.state.in_(sorted(set(State) - FINAL)))
+    found = {row.change: row for each in (still_open, wanted) for row in connection.execute(each)}
+    return [_exchange(found[change]) for change in sorted(found, reverse=True)]
 
 
 def answer(hub: Hub, connection: Connection, exchange_id: str, node_id: str, answered: str, reason: str) -> Exchange:

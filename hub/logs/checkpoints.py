@@ -57,6 +57,13 @@ _WITNESSES: Final = (
     .where(_COVERING)
     .order_by(cosignatures.c.node_id, cosignatures.c.size.desc())
 )
+# A log's checkpoints grow in time and size together: the two maxima are of one checkpoint.
+_ACKNOWLEDGED: Final = select(
+    cosignatures.c.node_id,
+    cosignatures.c.origin,
+    func.max(cosignatures.c.size).label("size"),
+    func.max(cosignatures.c.time_ms).label("time_ms"),
+).group_by(cosignatures.c.node_id, cosignatures.c.origin)
 _PRUNE: Final = [
     text(
         f"DELETE FROM {table} WHERE origin = :origin AND time_ms < :before AND time_ms < "  # noqa: S608 (two fixed names)
@@ -210,6 +217,22 @@ def witnesses(connection: Connection, origin: str, covering_size: int) -> list[W
             row.node_id, Witness(node_id=row.node_id, size=row.size, time_ms=row.time_ms, document=cosigned)
         )
     return list(found.values())
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Acknowledged:
+    """The newest checkpoint of a log that a node has cosigned."""
+
+    node_id: str
+    origin: str
+    size: int
+    time_ms: int
+
+
+def acknowledged(connection: Connection) -> list[Acknowledged]:
+    """How far each node is in each log. Cosignatures are kept for ten minutes: one that was away longer may be missing."""
+    rows = connection.execute(_ACKNOWLEDGED)
+    return [Acknowledged(node_id=row.node_id, origin=row.origin, size=row.size, time_ms=row.time_ms) for row in rows]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

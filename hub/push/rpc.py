@@ -51,7 +51,7 @@ class ControlServicer(node_pb2_grpc.ControlServicer):
         cursor = feed.start(who, positions, request.grantee_seq)
         log.info("node connected", extra={"event": "node_connected", "version": request.version[:40]})
         try:
-            with self._sessions.open(who.node_id) as session:
+            with self._sessions.open(who.node_id, request.version[:40]) as session:
                 await session.run(self._push(cursor, context))
         finally:
             log.info("node disconnected", extra={"event": "node_disconnected"})

@@ -21,9 +21,10 @@ from hub.errors import HubError
 class Session:
     """One node's open push stream."""
 
-    def __init__(self, node_id: str) -> None:
+    def __init__(self, node_id: str, version: str) -> None:
         """Made by `PushSessions.open`."""
         self.node_id = node_id
+        self.version = version
         self._ended: asyncio.Future[HubError] = asyncio.get_running_loop().create_future()
 
     def end(self, error: HubError) -> None:
@@ -57,19 +58,24 @@ class PushSessions:
         """Ids of the connected nodes, sorted."""
         return sorted(self._open)
 
+    def version_of(self, node_id: str) -> str:
+        """The software of a connected node, as it says itself; empty for one that is not."""
+        session = self._open.get(node_id)
+        return "" if session is None else session.version
+
     def is_connected(self, node_id: str) -> bool:
         """Whether this node has an open stream here."""
         return node_id in self._open
 
     @contextmanager
-    def open(self, node_id: str) -> Iterator[Session]:
-        """A session for as long as the context lasts."""
+    def open(self, node_id: str, version: str = "") -> Iterator[Session]:
+        """A session for as long as the context lasts; `version`: the node's software."""
         older = self._open.get(node_id)
         if older is not None:
             older.end(
                 HubError("UNAVAILABLE", "a newer stream of this node has replaced this one; run one agent per node")
             )
-        session = self._open[node_id] = Session(node_id)
+        session = self._open[node_id] = Session(node_id, version)
         try:
             yield session
         finally:

@@ -36,7 +36,8 @@ def _role(text: str) -> Role:
     return Role(text)
 
 
-def _institution(text: str) -> str:
+def parse_institution(text: str) -> str:
+    """A member's id, or "hub"."""
     try:
         return parse_member_id(text)
     except IdentifierInvalid:
@@ -87,7 +88,7 @@ CODE: Final = (
 INVITE: Final = (
     Field(name="login", label=Text("User name"), parse=_login, longest=60),
     Field(name="role", label=Text("Role"), parse=_role, longest=40, kind="choice"),
-    Field(name="institution", label=Text("Institution"), parse=_institution, longest=41),
+    Field(name="institution", label=Text("Institution"), parse=parse_institution, longest=41),
 )
 ACCEPT: Final = (NAME, NEW_PASSWORD)
 DISABLE: Final = (REASON,)

@@ -10,7 +10,6 @@ Rules:
 from __future__ import annotations
 
 import secrets
-from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final
 
@@ -18,7 +17,7 @@ from sqlalchemy import Connection, insert, select, update
 
 from portal import events
 from portal.accounts import sessions
-from portal.accounts.service import ACTIVE, DISABLED, NewAccount, create, get, normalise
+from portal.accounts.service import DISABLED, NewAccount, create, get, normalise
 from portal.accounts.tables import accounts, invitations
 from portal.errors import PortalError, form_fault, not_found
 from portal.permissions import SECOND_FACTOR, Role
@@ -40,18 +39,6 @@ class Invitation:
     role: Role
     institution: str
     invited_by: str
-
-
-@dataclass(frozen=True, kw_only=True)
-class Member:
-    """One of the staff, as administrators see them."""
-
-    account_id: str
-    login: str
-    name: str
-    role: Role
-    institution: str
-    active: bool
 
 
 def may_invite(who: Principal) -> tuple[Role, ...]:
@@ -106,24 +93,6 @@ def accept(portal: Portal, connection: Connection, token: str, name: str, passwo
     connection.execute(update(invitations).where(own).values(used_ms=now_ms))
     events.record(connection, now_ms, found.login, "accepted_invitation", found.login)
     return account_id
-
-
-def staff(portal: Portal, connection: Connection, institution: str | None) -> Sequence[Member]:
-    """The staff of an institution, or (None) of all."""
-    wanted = select(accounts).where(accounts.c.role.in_([role.value for role in SECOND_FACTOR]))
-    if institution is not None:
-        wanted = wanted.where(accounts.c.institution == institution)
-    return [
-        Member(
-            account_id=row.account_id,
-            login=row.login,
-            name=portal.keys.open("accounts", "name", row.account_id, bytes(row.name_sealed)),
-            role=Role(row.role),
-            institution=row.institution,
-            active=row.state == ACTIVE,
-        )
-        for row in connection.execute(wanted.order_by(accounts.c.institution, accounts.c.login))
-    ]
 
 
 def disable(

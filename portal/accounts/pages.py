@@ -1,4 +1,4 @@
-"""Pages of accounts: login and its second factor, one's own account, staff and invitations, the record of acts."""
+"""Pages of accounts: login and its second factor, one's own account, invitations."""
 
 from __future__ import annotations
 
@@ -7,13 +7,12 @@ import asyncio
 from fastapi import FastAPI, Request
 from fastapi.responses import Response
 
-from portal import events
-from portal.accounts import fields, invitations, keys, notices, recovery, service, sessions, totp
+from portal.accounts import fields, invitations, keys, notices, service, sessions, totp
 from portal.accounts.passwords import hash_password, require_strong
 from portal.errors import PortalError
 from portal.forms import Filled, Wrong, fill
 from portal.permissions import TITLES, Role
-from portal.web.authorize import Who, only
+from portal.web.authorize import Who
 from portal.web.pages import form_page, page, portal_of, see
 from portal.web.sent import own_path, read_form
 from portal.web.visits import visit_of
@@ -22,8 +21,11 @@ LANDING = {
     Role.APPLICANT: "/registration",
     Role.ENTERPRISE: "/consents",
     Role.REVIEWER: "/registrations",
+    Role.EDITOR: "/content",
+    Role.EXPERT: "/questions",
     Role.INSTITUTION_ADMIN: "/staff",
     Role.SECURITY_ADMIN: "/staff",
+    Role.SYSTEM_ADMIN: "/institutions",
     Role.AUDIT_ADMIN: "/events",
 }
 """Where each role begins; others on their account's page."""
@@ -34,7 +36,6 @@ def routes(app: FastAPI) -> None:
     _add_login(app)
     _add_second_factor(app)
     _add_own(app)
-    _add_staff(app)
     _add_invitation(app)
 
 
@@ -145,89 +146,12 @@ def _add_own(app: FastAPI) -> None:
             return await _operator_key(request, who, filled.with_faults(error.faults))
         return await _operator_key(request, who, kept=kept)
 
-    @app.get("/events")
-    async def recorded(request: Request) -> Response:
-        """Show the record of acts."""
-        return page(request, "accounts/events.html", events=await portal_of(request).db.read(events.newest))
-
 
 async def _operator_key(request: Request, who: Who, filled: Filled | None = None, *, kept: str = "") -> Response:
     row = await portal_of(request).db.read(lambda connection: service.get(connection, who.account_id))
     return form_page(
         request, "accounts/operator_key.html", fields.OPERATOR_KEY, filled, operator=row.operator, kept=kept
     )
-
-
-def _add_staff(app: FastAPI) -> None:
-    async def show(
-        request: Request, who: Who, filled: Filled | None = None, *, link: str = "", status: int = 200
-    ) -> Response:
-        portal, institution = portal_of(request), who.institution if who.role is Role.INSTITUTION_ADMIN else None
-        people = await portal.db.read(lambda connection: invitations.staff(portal, connection, institution))
-        return form_page(
-            request,
-            "accounts/staff.html",
-            fields.INVITE,
-            filled,
-            status=status,
-            people=people,
-            titles=TITLES,
-            roles=[(role.value, TITLES[role]) for role in invitations.may_invite(who)],
-            link=link,
-            fixed=institution,
-        )
-
-    @app.get("/staff")
-    async def staff(request: Request, who: Who) -> Response:
-        """List the staff and offer to invite."""
-        return await show(request, who)
-
-    @app.post("/staff/invitations")
-    async def invite(request: Request, who: Who) -> Response:
-        """Invite somebody; the link is shown once."""
-        portal, sent = portal_of(request), dict(await read_form(request))
-        if who.role is Role.INSTITUTION_ADMIN:
-            sent["institution"] = who.institution
-        filled = fill(fields.INVITE, sent)
-        try:
-            given = filled.require()
-            if given["role"] not in invitations.may_invite(who):
-                raise PortalError("PERMISSION_DENIED", fields.CHOOSE_ROLE, faults={"role": fields.CHOOSE_ROLE})
-            invitation = invitations.Invitation(**given, invited_by=who.login)
-            token = await portal.db.write(lambda connection: invitations.invite(portal, connection, invitation))
-        except PortalError as error:
-            return await show(request, who, filled.with_faults(error.faults), status=error.status)
-        return await show(request, who, link=f"{portal.settings.origin}/invitations/{token}")
-
-    @app.post("/staff/{account_id}/disable")
-    async def disable(request: Request, who: Who, account_id: str) -> Response:
-        """Remove one of the staff."""
-        portal, institution = portal_of(request), only(request, who)
-        reason = fill(fields.DISABLE, await read_form(request)).require()["reason"]
-        await portal.db.write(
-            lambda connection: invitations.disable(portal, connection, who, institution, account_id, reason)
-        )
-        return see("/staff")
-
-    @app.post("/staff/{account_id}/password-link")
-    async def password_link(request: Request, who: Who, account_id: str) -> Response:
-        """Make a link for whoever lost a password; it is shown once."""
-        portal, institution = portal_of(request), only(request, who)
-        reason = fill(fields.DISABLE, await read_form(request)).require()["reason"]
-        token = await portal.db.write(
-            lambda connection: recovery.make_link(portal, connection, who, institution, account_id, reason)
-        )
-        return await show(request, who, link=f"{portal.settings.origin}/passwords/{token}")
-
-    @app.post("/staff/{account_id}/second-factor")
-    async def second_factor(request: Request, who: Who, account_id: str) -> Response:
-        """Let whoever lost an authenticator set it up anew."""
-        portal, institution = portal_of(request), only(request, who)
-        reason = fill(fields.DISABLE, await read_form(request)).require()["reason"]
-        await portal.db.write(
-            lambda connection: recovery.renew_second_factor(portal, connection, who, institution, account_id, reason)
-        )
-        return see("/staff")
 
 
 def _add_invitation(app: FastAPI) -> None:

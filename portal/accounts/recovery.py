@@ -24,8 +24,8 @@ from portal.accounts import sessions, totp
 from portal.accounts.keys import under_another
 from portal.accounts.notices import notify
 from portal.accounts.passwords import hash_password, matches, require_strong
-from portal.accounts.service import ACTIVE, count_failure, get, require_unlocked
-from portal.accounts.tables import accounts, password_links
+from portal.accounts.service import count_failure, get, require_unlocked
+from portal.accounts.tables import ACTIVE, accounts, password_links
 from portal.errors import PortalError, form_fault, not_found
 from portal.forms import Wrong
 from portal.permissions import SECOND_FACTOR, Role

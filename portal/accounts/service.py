@@ -23,14 +23,13 @@ from portal import events
 from portal.accounts import sessions, totp
 from portal.accounts.notices import notify
 from portal.accounts.passwords import matches
-from portal.accounts.tables import accounts, attempts, login_sources
+from portal.accounts.tables import ACTIVE, accounts, attempts, login_sources
 from portal.errors import PortalError
 from portal.permissions import SECOND_FACTOR, Role
 from portal.principal import Principal
 from portal.state import Portal
 from portal.text import Text
 
-ACTIVE: Final = "active"
 DISABLED: Final = "disabled"
 FREE_FAILURES: Final = 5
 _LOCK_MS: Final = 60_000

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from typing import Final
 
-from sqlalchemy import Column, ForeignKey, Integer, LargeBinary, Table, Text
+from sqlalchemy import Column, ForeignKey, Index, Integer, LargeBinary, Table, Text
 
 from portal.schema import Identifier, Int64, metadata
+
+ACTIVE: Final = "active"
 
 # state: active, disabled. institution: "hub", a member's id, or the enterprise's code. key_pem: a private SM2 key under the account's
 # own password; operator: the name under which the hub knows it, for reviewers. totp_step: the newest step that was used.
@@ -15,8 +17,8 @@ accounts: Final = Table(
     metadata,
     Column("account_id", Identifier, primary_key=True),
     Column("login", Identifier, nullable=False, unique=True),
-    Column("role", Identifier, nullable=False, index=True),
-    Column("institution", Identifier, nullable=False, index=True),
+    Column("role", Identifier, nullable=False),
+    Column("institution", Identifier, nullable=False),
     Column("state", Identifier, nullable=False),
     Column("name_sealed", LargeBinary, nullable=False),
     Column("phone_sealed", LargeBinary, nullable=False),
@@ -28,6 +30,11 @@ accounts: Final = Table(
     Column("operator", Identifier, nullable=False),
     Column("created_ms", Int64, nullable=False),
 )
+# What lists filter by, in each order that they have (`portal.accounts.people`).
+for _order in ("login", "created_ms"):
+    Index(f"ix_accounts_{_order}_account_id", *(accounts.c[each] for each in (_order, "account_id")))
+    for _filter in ("role", "institution", "state"):
+        Index(f"ix_accounts_{_filter}_{_order}", *(accounts.c[each] for each in (_filter, _order, "account_id")))
 
 # Of refresh tokens only digests are kept. previous_sm3 is honoured for some seconds after a renewal, for requests under way.
 sessions: Final = Table(
@@ -95,4 +102,13 @@ password_links: Final = Table(
     Column("account_id", Identifier, ForeignKey("accounts.account_id"), nullable=False, index=True),
     Column("expires_ms", Int64, nullable=False),
     Column("used_ms", Int64, nullable=True),
+)
+
+# What an account was told of once, so that it is not told again. about: what the notice was about.
+left: Final = Table(
+    "notices_left",
+    metadata,
+    Column("account_id", Identifier, ForeignKey("accounts.account_id"), primary_key=True),
+    Column("kind", Identifier, primary_key=True),
+    Column("about", Identifier, primary_key=True),
 )

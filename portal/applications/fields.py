@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import uuid
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from decimal import Decimal
 from typing import Final
@@ -11,11 +11,10 @@ from typing import Final
 from portal.accounts.fields import REASON
 from portal.applications.lending import AGREES, KINDS, REFUSALS
 from portal.forms import Field, Wrong
-from portal.parsers import decimal, plain, whole
+from portal.parsers import among, decimal, plain, whole
 from portal.products.product import MOST_RATE, MOST_WAN, Guarantee, LoanPurpose, TermUnit
 from portal.text import Text
 
-CHOOSE: Final = Text("Choose from the list.")
 _AMOUNT: Final = decimal(0, int(MOST_WAN), places=6)
 RATE: Final = decimal(0, int(MOST_RATE), places=4)
 
@@ -33,18 +32,6 @@ def _exchange(text: str) -> str:
         return str(uuid.UUID(text))
     except ValueError:
         raise Wrong(Text("Give the exchange's id, as your node prints it: 36 characters with hyphens.")) from None
-
-
-def among(allowed: Iterable[str]) -> Callable[[str], str]:
-    """A parser of one of these."""
-    known = frozenset(allowed)
-
-    def parse(text: str) -> str:
-        if text not in known:
-            raise Wrong(CHOOSE)
-        return text
-
-    return parse
 
 
 AMOUNT: Final = Field(

@@ -3,22 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from datetime import date, datetime, timedelta
 from typing import Any, Final
 
 from sqlalchemy import ColumnElement, Connection, Select, select
 
 from consent.enterprise_size import EnterpriseSize
-from consent.identifiers import CHINA_TIME
 from consent.validators import SECTIONS
 from portal.applications.application import WAN
-from portal.applications.fields import among, amount_wan
+from portal.applications.fields import amount_wan
 from portal.applications.tables import applications, demands
 from portal.forms import Field
-from portal.parsers import day, optional, plain, region
+from portal.parsers import among, optional, plain, region
 from portal.states import APPLICATION, DRAFT, OPEN, SUBMITTED
 from portal.text import Text
-from portal.web.listing import Asked, Found, Listing, Order
+from portal.web.listing import SINCE, UNTIL, Asked, Found, Listing, Order, within_days
 
 A = applications.c
 D = demands.c
@@ -42,8 +40,6 @@ _INDUSTRY: Final = _choice("industry", Text("Industry"), SECTIONS)
 _SIZE: Final = _choice("size", Text("Size"), SIZES)
 _LEAST: Final = Field(name="least", label=Text("From (CNY 10,000)"), parse=optional(_fen), longest=20)
 _MOST: Final = Field(name="most", label=Text("To (CNY 10,000)"), parse=optional(_fen), longest=20)
-_SINCE: Final = Field(name="since", label=Text("From (day)"), parse=optional(day), longest=10, kind="date")
-_UNTIL: Final = Field(name="until", label=Text("To (day)"), parse=optional(day), longest=10, kind="date")
 _PRODUCT: Final = Field(name="product_code", label=Text("Product code"), parse=plain, longest=60)
 
 OWN: Final = Listing(
@@ -70,8 +66,8 @@ QUEUE: Final = Listing(
         _SIZE,
         _LEAST,
         _MOST,
-        _SINCE,
-        _UNTIL,
+        SINCE,
+        UNTIL,
     ),
     orders=(
         Order(name="pushed_ms", title=Text("Arrived"), column=A.pushed_ms),
@@ -161,12 +157,4 @@ def _filtered(wanted: Select[Any], values: Mapping[str, Any], moment: ColumnElem
         wanted = wanted.where(columns.amount_fen >= values["least"])
     if "most" in values:
         wanted = wanted.where(columns.amount_fen <= values["most"])
-    if "since" in values:
-        wanted = wanted.where(moment >= _midnight(values["since"]))
-    if "until" in values:
-        wanted = wanted.where(moment < _midnight(values["until"] + timedelta(days=1)))
-    return wanted
-
-
-def _midnight(day: date) -> int:
-    return 1000 * int(datetime(day.year, day.month, day.day, tzinfo=CHINA_TIME).timestamp())
+    return within_days(wanted, moment, values)

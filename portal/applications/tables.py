@@ -82,6 +82,7 @@ moves: Final = Table(
     Column("institution", Identifier, nullable=False),
     Column("reason", Text, nullable=False),
     Column("time_ms", Int64, nullable=False),
+    Index("ix_application_moves_time_ms", "time_ms"),
 )
 
 # The consents under which the bank may use data for it, as the enterprise's session last saw them at the hub. ended_ms: 0 in force.

@@ -6,11 +6,9 @@ from collections.abc import Mapping, Sequence
 from enum import Enum
 from typing import Any, Final
 
-from sqlalchemy import Connection, Row, select
+from sqlalchemy import Connection, Row
 
-from portal.accounts.notices import notify
-from portal.accounts.service import ACTIVE
-from portal.accounts.tables import accounts
+from portal.accounts.notices import holders, notify
 from portal.permissions import Role
 
 
@@ -41,6 +39,9 @@ TOLD: Final[Mapping[str, Sequence[tuple[Audience, str]]]] = {
     "grant": ((Audience.ENTERPRISE, "application_granted"), (Audience.STAFF, "application_decided")),
     "refuse": ((Audience.ENTERPRISE, "application_refused"), (Audience.STAFF, "application_decided")),
     "cancel": ((Audience.STAFF, "application_cancelled"),),
+    # After the grant `portal.credit` tells, which knows the figures.
+    **dict.fromkeys(("contract", "expire", "terminate", "draw", "repay"), ()),
+    **dict.fromkeys(("fall_overdue", "mark_overdue", "recover", "settle", "write_off"), ()),
 }
 
 
@@ -64,5 +65,4 @@ def _accounts(connection: Connection, row: Row[Any], audience: Audience) -> Sequ
             role, institution = Role.APPROVER, row.institution
     if audience in {Audience.STAFF, Audience.APPROVERS} and not row.pushed_ms:
         return []
-    wanted = (accounts.c.role == role.value) & (accounts.c.institution == institution) & (accounts.c.state == ACTIVE)
-    return list(connection.execute(select(accounts.c.account_id).where(wanted)).scalars())
+    return holders(connection, role, institution)

@@ -54,6 +54,7 @@ ACTS: Final[Mapping[str, Text]] = {
     "draw": Text("Drawn"),
     "repay": Text("Repayment begun"),
     "fall_overdue": Text("Fell overdue"),
+    "mark_overdue": Text("Marked as overdue by the bank"),
     "recover": Text("Overdue amount paid"),
     "settle": Text("Settled"),
     "write_off": Text("Written off"),

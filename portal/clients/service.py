@@ -18,8 +18,7 @@ from sqlalchemy import Connection, func, insert, select, update
 
 from portal import events
 from portal.accounts.notices import notify
-from portal.accounts.service import ACTIVE
-from portal.accounts.tables import accounts
+from portal.accounts.tables import ACTIVE, accounts
 from portal.clients import token as tokens
 from portal.clients.tables import clients
 from portal.errors import form_fault, not_found

@@ -14,6 +14,7 @@ from sqlalchemy import Connection, insert, select, update
 
 from consent.documents import ConsentRequest
 from portal.accounts.keys import kept_outside
+from portal.consents import telling
 from portal.consents.tables import seen
 from portal.hub_link import Asker, Author, Signer, Standing, Verified
 from portal.principal import Principal
@@ -36,24 +37,28 @@ class KeyOutside(Exception):
 
 async def consents(portal: Portal, who: Principal) -> Sequence[Standing]:
     """All consents, those that stand first. Raises KeyLocked, KeyOutside, PortalError."""
-    return await _ask(portal, who, CONSENTS, portal.link.consents)
+    found = await _ask(portal, who, CONSENTS, portal.link.consents)
+    await telling.saw_consents(portal, who, found)
+    return found
 
 
 async def requests(portal: Portal, who: Principal) -> Sequence[ConsentRequest]:
     """What banks ask for, that waits for an answer. Raises KeyLocked, KeyOutside, PortalError."""
-    return await _ask(portal, who, REQUESTS, portal.link.requests)
+    found = await _ask(portal, who, REQUESTS, portal.link.requests)
+    await telling.saw_requests(portal, who, found)
+    return found
 
 
 async def uses(portal: Portal, who: Principal) -> Verified:
     """Every recorded use, verified. Raises KeyLocked, KeyOutside, PortalError UNVERIFIED."""
     held = portal.ring.answered(who.session_id, USES)
     if held is not None:
-        return cast(Verified, held)
+        return await _saw_uses(portal, who, cast(Verified, held))
     asker = await signer(portal, who)
     found = await asyncio.to_thread(portal.link.uses, asker)
     if found.seen != asker.seen:
         await portal.db.write(lambda connection: keep(connection, who.account_id, asker.seen, found.seen))
-    return found
+    return await _saw_uses(portal, who, found)
 
 
 async def signer(portal: Portal, who: Principal) -> Signer:
@@ -85,6 +90,11 @@ def keep(connection: Connection, account_id: str, before: bytes, after: bytes) -
         return
     own = (seen.c.account_id == account_id) & (seen.c.document == before)
     connection.execute(update(seen).where(own).values(document=after))
+
+
+async def _saw_uses(portal: Portal, who: Principal, found: Verified) -> Verified:
+    await telling.saw_uses(portal, who, found.uses)
+    return found
 
 
 async def _ask(portal: Portal, who: Principal, question: str, call: Callable[[Asker], A]) -> A:

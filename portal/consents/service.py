@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -26,7 +27,8 @@ from consent.explain import Explained, explain
 from consent.my_data import ConsentEvidence, Evidence, make_my_data, page_evidence
 from consent.usage import Receipt
 from portal import events
-from portal.consents import asking
+from portal.accounts.tables import accounts, left
+from portal.consents import asking, telling
 from portal.consents.lineage import Involvement, lineage
 from portal.consents.planning import ACTIVE
 from portal.consents.tables import withdrawals
@@ -40,6 +42,8 @@ from trust.sm2 import PublicKey
 
 FIRST_WAIT_MS: Final = 300
 WATCH_MS: Final = 60_000
+WATCHED_MS: Final = 7 * 24 * 3600 * 1000
+WATCHED_MOST: Final = 100
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -129,6 +133,7 @@ async def enter_withdrawal(
         asking.keep(connection, who.account_id, author.seen, done.seen)
         if _row(connection, who, entry.record_id) is None:
             connection.execute(insert(withdrawals), row)
+        _tell_confirmed(portal, connection, who.account_id, entry.record_id, done)
         events.record(connection, now_ms, who.login, "consent_withdrawn", entry.record_id)
 
     await portal.db.write(write)
@@ -140,8 +145,29 @@ async def withdrawal(portal: Portal, who: Principal, record_id: str, *, wait_ms:
     row = await portal.db.read(lambda connection: _row(connection, who, record_id))
     if row is None:
         raise not_found()
-    before = await portal.db.read(lambda connection: asking.seen_of(connection, who.account_id))
-    author = Author(uscc=who.institution, key=PublicKey.decode(row.author), seen=before)
+    return await _confirmations(portal, row, who.institution, wait_ms)
+
+
+async def watch_withdrawals(portal: Portal) -> int:
+    """Ask about withdrawals of this week that somebody is still awaited for; how many. A round of the portal's process."""
+    told = (left.c.account_id == withdrawals.c.account_id) & (left.c.about == withdrawals.c.record_id)
+    done = select(left.c.about).where(told & (left.c.kind == "consent_withdrawn")).exists()
+    recent = withdrawals.c.time_ms > portal.clock() - WATCHED_MS
+    joined = withdrawals.join(accounts, accounts.c.account_id == withdrawals.c.account_id)
+    wanted = select(withdrawals, accounts.c.institution).select_from(joined).where(recent & ~done)
+    newest = wanted.order_by(withdrawals.c.time_ms.desc()).limit(WATCHED_MOST)
+    rows = await portal.db.read(lambda connection: connection.execute(newest).all())
+    for row in rows:
+        # What the hub refuses about one withdrawal, or does not answer now, is asked again at the next round.
+        with suppress(PortalError):
+            await _confirmations(portal, row, row.institution, 0)
+    return len(rows)
+
+
+async def _confirmations(portal: Portal, row: Row[Any], uscc: str, wait_ms: int) -> Withdrawal:
+    record_id, account_id = row.record_id, row.account_id
+    before = await portal.db.read(lambda connection: asking.seen_of(connection, account_id))
+    author = Author(uscc=uscc, key=PublicKey.decode(row.author), seen=before)
     document, asked_ms = SignedDocument.decode(bytes(row.document)), portal.clock()
     done = await asyncio.to_thread(portal.link.enter, author, document, row.provider, wait_ms=wait_ms)
     known = _confirmed(row)
@@ -150,11 +176,12 @@ async def withdrawal(portal: Portal, who: Principal, record_id: str, *, wait_ms:
     confirmed = {**new, **known}
 
     def write(connection: Connection) -> None:
-        asking.keep(connection, who.account_id, author.seen, done.seen)
+        asking.keep(connection, account_id, author.seen, done.seen)
+        _tell_confirmed(portal, connection, account_id, record_id, done)
         own = withdrawals.c.record_id == record_id
         connection.execute(update(withdrawals).where(own).values(confirmed=_json(confirmed)))
 
-    if confirmed != known:
+    if confirmed != known or _all_confirmed(done):
         await portal.db.write(write)
     watched = portal.clock() - row.time_ms < WATCH_MS
     return _withdrawal(record_id, done, row.time_ms, confirmed, watched=watched)
@@ -228,6 +255,15 @@ def paired(found: Sequence[VerifiedUse]) -> Sequence[Use]:
         for records in together.values()
     ]
     return sorted(made, key=lambda use: use.receipt.time_ms, reverse=True)
+
+
+def _all_confirmed(done: Entered) -> bool:
+    return bool(done.confirmed) and not done.pending
+
+
+def _tell_confirmed(portal: Portal, connection: Connection, account_id: str, record_id: str, done: Entered) -> None:
+    if _all_confirmed(done):
+        telling.all_confirmed(portal, connection, account_id, record_id)
 
 
 def _withdrawal(

@@ -30,3 +30,12 @@ withdrawals: Final = Table(
     Column("confirmed", Text, nullable=False),
     Column("time_ms", Int64, nullable=False),
 )
+
+# Consents in force, as the enterprise's session last saw or signed them: their end is told in time.
+watched: Final = Table(
+    "watched_consents",
+    metadata,
+    Column("record_id", Identifier, primary_key=True),
+    Column("account_id", Identifier, ForeignKey("accounts.account_id"), nullable=False, index=True),
+    Column("valid_to_ms", Int64, nullable=False, index=True),
+)

@@ -75,6 +75,7 @@ FACTS: Final = (
         longest=24,
     ),
 )
+FROM_REGISTRATION: Final = tuple(field for field in FACTS if field.name in {"region", "industry", "founded"})
 
 
 def shown(facts: Facts) -> Mapping[str, str]:

@@ -13,6 +13,7 @@ from portal.facts.facts import Facts
 from portal.facts.names import SIZES, industries, industry_name, region_name, regions
 from portal.forms import Filled, fill
 from portal.parsers import edition
+from portal.principal import Principal
 from portal.text import Name, Text
 from portal.web.authorize import Who
 from portal.web.pages import form_page, portal_of, see
@@ -26,7 +27,7 @@ def routes(app: FastAPI) -> None:
     async def show(request: Request, who: Who, next: str = "/products") -> Response:
         """Show what is known, to be corrected."""
         own = await _own(request, who)
-        return _form(request, own, Filled(given=fields.shown(own)), own_path(next))
+        return await _form(request, who, own, Filled(given=fields.shown(own)), own_path(next))
 
     @app.post("/facts")
     async def tell(request: Request, who: Who) -> Response:
@@ -38,7 +39,9 @@ def routes(app: FastAPI) -> None:
             await portal.db.write(lambda connection: service.keep(portal, connection, who, facts))
         except PortalError as error:
             faults = error.faults or {"": error.text}
-            return _form(request, await _own(request, who), filled.with_faults(faults), back, status=error.status)
+            return await _form(
+                request, who, await _own(request, who), filled.with_faults(faults), back, status=error.status
+            )
         return see(back)
 
 
@@ -47,7 +50,10 @@ async def _own(request: Request, who: Who) -> Facts:
     return await portal.db.read(lambda connection: service.of(portal, connection, who.institution))
 
 
-def _form(request: Request, own: Facts, filled: Filled, back: str, *, status: int = 200) -> Response:
+async def _form(
+    request: Request, who: Principal, own: Facts, filled: Filled, back: str, *, status: int = 200
+) -> Response:
+    known = await portal_of(request).db.read(lambda connection: service.registered(connection, who.institution))
     return form_page(
         request,
         "facts/form.html",
@@ -57,8 +63,15 @@ def _form(request: Request, own: Facts, filled: Filled, back: str, *, status: in
         own=own,
         size=SIZES[own.size] if own.size else None,
         back=back,
+        registered=_registered(known),
         choices=_choices(filled),
     )
+
+
+def _registered(known: Mapping[str, str]) -> Mapping[str, Name | str]:
+    """What is registered, as people read it."""
+    names = {"region": region_name, "industry": industry_name}
+    return {field: names[field](value) if field in names else value for field, value in known.items()}
 
 
 def _choices(filled: Filled) -> Mapping[str, Sequence[tuple[str, Text | Name]]]:

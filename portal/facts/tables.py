@@ -21,3 +21,14 @@ enterprise_facts: Final = Table(
     Column("version", Integer, nullable=False),
     Column("changed_ms", Int64, nullable=False),
 )
+
+# What the enterprise's registration says (level 1, public), as it was when the enterprise was let in; empty where it says nothing.
+registered_facts: Final = Table(
+    "registered_facts",
+    metadata,
+    Column("uscc", Identifier, primary_key=True),
+    Column("region", Identifier, nullable=False),
+    Column("industry", Identifier, nullable=False),
+    Column("founded", Identifier, nullable=False),
+    Column("checked_ms", Int64, nullable=False),
+)

@@ -34,7 +34,7 @@ TITLES: Final[Mapping[Topic, Text]] = {
     Topic.CONSENT_EXPIRES: Text("A consent is about to expire"),
     Topic.CONSENT_WITHDRAWN: Text("A withdrawal was confirmed"),
     Topic.REVIEW: Text("Something waits for your review"),
-    Topic.PUBLISHING: Text("A product or text of yours was decided"),
+    Topic.PUBLISHING: Text("A product, text or institution of yours was decided"),
     Topic.QUESTION: Text("A question or an answer"),
     Topic.ALERT: Text("A risk alert"),
 }
@@ -52,6 +52,9 @@ _BEGINNINGS: Final[Mapping[str, Topic]] = {
     "application": Topic.APPLICATION,
     "application_waits": Topic.REVIEW,
     "financing": Topic.APPLICATION,
+    "role": Topic.LOGIN,
+    "institution": Topic.PUBLISHING,
+    "institution_waits": Topic.REVIEW,
     "credit": Topic.APPLICATION,
     "consent_asked": Topic.CONSENT_ASKED,
     "consent_used": Topic.CONSENT_USED,

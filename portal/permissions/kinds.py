@@ -79,6 +79,7 @@ class Subject(StrEnum):
     CREDIT = "credit"
     CONTENT = "content"
     QUESTIONS = "questions"
+    SEAT = "seat"
     STATISTICS = "statistics"
     ALERTS = "alerts"
     INSTITUTIONS = "institutions"

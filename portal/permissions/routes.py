@@ -40,7 +40,6 @@ _ACCOUNTS: Final[Mapping[str, Rule]] = {
     "GET /account/clients": Need(Action.QUERY, Subject.OWN_ACCOUNT),
     "POST /account/clients": Need(Action.MODIFY, Subject.OWN_ACCOUNT),
     "POST /account/clients/{client_id}/end": Need(Action.MODIFY, Subject.OWN_ACCOUNT),
-    "GET /events": Need(Action.QUERY, Subject.EVENTS),
 }
 
 _REGISTRATION: Final[Mapping[str, Rule]] = {
@@ -58,6 +57,7 @@ _REGISTRATION: Final[Mapping[str, Rule]] = {
     "POST /registrations/{registration_id}/decision": Need(Action.APPROVE, Subject.REGISTRATION),
     "GET /api/v1/registration": Need(Action.QUERY, Subject.OWN_REGISTRATION),
     "GET /api/v1/registrations": Need(Action.QUERY, Subject.REGISTRATION),
+    "GET /api/v1/registrations/{registration_id}": Need(Action.QUERY, Subject.REGISTRATION),
     "POST /api/v1/registrations/{registration_id}/opinion": Need(Action.REVIEW, Subject.REGISTRATION),
 }
 
@@ -179,15 +179,112 @@ _APPLICATIONS: Final[Mapping[str, Rule]] = {
     "POST /api/v1/demands/{demand_id}/take": Need(Action.MODIFY, Subject.FINANCING),
 }
 
-_CREDIT: Final[Mapping[str, Rule]] = {}
+_CREDIT: Final[Mapping[str, Rule]] = {
+    "GET /credit": Need(Action.QUERY, Subject.CREDIT),
+    "POST /credit-export": Need(Action.EXPORT, Subject.CREDIT),
+    "GET /credit/{application_no}": Need(Action.QUERY, Subject.CREDIT),
+    "POST /credit/{application_no}/entries/{name}": Need(Action.ENTRY, Subject.CREDIT),
+    "POST /credit/{application_no}/decisions/{name}": Need(Action.APPROVE, Subject.CREDIT),
+    "GET /my-credit": Need(Action.QUERY, Subject.OWN_CREDIT),
+    "GET /my-credit/{application_no}": Need(Action.QUERY, Subject.OWN_CREDIT),
+    "GET /api/v1/credit": Need(Action.QUERY, Subject.CREDIT),
+    "GET /api/v1/credit/{application_no}": Need(Action.QUERY, Subject.CREDIT),
+    "POST /api/v1/credit/{application_no}/entries/{name}": Need(Action.ENTRY, Subject.CREDIT),
+    "POST /api/v1/credit/{application_no}/decisions/{name}": Need(Action.APPROVE, Subject.CREDIT),
+    "GET /api/v1/my-credit": Need(Action.QUERY, Subject.OWN_CREDIT),
+    "GET /api/v1/my-credit/{application_no}": Need(Action.QUERY, Subject.OWN_CREDIT),
+}
 
-_CONTENT: Final[Mapping[str, Rule]] = {}
+_CONTENT: Final[Mapping[str, Rule]] = {
+    "GET /knowledge": Open.EVERYBODY,
+    "GET /knowledge/{content_id}": Open.EVERYBODY,
+    "GET /policies": Open.EVERYBODY,
+    "GET /policies/{content_id}": Open.EVERYBODY,
+    "GET /faq": Open.EVERYBODY,
+    "GET /faq/{content_id}": Open.EVERYBODY,
+    "GET /announcements": Open.EVERYBODY,
+    "GET /announcements/{content_id}": Open.EVERYBODY,
+    "GET /search": Open.EVERYBODY,
+    "GET /content": Need(Action.QUERY, Subject.CONTENT),
+    "GET /content/{content_id}": Need(Action.QUERY, Subject.CONTENT),
+    "GET /content/new/{kind}": Need(Action.ENTRY, Subject.CONTENT),
+    "POST /content/new/{kind}": Need(Action.ENTRY, Subject.CONTENT),
+    "GET /content/{content_id}/edit": Need(Action.ENTRY, Subject.CONTENT),
+    "POST /content/{content_id}/edit": Need(Action.ENTRY, Subject.CONTENT),
+    "POST /content/{content_id}/act": Need(Action.ENTRY, Subject.CONTENT),
+    "POST /content/{content_id}/decision": Need(Action.REVIEW, Subject.CONTENT),
+    "GET /api/v1/published/{kind}": Open.EVERYBODY,
+    "GET /api/v1/published/{kind}/{content_id}": Open.EVERYBODY,
+    "GET /api/v1/search": Open.EVERYBODY,
+    "GET /api/v1/content": Need(Action.QUERY, Subject.CONTENT),
+    "GET /api/v1/content/{content_id}": Need(Action.QUERY, Subject.CONTENT),
+    "POST /api/v1/content/new/{kind}": Need(Action.ENTRY, Subject.CONTENT),
+    "POST /api/v1/content/{content_id}/edit": Need(Action.ENTRY, Subject.CONTENT),
+    "POST /api/v1/content/{content_id}/act": Need(Action.ENTRY, Subject.CONTENT),
+    "POST /api/v1/content/{content_id}/decision": Need(Action.REVIEW, Subject.CONTENT),
+}
 
-_STATISTICS: Final[Mapping[str, Rule]] = {}
+_QUESTIONS: Final[Mapping[str, Rule]] = {
+    "GET /experts": Open.EVERYBODY,
+    "GET /seat": Need(Action.MODIFY, Subject.SEAT),
+    "POST /seat": Need(Action.MODIFY, Subject.SEAT),
+    "GET /experts/{account_id}/ask": Need(Action.ENTRY, Subject.QUESTIONS),
+    "POST /experts/{account_id}/ask": Need(Action.ENTRY, Subject.QUESTIONS),
+    "GET /questions": Need(Action.QUERY, Subject.QUESTIONS),
+    "GET /questions/{question_id}": Need(Action.QUERY, Subject.QUESTIONS),
+    "POST /questions/{question_id}/messages": Need(Action.MODIFY, Subject.QUESTIONS),
+    "POST /questions/{question_id}/end": Need(Action.ENTRY, Subject.QUESTIONS),
+    "GET /questions/{question_id}/offer": Need(Action.EXPORT, Subject.QUESTIONS),
+    "POST /questions/{question_id}/offer": Need(Action.EXPORT, Subject.QUESTIONS),
+    "GET /api/v1/experts": Open.EVERYBODY,
+    "GET /api/v1/questions": Need(Action.QUERY, Subject.QUESTIONS),
+    "POST /api/v1/questions": Need(Action.ENTRY, Subject.QUESTIONS),
+    "GET /api/v1/questions/{question_id}": Need(Action.QUERY, Subject.QUESTIONS),
+    "POST /api/v1/questions/{question_id}/messages": Need(Action.MODIFY, Subject.QUESTIONS),
+    "POST /api/v1/questions/{question_id}/end": Need(Action.ENTRY, Subject.QUESTIONS),
+}
 
-_BACKOFFICE: Final[Mapping[str, Rule]] = {}
+_STATISTICS: Final[Mapping[str, Rule]] = {
+    "GET /statistics": Need(Action.QUERY, Subject.STATISTICS),
+    "GET /api/v1/statistics": Need(Action.QUERY, Subject.STATISTICS),
+    "GET /alerts": Need(Action.QUERY, Subject.ALERTS),
+    "GET /alerts-live": Need(Action.QUERY, Subject.ALERTS),
+    "GET /alerts/{alert_id}": Need(Action.QUERY, Subject.ALERTS),
+    "POST /alerts/{alert_id}": Need(Action.REVIEW, Subject.ALERTS),
+    "GET /alert-rules": Need(Action.QUERY, Subject.ALERTS),
+    "POST /alert-rules/{kind}": Need(Action.MODIFY, Subject.ALERTS),
+    "GET /api/v1/alerts": Need(Action.QUERY, Subject.ALERTS),
+    "POST /api/v1/alerts/{alert_id}": Need(Action.REVIEW, Subject.ALERTS),
+    "PUT /api/v1/alert-rules/{kind}": Need(Action.MODIFY, Subject.ALERTS),
+}
 
-_OPERATIONS: Final[Mapping[str, Rule]] = {}
+_BACKOFFICE: Final[Mapping[str, Rule]] = {
+    "GET /events": Need(Action.QUERY, Subject.EVENTS),
+    "POST /events/export": Need(Action.EXPORT, Subject.EVENTS),
+    "GET /roles": Need(Action.QUERY, Subject.ROLES),
+    "GET /roles/new": Need(Action.MODIFY, Subject.ROLES),
+    "POST /roles": Need(Action.MODIFY, Subject.ROLES),
+    "GET /roles/{role_id}": Need(Action.QUERY, Subject.ROLES),
+    "POST /roles/{role_id}": Need(Action.MODIFY, Subject.ROLES),
+    "POST /roles/{role_id}/holders": Need(Action.MODIFY, Subject.ROLES),
+    "POST /roles/{role_id}/holders/{account_id}/end": Need(Action.MODIFY, Subject.ROLES),
+    "POST /roles/{role_id}/remove": Need(Action.MODIFY, Subject.ROLES),
+    "GET /menus": Need(Action.QUERY, Subject.ROLES),
+    "POST /menus": Need(Action.MODIFY, Subject.ROLES),
+    "GET /institutions": Need(Action.QUERY, Subject.INSTITUTIONS),
+    "GET /institutions/{institution}": Need(Action.QUERY, Subject.INSTITUTIONS),
+    "POST /institutions/{institution}/changes": Need(Action.ENTRY, Subject.INSTITUTIONS),
+    "POST /institutions/{institution}/changes/{change_id}/decision": Need(Action.APPROVE, Subject.INSTITUTIONS),
+}
+
+_OPERATIONS: Final[Mapping[str, Rule]] = {
+    "GET /operations": Need(Action.QUERY, Subject.OPERATIONS),
+    "GET /operations/live": Need(Action.QUERY, Subject.OPERATIONS),
+    "GET /operations/exchanges": Need(Action.QUERY, Subject.OPERATIONS),
+    "GET /operations/exchanges/live": Need(Action.QUERY, Subject.OPERATIONS),
+    "GET /api/v1/operations": Need(Action.QUERY, Subject.OPERATIONS),
+    "GET /api/v1/operations/exchanges": Need(Action.QUERY, Subject.OPERATIONS),
+}
 
 _NOTICES: Final[Mapping[str, Rule]] = {
     "GET /account/mail": Need(Action.QUERY, Subject.OWN_ACCOUNT),
@@ -206,6 +303,7 @@ ROUTES: Final[Mapping[str, Rule]] = {
     **_APPLICATIONS,
     **_CREDIT,
     **_CONTENT,
+    **_QUESTIONS,
     **_STATISTICS,
     **_BACKOFFICE,
     **_OPERATIONS,

@@ -47,7 +47,7 @@ def routes(app: FastAPI) -> None:
             "products/find.html",
             listing=search.LISTING,
             asked=asked,
-            choices=_choices(asked, known["banks"]),
+            choices=_choices(asked, [(each, portal.policy.name_of(each)) for each in known["banks"]]),
             words=words,
             mine=_fitting(known["facts"]),
             **known,
@@ -92,7 +92,7 @@ def _fitting(own: Facts | None) -> str:
     return search.LISTING.asked({"region": own.region, "industry": own.industry}).url()
 
 
-def _choices(asked: Asked, banks: Sequence[str]) -> dict[str, Choices]:
+def _choices(asked: Asked, banks: Sequence[tuple[str, Name]]) -> dict[str, Choices]:
     """What the filters offer; a code of a URL that has no name of its own, too."""
     region, industry = (asked.filled.values.get(name) for name in ("region", "industry"))
     further = [(region, region_name(region))] if region and region not in regions() else []
@@ -102,5 +102,5 @@ def _choices(asked: Asked, banks: Sequence[str]) -> dict[str, Choices]:
         "guarantee": [anything, *((kind.value, title) for kind, title in words.GUARANTEES.items())],
         "region": [anything, *regions().items(), *further],
         "industry": [anything, *industries().items(), *other],
-        "institution": [anything, *((each, Name(each, each)) for each in banks)],
+        "institution": [anything, *banks],
     }

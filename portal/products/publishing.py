@@ -19,8 +19,8 @@ import msgspec
 from sqlalchemy import Connection, Row, Select, func, insert, select, update
 
 from portal import events
-from portal.accounts.notices import notify
-from portal.accounts.service import ACTIVE
+from portal.accounts.invitations import HUB
+from portal.accounts.notices import notify, notify_role
 from portal.accounts.tables import accounts
 from portal.errors import PortalError, not_found
 from portal.permissions import Role
@@ -126,8 +126,7 @@ def enter(portal: Portal, connection: Connection, who: Principal, found: Version
     values: dict[str, Any] = {"state": following}
     if act == "submit":
         values |= {"terms": _terms(found), "submitted_by": who.login, "reviewed_by": "", "reason": ""}
-        for reviewer in _reviewers(connection):
-            notify(connection, reviewer, "product_waits", found.product_name, portal.clock())
+        notify_role(connection, Role.REVIEWER, HUB, "product_waits", found.product_name, portal.clock())
     _change(portal, connection, found, **values)
     _record(portal, connection, who, found, act)
     return _changed(connection, found.product_code, found.version)
@@ -233,11 +232,6 @@ def _tell(portal: Portal, connection: Connection, found: Version, kind: str, det
     account_id = connection.execute(submitter).scalar()
     if account_id is not None:
         notify(connection, account_id, kind, detail, portal.clock())
-
-
-def _reviewers(connection: Connection) -> list[str]:
-    own = (accounts.c.role == Role.REVIEWER.value) & (accounts.c.state == ACTIVE)
-    return [row.account_id for row in connection.execute(select(accounts.c.account_id).where(own))]
 
 
 def _get(connection: Connection, product_code: str, version: int) -> Version | None:

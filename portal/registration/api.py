@@ -8,10 +8,9 @@ import msgspec
 from fastapi import FastAPI, Request
 from pydantic import BaseModel, Field
 
-from portal.errors import PortalError, not_found
+from portal.errors import PortalError
 from portal.forms import fill
-from portal.registration import fields, service
-from portal.states import REGISTRATION, SUBMITTED
+from portal.registration import checks, fields, queue, service
 from portal.text import Text
 from portal.web.authorize import Who
 from portal.web.pages import portal_of
@@ -35,13 +34,20 @@ def routes(app: FastAPI) -> None:
         return _told(found)
 
     @app.get("/api/v1/registrations", tags=["registration"])
-    async def listed(request: Request, state: str = SUBMITTED, after: str = "") -> list[dict[str, Any]]:
-        """The registrations in one state, the oldest first; telephone numbers are masked. `after`: the last id before."""
+    async def listed(request: Request) -> dict[str, Any]:
+        """The registrations that the page's filters leave; telephone numbers are masked. `following`: the next page's query."""
+        portal, asked = portal_of(request), queue.LISTING.asked(request.query_params)
+        asked.filled.require()
+        found, following = await portal.db.read(lambda connection: queue.found(portal, connection, asked))
+        return {"rows": [_told(each) for each in found], "following": following.partition("?")[2]}
+
+    @app.get("/api/v1/registrations/{registration_id}", tags=["registration"])
+    async def one(request: Request, registration_id: str) -> dict[str, Any]:
+        """One registration, with what is registered under its code (`check`) and the names of what differs."""
         portal = portal_of(request)
-        if state not in REGISTRATION.states:
-            raise not_found()
-        found = await portal.db.read(lambda connection: service.listed(portal, connection, state, after))
-        return [_told(each) for each in found]
+        found = await portal.db.read(lambda connection: service.get(portal, connection, registration_id))
+        check = await portal.db.read(lambda connection: checks.of(connection, registration_id, found.ent_name))
+        return _told(found) | {"check": msgspec.to_builtins(check)}
 
     @app.post("/api/v1/registrations/{registration_id}/opinion", tags=["registration"])
     async def opinion(request: Request, who: Who, registration_id: str, body: OpinionIn) -> dict[str, Any]:

@@ -104,7 +104,14 @@ STEPS: Final = (CODE, NAME, CONTACT)
 BY_SLUG: Final = {step.slug: step for step in STEPS}
 PASSWORD_FIELDS: Final = (NEW_PASSWORD,)
 OPINION: Final = (REASON,)
-DECISION: Final = (REASON, PASSWORD)
+DESPITE: Final = Field(
+    name="despite",
+    label=Text("I approve although the registration is not checked, or differs"),
+    parse=_tick,
+    longest=3,
+    kind="tick",
+)
+DECISION: Final = (REASON, PASSWORD, DESPITE)
 
 
 def fill_step(step: Step, given: Mapping[str, str]) -> Filled:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Callable
 from typing import Final
 
 from fastapi import FastAPI, Request
@@ -11,10 +12,12 @@ from sqlalchemy import Connection
 
 from portal.accounts.passwords import require_strong
 from portal.errors import PortalError, not_found
+from portal.facts.names import industry_name, region_name
 from portal.forms import Filled, Wrong, fill
-from portal.registration import fields, service
+from portal.parsers import industry, region
+from portal.registration import checks, fields, queue, service
 from portal.states import REGISTRATION, SUBMITTED
-from portal.text import Text
+from portal.text import Name, Text
 from portal.web.authorize import Who
 from portal.web.once import once, was_sent
 from portal.web.pages import form_page, page, portal_of, see
@@ -137,14 +140,20 @@ def _add_submission(app: FastAPI) -> None:
 
 def _add_review(app: FastAPI) -> None:
     @app.get("/registrations")
-    async def queue(request: Request, state: str = SUBMITTED, after: str = "") -> Response:
-        """List the registrations in one state."""
-        portal = portal_of(request)
-        if state not in REGISTRATION.states:
-            raise not_found()
-        found = await portal.db.read(lambda connection: service.listed(portal, connection, state, after))
-        last = found[-1].registration_id if len(found) == service.PAGE else ""
-        return page(request, "registration/queue.html", found=found, state=state, states=STATES, last=last)
+    async def listed(request: Request) -> Response:
+        """List the registrations that the filters leave."""
+        portal, asked = portal_of(request), queue.LISTING.asked(request.query_params)
+        found, following = await portal.db.read(lambda connection: queue.found(portal, connection, asked))
+        return page(
+            request,
+            "registration/queue.html",
+            listing=queue.LISTING,
+            asked=asked,
+            found=found,
+            following=following,
+            states=STATES,
+            choices={"state": [*STATES.items(), (queue.ANY, Text("All"))]},
+        )
 
     @app.get("/registrations/{registration_id}")
     async def one(request: Request, who: Who, registration_id: str) -> Response:
@@ -171,7 +180,8 @@ def _add_review(app: FastAPI) -> None:
         filled, act = fill(fields.DECISION, sent), sent.get("act", "")
         try:
             given = filled.require()
-            await service.decide(portal, who, registration_id, act, given["reason"], given["password"])
+            despite = bool(given["despite"])
+            await service.decide(portal, who, registration_id, act, given["reason"], given["password"], despite=despite)
         except PortalError as error:
             if not error.faults:
                 raise
@@ -182,6 +192,7 @@ def _add_review(app: FastAPI) -> None:
 async def _review(request: Request, who: Who, registration_id: str, filled: Filled | None = None) -> Response:
     portal = portal_of(request)
     found = await portal.db.read(lambda connection: service.get(portal, connection, registration_id))
+    check = await portal.db.read(lambda connection: checks.of(connection, registration_id, found.ent_name))
     acts = [act for state, act in REGISTRATION.moves if state == found.state]
     return form_page(
         request,
@@ -189,11 +200,23 @@ async def _review(request: Request, who: Who, registration_id: str, filled: Fill
         fields.DECISION,
         filled,
         one=found,
+        check=check,
+        differences=checks.DIFFERENCES,
+        place=_named(region, region_name, check.facts.region) if check.facts else None,
+        work=_named(industry, industry_name, check.facts.industry) if check.facts else None,
         states=STATES,
         acts=[(act, ACTS[act]) for act in acts],
         opinion=found.state == SUBMITTED,
         own_opinion=found.first_reviewer == who.login,
     )
+
+
+def _named(parse: Callable[[str], str], name: Callable[[str], Name], code: str) -> Name | None:
+    """What a provider's code is called, None for one that is none."""
+    try:
+        return name(parse(code))
+    except Wrong:
+        return None
 
 
 def _step(slug: str) -> fields.Step:

@@ -8,18 +8,20 @@ Rules:
    Nobody does both.
 4. An approval is signed by the deciding reviewer's own operator key, opened by its password for this signature alone. It is told to
    the hub first, which accepts it twice, and written down here afterwards: a crash between the two is healed by deciding again.
+5. What is told is checked against the registration (`portal.registration.checks`). An approval of what is not checked, or differs,
+   needs an express word (`despite`), which is recorded with the differences and the reason.
 """
 
 from __future__ import annotations
 
 import asyncio
 import uuid
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Final
 
 import msgspec
-from sqlalchemy import Connection, Row, Select, delete, insert, select, tuple_, update
+from sqlalchemy import Connection, Row, Select, delete, insert, select, update
 
 from consent.documents import encode
 from consent.errors import ConsentError
@@ -29,13 +31,15 @@ from consent.registration import SUBJECT_REGISTRATION_TYPE, SubjectRegistration,
 from portal import events
 from portal.accounts import service as accounts
 from portal.accounts import sessions
+from portal.accounts.invitations import HUB
 from portal.accounts.keys import new_key, open_operator_key
-from portal.accounts.notices import notify
+from portal.accounts.notices import notify, notify_role
 from portal.accounts.passwords import hash_password
 from portal.accounts.tables import accounts as account_rows
 from portal.errors import PortalError, form_fault, not_found
 from portal.permissions import Role
 from portal.principal import Principal
+from portal.registration import checks
 from portal.registration.fields import check_mismatch
 from portal.registration.tables import drafts, registrations
 from portal.state import Portal
@@ -45,7 +49,6 @@ from trust.document import SignedDocument, sign_document, verify_document
 from trust.errors import TrustError
 from trust.sm2 import PublicKey
 
-PAGE: Final = 50
 LARGEST_STATEMENT: Final = 64 * 1024
 DRAFT_MS: Final = 24 * 3600 * 1000
 OPINIONS: Final = ("endorse", "object")
@@ -202,43 +205,27 @@ def submit(portal: Portal, connection: Connection, given: Mapping[str, str], mad
         "decided_ms": None,
     }
     connection.execute(insert(registrations), row)
+    checks.ask(portal, connection, made.registration_id)
+    notify_role(connection, Role.REVIEWER, HUB, "registration_waits", given["ent_name"], now_ms)
     events.record(connection, now_ms, uscc.casefold(), "registered", uscc)
     return account_id
 
 
 def of_account(portal: Portal, connection: Connection, account_id: str) -> Registration:
     """An enterprise's own registration. Raises PortalError NOT_FOUND."""
-    own = _joined().where(registrations.c.account_id == account_id)
+    own = joined().where(registrations.c.account_id == account_id)
     row = connection.execute(own.order_by(registrations.c.submitted_ms.desc()).limit(1)).first()
     if row is None:
         raise not_found()
-    return _shown(portal, row)
+    return shown(portal, row)
 
 
 def get(portal: Portal, connection: Connection, registration_id: str) -> Registration:
     """One registration, whole. Raises PortalError NOT_FOUND."""
-    row = connection.execute(_joined().where(registrations.c.registration_id == registration_id)).first()
+    row = connection.execute(joined().where(registrations.c.registration_id == registration_id)).first()
     if row is None:
         raise not_found()
-    return _shown(portal, row)
-
-
-def listed(portal: Portal, connection: Connection, state: str, after: str = "") -> Sequence[Registration]:
-    """The registrations in one state, the oldest first, at most `PAGE`; telephone numbers are masked.
-
-    `after`: the last one's id of the page before; one that does not exist is the beginning.
-    """
-    wanted = _joined().where(registrations.c.state == state)
-    place = tuple_(registrations.c.submitted_ms, registrations.c.registration_id)
-    if after:
-        last = select(registrations.c.submitted_ms).where(registrations.c.registration_id == after)
-        submitted_ms = connection.execute(last).scalar()
-        if submitted_ms is not None:
-            wanted = wanted.where(place > tuple_(submitted_ms, after))
-    rows = connection.execute(
-        wanted.order_by(registrations.c.submitted_ms, registrations.c.registration_id).limit(PAGE)
-    )
-    return [_shown(portal, row, masked=True) for row in rows]
+    return shown(portal, row)
 
 
 def give_opinion(
@@ -248,15 +235,32 @@ def give_opinion(
     row = _row(connection, registration_id)
     following = REGISTRATION.after(row.state, act if act in OPINIONS else "")
     _move(portal, connection, row, who, act, reason, state=following, first_reviewer=who.login, first_reason=reason)
+    kind, now_ms = "registration_waits", portal.clock()
+    notify_role(connection, Role.REVIEWER, HUB, kind, row.ent_name, now_ms, but=who.account_id)
 
 
-async def decide(portal: Portal, who: Principal, registration_id: str, act: str, reason: str, password: str) -> None:
-    """Another reviewer approves, rejects or sends back (rules 3 and 4).
+async def decide(
+    portal: Portal,
+    who: Principal,
+    registration_id: str,
+    act: str,
+    reason: str,
+    password: str,
+    *,
+    despite: bool = False,
+) -> None:
+    """Another reviewer approves, rejects or sends back (rules 3 to 5).
 
-    Raises PortalError NOT_FOUND, WRONG_STATE, PERMISSION_DENIED, UNAUTHENTICATED, ACCOUNT_LOCKED, HUB_REFUSED, UNAVAILABLE.
+    Raises PortalError NOT_FOUND, WRONG_STATE, PERMISSION_DENIED, UNAUTHENTICATED, ACCOUNT_LOCKED, HUB_REFUSED, UNAVAILABLE;
+    INVALID_ARGUMENT with a fault of `despite`.
     """
     row = await portal.db.read(lambda connection: _row(connection, registration_id))
     _require_second(row, who, act)
+    check = await portal.db.read(lambda connection: checks.of(connection, registration_id, row.ent_name))
+    if act == "approve" and not check.agrees and not despite:
+        raise form_fault(
+            "despite", Text("Tick that you approve although the registration is not checked, or differs, and say why.")
+        )
     operator, key = await open_operator_key(portal, who, password)
     index: int | None = None
     if act == "approve":
@@ -285,7 +289,9 @@ def _decided(
     following = _require_second(row, who, act)
     if following == SUBMITTED:
         _move(portal, connection, row, who, act, reason, state=following, first_reviewer="", first_reason="")
+        checks.ask(portal, connection, registration_id)
         return
+    _record_despite(portal, connection, who, row, reason, following)
     values = {"second_reviewer": who.login, "second_reason": reason, "directory_index": directory_index}
     _move(portal, connection, row, who, act, reason, state=following, decided_ms=now_ms, **values)
     if following == APPROVED:
@@ -293,9 +299,22 @@ def _decided(
         connection.execute(update(account_rows).where(own).values(role=Role.ENTERPRISE.value))
         # The next login has the new role.
         sessions.end_all(portal, connection, row.account_id)
+        checks.prefill(portal, connection, registration_id, row.uscc)
         notify(connection, row.account_id, "registration_approved", "", now_ms)
     else:
         notify(connection, row.account_id, "registration_rejected", reason, now_ms)
+
+
+def _record_despite(
+    portal: Portal, connection: Connection, who: Principal, row: Row[Any], reason: str, following: str
+) -> None:
+    """What an approval was given in spite of."""
+    check = checks.of(connection, row.registration_id, row.ent_name)
+    if following == APPROVED and not check.agrees:
+        lacking = ", ".join(check.differences) or "not checked"
+        events.record(
+            connection, portal.clock(), who.login, "registration_approved_despite", row.uscc, f"{lacking}: {reason}"
+        )
 
 
 def _move(
@@ -325,14 +344,15 @@ def _row(connection: Connection, registration_id: str) -> Row[Any]:
     return row
 
 
-def _joined() -> Select[Any]:
+def joined() -> Select[Any]:
     """Registrations with what their accounts keep sealed."""
     columns = (*registrations.c, account_rows.c.name_sealed, account_rows.c.phone_sealed)
     joined = registrations.join(account_rows, account_rows.c.account_id == registrations.c.account_id)
     return select(*columns).select_from(joined)
 
 
-def _shown(portal: Portal, row: Row[Any], *, masked: bool = False) -> Registration:
+def shown(portal: Portal, row: Row[Any], *, masked: bool = False) -> Registration:
+    """A row of `joined` as reviewers see it; in lists masked."""
     contact = portal.keys.open("accounts", "name", row.account_id, bytes(row.name_sealed))
     phone = portal.keys.open("accounts", "phone", row.account_id, bytes(row.phone_sealed))
     if masked:

@@ -23,7 +23,7 @@ registrations: Final = Table(
     metadata,
     Column("registration_id", Identifier, primary_key=True),
     Column("account_id", Identifier, ForeignKey("accounts.account_id"), nullable=False, index=True),
-    Column("uscc", Identifier, nullable=False, index=True),
+    Column("uscc", Identifier, nullable=False),
     Column("ent_name", Text, nullable=False),
     Column("check_mismatch", Integer, nullable=False),
     Column("state", Identifier, nullable=False),
@@ -35,5 +35,29 @@ registrations: Final = Table(
     Column("directory_index", Int64, nullable=True),
     Column("submitted_ms", Int64, nullable=False),
     Column("decided_ms", Int64, nullable=True),
-    Index("ix_registrations_state_submitted_ms", "state", "submitted_ms"),
+    # What the queue filters by, in its order; the name is looked for within the index.
+    Index("ix_registrations_queue", "state", "submitted_ms", "registration_id", "ent_name"),
+    Index("ix_registrations_all", "submitted_ms", "registration_id", "ent_name"),
+    Index("ix_registrations_uscc", "uscc", "submitted_ms", "registration_id"),
+)
+
+# state: waiting, registered or absent (nothing is registered under the code). failure: the code of why the last try had no answer.
+# due_ms: when it is tried next; the rest is what the provider's node answered, in which exchange.
+checks: Final = Table(
+    "registration_checks",
+    metadata,
+    Column("registration_id", Identifier, ForeignKey("registrations.registration_id"), primary_key=True),
+    Column("state", Identifier, nullable=False),
+    Column("tries", Integer, nullable=False),
+    Column("due_ms", Int64, nullable=False),
+    Column("failure", Identifier, nullable=False),
+    Column("ent_name", Text, nullable=False),
+    Column("status", Text, nullable=False),
+    Column("region", Identifier, nullable=False),
+    Column("industry", Identifier, nullable=False),
+    Column("founded", Identifier, nullable=False),
+    Column("provider", Identifier, nullable=False),
+    Column("exchange_id", Identifier, nullable=False),
+    Column("checked_ms", Int64, nullable=True),
+    Index("ix_registration_checks_state_due_ms", "state", "due_ms"),
 )

@@ -20,24 +20,37 @@ from starlette.types import ASGIApp
 from hub.errors import HubError
 from portal.accounts import api as accounts_api
 from portal.accounts import pages as accounts
-from portal.accounts import recovery_pages
+from portal.accounts import recovery_pages, staff_pages
 from portal.applications import api as applications_api
 from portal.applications import financing_pages, lending_pages, review_pages
 from portal.applications import pages as applications
+from portal.backoffice import institution_pages, role_pages
+from portal.backoffice import pages as backoffice
 from portal.clients import pages as clients
 from portal.consents import api as consents_api
 from portal.consents import pages as consents
+from portal.content import api as content_api
+from portal.content import pages as content
+from portal.content import visitors as content_visitors
+from portal.credit import api as credit_api
+from portal.credit import pages as credit
 from portal.errors import PortalError, not_found
 from portal.facts import api as facts_api
 from portal.facts import pages as facts
 from portal.mail import pages as mail
+from portal.operations import api as operations_api
+from portal.operations import pages as operations
 from portal.permissions import require_all_declared
 from portal.products import api as products_api
 from portal.products import desk as products_desk
 from portal.products import pages as products
+from portal.questions import api as questions_api
+from portal.questions import pages as questions
 from portal.registration import api as registration_api
 from portal.registration import pages as registration
 from portal.state import Portal
+from portal.statistics import alert_pages
+from portal.statistics import pages as statistics
 from portal.text import Text
 from portal.web.authorize import Elsewhere, authorize
 from portal.web.failures import PROBLEM, told
@@ -63,23 +76,38 @@ FILES: Final = {
 SUBJECTS: Final = (
     accounts,
     accounts_api,
+    alert_pages,
     applications,
     applications_api,
+    backoffice,
     clients,
     consents,
     consents_api,
+    content,
+    content_api,
+    content_visitors,
+    credit,
+    credit_api,
     facts,
     facts_api,
     financing_pages,
+    institution_pages,
     lending_pages,
     mail,
+    operations,
+    operations_api,
     products,
     products_api,
     products_desk,
+    questions,
+    questions_api,
     registration,
     recovery_pages,
     registration_api,
     review_pages,
+    statistics,
+    role_pages,
+    staff_pages,
 )
 
 

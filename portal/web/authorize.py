@@ -57,6 +57,10 @@ async def authorize(request: Request) -> None:
         return
     if not who.full:
         raise Elsewhere("/login/code")
+    if portal_of(request).policy.suspended(who.institution):
+        raise PortalError(
+            "PERMISSION_DENIED", Text("Your institution is suspended. Its administrator can ask the hub why.")
+        )
     if not who.may(rule):
         raise PortalError(
             "PERMISSION_DENIED", Text("Your role does not include this. Ask your administrator if it should.")

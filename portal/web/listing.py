@@ -10,26 +10,37 @@ import base64
 import binascii
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from datetime import date, datetime, timedelta
 from typing import Any, Final
 from urllib.parse import urlencode
 
 import msgspec
 from sqlalchemy import ColumnElement, Connection, Row, Select, tuple_
 
+from consent.identifiers import CHINA_TIME
 from portal.forms import Field, Filled, fill
+from portal.parsers import day, optional
 from portal.text import Text
 
 ROWS: Final = 50
 _AFTER, _SORT = "after", "sort"
 _LONGEST_AFTER: Final = 600
+SINCE: Final = Field(name="since", label=Text("From (day)"), parse=optional(day), longest=10, kind="date")
+UNTIL: Final = Field(name="until", label=Text("To (day)"), parse=optional(day), longest=10, kind="date")
 
 
 @dataclass(frozen=True, kw_only=True)
-class Order:
-    """A column that the list can be sorted by. `title` heads it."""
+class Heading:
+    """Something that a list can be sorted by. `title` heads its column."""
 
     name: str
     title: Text
+
+
+@dataclass(frozen=True, kw_only=True)
+class Order(Heading):
+    """The same in the database."""
+
     column: ColumnElement[Any]
 
 
@@ -47,6 +58,11 @@ class Asked:
     def values(self) -> Mapping[str, Any]:
         """The filters that count."""
         return {name: value for name, value in self.filled.values.items() if value not in {None, ""}}
+
+    @property
+    def query(self) -> str:
+        """The same filters and order, for another path."""
+        return self.url().partition("?")[2]
 
     def url(self, *, sort: str = "", after: str = "") -> str:
         """The same filters, sorted by another column (the same one: the other way round), or the page after a place."""
@@ -69,16 +85,15 @@ class Found:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Listing:
-    """A list: where it is, what it filters and sorts by. `key` is unique; `first`: the order that nobody asked for, as in a URL.
+class Asking:
+    """A list: where it is, what it filters and sorts by. `first`: the order that nobody asked for, as in a URL.
 
     A filter is a form's field whose parser returns None or "" for "any".
     """
 
     path: str
     filters: Sequence[Field]
-    orders: Sequence[Order]
-    key: ColumnElement[Any]
+    orders: Sequence[Heading]
     first: str
 
     def asked(self, query: Mapping[str, str]) -> Asked:
@@ -94,6 +109,14 @@ class Listing:
             after=query.get(_AFTER, ""),
         )
 
+
+@dataclass(frozen=True, kw_only=True)
+class Listing(Asking):
+    """A list of the database's rows. `key` is unique."""
+
+    orders: Sequence[Order]
+    key: ColumnElement[Any]
+
     def page(self, connection: Connection, wanted: Select[Any], asked: Asked, *, rows: int = ROWS) -> Found:
         """One page of `wanted`, to which the caller has added the filters; it selects `key` and the columns of `orders`."""
         column = next(one.column for one in self.orders if one.name == asked.order)
@@ -107,6 +130,19 @@ class Listing:
             return Found(rows=found, following="")
         end = found[rows - 1]._mapping
         return Found(rows=found[:rows], following=asked.url(after=_cursor(end[column], end[self.key])))
+
+
+def within_days(wanted: Select[Any], moment: ColumnElement[Any], values: Mapping[str, Any]) -> Select[Any]:
+    """What happened on the days of the filters `SINCE` and `UNTIL`, both included, as days are in China."""
+    if "since" in values:
+        wanted = wanted.where(moment >= _midnight(values["since"]))
+    if "until" in values:
+        wanted = wanted.where(moment < _midnight(values["until"] + timedelta(days=1)))
+    return wanted
+
+
+def _midnight(day: date) -> int:
+    return 1000 * int(datetime(day.year, day.month, day.day, tzinfo=CHINA_TIME).timestamp())
 
 
 def _cursor(value: object, key: object) -> str:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import secrets
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from functools import cache
 from typing import Any
 
@@ -36,9 +36,10 @@ def page(request: Request, template: str, *, status: int = 200, **context: Any) 
         "path": _again(request),
         "who": who,
         "role_title": TITLES[who.role] if who is not None else None,
-        "menu": menu_of(who),
+        "menu": menu_of(who, portal.policy.hidden.get(who.role, frozenset()) if who is not None else frozenset()),
         "here": request.url.path,
         "may": lambda action, subject: who is not None and who.may(Need(Action(action), Subject(subject))),
+        "called": lambda institution: translate(visit.language, portal.policy.name_of(institution)),
         "csrf": portal.keys.form_token(visit.visitor),
         "once": secrets.token_hex(16),
         "status": status,
@@ -74,6 +75,11 @@ def form_page(
     status = context.pop("status", 422 if filled.faults else 200)
     by_name = {each.name: each for each in fields}
     return page(request, template, status=status, fields=by_name, filled=filled, **context)
+
+
+def form_id(request: Request, sent: Mapping[str, str]) -> str:
+    """What `portal.web.once` knows a sent form by: the visitor and the form's random number."""
+    return portal_of(request).keys.digest(f"{visit_of(request).visitor}|{sent.get('once', '')}")
 
 
 def see(path: str) -> RedirectResponse:

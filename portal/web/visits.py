@@ -165,6 +165,8 @@ class Visits:
             opened = await recognise(self._portal, cookies.get(ACCESS, ""), cookies.get(REFRESH, ""))
             if opened is not None:
                 visit.begin(opened)
+        if visit.principal is not None:
+            visit.principal = (await self._portal.in_force()).applied(visit.principal)
         await self._app(request.scope, _bounded(receive, self._portal.settings.max_body), send)
 
     def _visit(self, request: Request) -> Visit:

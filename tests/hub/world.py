@@ -57,6 +57,9 @@ class NoSessions:
     def connected(self) -> list[str]:
         return []
 
+    def version_of(self, node_id: str) -> str:
+        return ""
+
     def end_node(self, node_id: str, code: str, message: str) -> None:
         self.ended.append((node_id, code))
 

@@ -7,6 +7,7 @@ import uuid
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
+from datetime import date
 from html import unescape
 from pathlib import Path
 from typing import Any, TypeVar
@@ -28,7 +29,18 @@ from consent.documents import (
     parse_revocation,
 )
 from portal.accounts import service, totp
-from portal.hub_link import Author, Confirmed, Entered, KnownModel, Signer, Standing, Verified
+from portal.hub_link import (
+    Author,
+    Confirmed,
+    Entered,
+    KnownModel,
+    Operations,
+    Registered,
+    RegisteredFacts,
+    Signer,
+    Standing,
+    Verified,
+)
 from portal.permissions import SECOND_FACTOR, Role
 from portal.registration.tables import registrations
 from portal.server import open_portal
@@ -48,12 +60,19 @@ T = TypeVar("T")
 NOW_MS = 1_790_000_000_000
 
 
+REGISTERED = RegisteredFacts(
+    ent_name="北京样例科技有限公司", status="存续", region="110108", industry="I65", founded=date(2019, 5, 1)
+)
+
+
 class HubSimulator:
     """Takes approvals and what enterprises sign, and remembers it; or is away. `confirming`: nodes that have seen everything."""
 
     def __init__(self) -> None:
         self.approved: list[tuple[SignedDocument, str, PrivateKey]] = []
         self.refuses: Exception | None = None
+        self.running = Operations(time_ms=NOW_MS, version="1.0", logs=(), members=(), exchanges=())
+        self.watched: list[str | None] = []
         self.standing: list[tuple[ConsentDocument, str]] = []
         self.signed: list[Signer] = []
         self.asked: list[ConsentRequest] = []
@@ -62,10 +81,13 @@ class HubSimulator:
         self.confirming: tuple[str, ...] = ("tax-1",)
         self.waiting: tuple[str, ...] = ("tax-2",)
         self.offered: list[ProductPublished] = []
-        self.registered: list[KnownModel] = []
+        self.known_models: list[KnownModel] = []
         self.hub_key = PrivateKey.generate().public
         self.page: UsePage | None = None
         self.verified: VerifiedPage | None = None
+        self.registrations: dict[str, RegisteredFacts | None] = {}
+        self.away: Exception | None = None
+        self.queried: list[str] = []
         self.admitted = [
             Member(member_id="firstbank", name="第一银行", kind="bank"),
             Member(member_id="taxoffice", name="税务局", kind="government"),
@@ -121,13 +143,25 @@ class HubSimulator:
         )
         return self._answer(found)
 
+    def registered(self, uscc: str) -> Registered:
+        """As the provider's node answers; it is `away` while it has something to raise."""
+        if self.away is not None:
+            raise self.away
+        self.queried.append(uscc)
+        facts = self.registrations.get(uscc, REGISTERED)
+        return Registered(provider="marketoffice", exchange_id=f"exchange-{len(self.queried)}", facts=facts)
+
     def models(self) -> Sequence[KnownModel]:
-        return self._answer(list(self.registered))
+        return self._answer(list(self.known_models))
 
     def _answer(self, answer: T) -> T:
         if self.refuses is not None:
             raise self.refuses
         return answer
+
+    def operations(self, member_id: str | None) -> Operations:
+        self.watched.append(member_id)
+        return self._answer(self.running)
 
     def alive(self) -> bool:
         return self.refuses is None
@@ -233,7 +267,7 @@ async def running_portal(home: Path, **changes: Any) -> AsyncIterator[World]:
     (home / "secret").write_text("0123456789abcdef" * 4)
     (home / "secret").chmod(0o600)
     now_ms, hub = [NOW_MS], HubSimulator()
-    settings = Settings(home=home, **({"attempts_per_minute": 6000, "calls_per_minute": 60_000} | changes))
+    settings = Settings(home=home, **({"attempts_per_minute": 6000, "calls_per_minute": 60_000, "live_s": 0} | changes))
     portal = open_portal(settings, home / "secret", hub, lambda: now_ms[0])
     world = World(portal, hub, application(portal), now_ms)
     try:

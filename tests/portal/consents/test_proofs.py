@@ -139,7 +139,7 @@ def test_lineage_joins_training_and_scores_of_a_model_and_leaves_refusals_out() 
 
 
 async def test_the_page_and_the_api_name_the_models(world: World, firm: Browser) -> None:
-    world.hub.registered = [registered()]
+    world.hub.known_models = [registered()]
     assert world.hub.verified is not None
     one = use(4, mode=ExchangeMode.SCORE, digest=MODEL)
     world.hub.verified = replace(world.hub.verified, uses=(one,))

@@ -83,9 +83,12 @@ class LogStatus(_message.Message):
     SIZE_FIELD_NUMBER: _builtins.int
     ROOT_FIELD_NUMBER: _builtins.int
     WITNESSES_FIELD_NUMBER: _builtins.int
+    CHECKPOINT_MS_FIELD_NUMBER: _builtins.int
     origin: _builtins.str
     size: _builtins.int
     root: _builtins.str
+    checkpoint_ms: _builtins.int
+    """When the newest checkpoint was signed; 0 for none yet."""
     @_builtins.property
     def witnesses(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
         """Nodes that have cosigned the newest checkpoint."""
@@ -97,10 +100,11 @@ class LogStatus(_message.Message):
         size: _builtins.int = ...,
         root: _builtins.str = ...,
         witnesses: _abc.Iterable[_builtins.str] | None = ...,
+        checkpoint_ms: _builtins.int = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["origin", b"origin", "root", b"root", "size", b"size", "witnesses", b"witnesses"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["checkpoint_ms", b"checkpoint_ms", "origin", b"origin", "root", b"root", "size", b"size", "witnesses", b"witnesses"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -339,11 +343,19 @@ class NodeReply(_message.Message):
     STATE_FIELD_NUMBER: _builtins.int
     CONNECTED_FIELD_NUMBER: _builtins.int
     CERTIFICATE_EXPIRES_MS_FIELD_NUMBER: _builtins.int
+    VERSION_FIELD_NUMBER: _builtins.int
+    ACKNOWLEDGED_FIELD_NUMBER: _builtins.int
     node_id: _builtins.str
     state: _builtins.str
     """enrolled or revoked."""
     connected: _builtins.bool
     certificate_expires_ms: _builtins.int
+    version: _builtins.str
+    """The node's software while it is connected; else empty."""
+    @_builtins.property
+    def acknowledged(self) -> _containers.RepeatedCompositeFieldContainer[Global___CosignedHead]:
+        """The newest checkpoint of each log that the node has cosigned. A node that was away for long may have none left."""
+
     def __init__(
         self,
         *,
@@ -351,14 +363,42 @@ class NodeReply(_message.Message):
         state: _builtins.str = ...,
         connected: _builtins.bool = ...,
         certificate_expires_ms: _builtins.int = ...,
+        version: _builtins.str = ...,
+        acknowledged: _abc.Iterable[Global___CosignedHead] | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["certificate_expires_ms", b"certificate_expires_ms", "connected", b"connected", "node_id", b"node_id", "state", b"state"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["acknowledged", b"acknowledged", "certificate_expires_ms", b"certificate_expires_ms", "connected", b"connected", "node_id", b"node_id", "state", b"state", "version", b"version"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___NodeReply: _TypeAlias = NodeReply  # noqa: Y015
+
+@_typing.final
+class CosignedHead(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    ORIGIN_FIELD_NUMBER: _builtins.int
+    SIZE_FIELD_NUMBER: _builtins.int
+    TIME_MS_FIELD_NUMBER: _builtins.int
+    origin: _builtins.str
+    size: _builtins.int
+    time_ms: _builtins.int
+    """When the hub signed that checkpoint."""
+    def __init__(
+        self,
+        *,
+        origin: _builtins.str = ...,
+        size: _builtins.int = ...,
+        time_ms: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["origin", b"origin", "size", b"size", "time_ms", b"time_ms"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___CosignedHead: _TypeAlias = CosignedHead  # noqa: Y015
 
 @_typing.final
 class ListRegistrationsRequest(_message.Message):
@@ -628,3 +668,105 @@ class RegisteredModel(_message.Message):
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___RegisteredModel: _TypeAlias = RegisteredModel  # noqa: Y015
+
+@_typing.final
+class ListAllExchangesRequest(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    MEMBER_ID_FIELD_NUMBER: _builtins.int
+    member_id: _builtins.str
+    """Empty: all."""
+    def __init__(
+        self,
+        *,
+        member_id: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["member_id", b"member_id"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ListAllExchangesRequest: _TypeAlias = ListAllExchangesRequest  # noqa: Y015
+
+@_typing.final
+class ListAllExchangesReply(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    EXCHANGES_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def exchanges(self) -> _containers.RepeatedCompositeFieldContainer[Global___ExchangeStatus]: ...
+    def __init__(
+        self,
+        *,
+        exchanges: _abc.Iterable[Global___ExchangeStatus] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["exchanges", b"exchanges"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ListAllExchangesReply: _TypeAlias = ListAllExchangesReply  # noqa: Y015
+
+@_typing.final
+class ExchangeStatus(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    EXCHANGE_ID_FIELD_NUMBER: _builtins.int
+    STATE_FIELD_NUMBER: _builtins.int
+    REASON_FIELD_NUMBER: _builtins.int
+    MODE_FIELD_NUMBER: _builtins.int
+    REQUESTER_FIELD_NUMBER: _builtins.int
+    REQUESTER_NODE_FIELD_NUMBER: _builtins.int
+    PROVIDER_FIELD_NUMBER: _builtins.int
+    PROVIDER_NODE_FIELD_NUMBER: _builtins.int
+    PRODUCT_ID_FIELD_NUMBER: _builtins.int
+    DONE_FIELD_NUMBER: _builtins.int
+    TOTAL_FIELD_NUMBER: _builtins.int
+    UNIT_FIELD_NUMBER: _builtins.int
+    OPENED_MS_FIELD_NUMBER: _builtins.int
+    ACTIVE_MS_FIELD_NUMBER: _builtins.int
+    ENDED_MS_FIELD_NUMBER: _builtins.int
+    exchange_id: _builtins.str
+    state: _builtins.str
+    reason: _builtins.str
+    mode: _builtins.str
+    requester: _builtins.str
+    requester_node: _builtins.str
+    provider: _builtins.str
+    provider_node: _builtins.str
+    product_id: _builtins.str
+    done: _builtins.int
+    total: _builtins.int
+    unit: _builtins.str
+    opened_ms: _builtins.int
+    active_ms: _builtins.int
+    """The last change of state or progress."""
+    ended_ms: _builtins.int
+    def __init__(
+        self,
+        *,
+        exchange_id: _builtins.str = ...,
+        state: _builtins.str = ...,
+        reason: _builtins.str = ...,
+        mode: _builtins.str = ...,
+        requester: _builtins.str = ...,
+        requester_node: _builtins.str = ...,
+        provider: _builtins.str = ...,
+        provider_node: _builtins.str = ...,
+        product_id: _builtins.str = ...,
+        done: _builtins.int = ...,
+        total: _builtins.int = ...,
+        unit: _builtins.str = ...,
+        opened_ms: _builtins.int = ...,
+        active_ms: _builtins.int = ...,
+        ended_ms: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["active_ms", b"active_ms", "done", b"done", "ended_ms", b"ended_ms", "exchange_id", b"exchange_id", "mode", b"mode", "opened_ms", b"opened_ms", "product_id", b"product_id", "provider", b"provider", "provider_node", b"provider_node", "reason", b"reason", "requester", b"requester", "requester_node", b"requester_node", "state", b"state", "total", b"total", "unit", b"unit"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ExchangeStatus: _TypeAlias = ExchangeStatus  # noqa: Y015

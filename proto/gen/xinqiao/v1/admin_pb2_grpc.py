@@ -100,6 +100,11 @@ class AdminStub:
                 request_serializer=xinqiao_dot_v1_dot_admin__pb2.ListAllModelsRequest.SerializeToString,
                 response_deserializer=xinqiao_dot_v1_dot_admin__pb2.ListAllModelsReply.FromString,
                 _registered_method=True)
+        self.ListAllExchanges = channel.unary_unary(
+                '/xinqiao.v1.Admin/ListAllExchanges',
+                request_serializer=xinqiao_dot_v1_dot_admin__pb2.ListAllExchangesRequest.SerializeToString,
+                response_deserializer=xinqiao_dot_v1_dot_admin__pb2.ListAllExchangesReply.FromString,
+                _registered_method=True)
         self.ExportLog = channel.unary_stream(
                 '/xinqiao.v1.Admin/ExportLog',
                 request_serializer=xinqiao_dot_v1_dot_admin__pb2.ExportLogRequest.SerializeToString,
@@ -204,6 +209,13 @@ class AdminServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def ListAllExchanges(self, request, context):
+        """Exchanges of all members or of one: those that have not ended, and what changed last. At most 200 of each, the newest change first.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
     def ExportLog(self, request, context):
         """A whole log, with its newest cosigned checkpoint last.
         """
@@ -285,6 +297,11 @@ def add_AdminServicer_to_server(servicer, server):
                     servicer.ListAllModels,
                     request_deserializer=xinqiao_dot_v1_dot_admin__pb2.ListAllModelsRequest.FromString,
                     response_serializer=xinqiao_dot_v1_dot_admin__pb2.ListAllModelsReply.SerializeToString,
+            ),
+            'ListAllExchanges': grpc.unary_unary_rpc_method_handler(
+                    servicer.ListAllExchanges,
+                    request_deserializer=xinqiao_dot_v1_dot_admin__pb2.ListAllExchangesRequest.FromString,
+                    response_serializer=xinqiao_dot_v1_dot_admin__pb2.ListAllExchangesReply.SerializeToString,
             ),
             'ExportLog': grpc.unary_stream_rpc_method_handler(
                     servicer.ExportLog,
@@ -649,6 +666,33 @@ class Admin:
             '/xinqiao.v1.Admin/ListAllModels',
             xinqiao_dot_v1_dot_admin__pb2.ListAllModelsRequest.SerializeToString,
             xinqiao_dot_v1_dot_admin__pb2.ListAllModelsReply.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ListAllExchanges(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/xinqiao.v1.Admin/ListAllExchanges',
+            xinqiao_dot_v1_dot_admin__pb2.ListAllExchangesRequest.SerializeToString,
+            xinqiao_dot_v1_dot_admin__pb2.ListAllExchangesReply.FromString,
             options,
             channel_credentials,
             insecure,

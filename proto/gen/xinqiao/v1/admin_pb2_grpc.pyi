@@ -57,6 +57,8 @@ class AdminStub:
     ListPendingProducts: _grpc.UnaryUnaryMultiCallable[_admin_pb2.ListPendingProductsRequest, _admin_pb2.ListPendingProductsReply]
     ListAllModels: _grpc.UnaryUnaryMultiCallable[_admin_pb2.ListAllModelsRequest, _admin_pb2.ListAllModelsReply]
     """Every model of the registry and where it stands."""
+    ListAllExchanges: _grpc.UnaryUnaryMultiCallable[_admin_pb2.ListAllExchangesRequest, _admin_pb2.ListAllExchangesReply]
+    """Exchanges of all members or of one: those that have not ended, and what changed last. At most 200 of each, the newest change first."""
     ExportLog: _grpc.UnaryStreamMultiCallable[_admin_pb2.ExportLogRequest, _admin_pb2.ExportChunk]
     """A whole log, with its newest cosigned checkpoint last."""
     ListUnmatchedReceipts: _grpc.UnaryUnaryMultiCallable[_admin_pb2.ListUnmatchedReceiptsRequest, _admin_pb2.ListUnmatchedReceiptsReply]
@@ -91,6 +93,8 @@ class AdminAsyncStub(AdminStub):
     ListPendingProducts: _aio.UnaryUnaryMultiCallable[_admin_pb2.ListPendingProductsRequest, _admin_pb2.ListPendingProductsReply]  # type: ignore[assignment]
     ListAllModels: _aio.UnaryUnaryMultiCallable[_admin_pb2.ListAllModelsRequest, _admin_pb2.ListAllModelsReply]  # type: ignore[assignment]
     """Every model of the registry and where it stands."""
+    ListAllExchanges: _aio.UnaryUnaryMultiCallable[_admin_pb2.ListAllExchangesRequest, _admin_pb2.ListAllExchangesReply]  # type: ignore[assignment]
+    """Exchanges of all members or of one: those that have not ended, and what changed last. At most 200 of each, the newest change first."""
     ExportLog: _aio.UnaryStreamMultiCallable[_admin_pb2.ExportLogRequest, _admin_pb2.ExportChunk]  # type: ignore[assignment]
     """A whole log, with its newest cosigned checkpoint last."""
     ListUnmatchedReceipts: _aio.UnaryUnaryMultiCallable[_admin_pb2.ListUnmatchedReceiptsRequest, _admin_pb2.ListUnmatchedReceiptsReply]  # type: ignore[assignment]
@@ -200,6 +204,14 @@ class AdminServicer(metaclass=_abc_1.ABCMeta):
         context: _ServicerContext,
     ) -> _typing.Union[_admin_pb2.ListAllModelsReply, _abc.Awaitable[_admin_pb2.ListAllModelsReply]]:
         """Every model of the registry and where it stands."""
+
+    @_abc_1.abstractmethod
+    def ListAllExchanges(
+        self,
+        request: _admin_pb2.ListAllExchangesRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_admin_pb2.ListAllExchangesReply, _abc.Awaitable[_admin_pb2.ListAllExchangesReply]]:
+        """Exchanges of all members or of one: those that have not ended, and what changed last. At most 200 of each, the newest change first."""
 
     @_abc_1.abstractmethod
     def ExportLog(

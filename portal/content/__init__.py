@@ -1,0 +1,1 @@
+"""Content: knowledge, policies, questions and answers, announcements; entered by editors, published by reviewers, searchable."""

@@ -1,0 +1,1 @@
+"""Questions: experts have seats, enterprises ask them, and only the two read what is said."""
