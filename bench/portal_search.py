@@ -94,7 +94,8 @@ def fill(connection: Connection) -> None:
             "published_ms": number,
         }
         rows.append(row)
-        changes.append(index.Change(number=number, before={}, after=grams.weights(title, body)))
+        weighed = {**grams.weights(title, body), grams.of_kind(kind): 1}
+        changes.append(index.Change(number=number, before={}, after=weighed))
         if len(rows) == index.BLOCK or number == TEXTS:
             connection.execute(insert(contents), rows)
             index.apply(connection, changes)

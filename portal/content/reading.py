@@ -6,8 +6,6 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
-import numpy as np
-import numpy.typing as npt
 from sqlalchemy import Connection, Select, select
 
 from portal.content import fields
@@ -88,8 +86,8 @@ def work(connection: Connection, asked: Asked) -> Found:
 def search(connection: Connection, query: str, *, kind: str = "", page: int = 1, language: str = "zh") -> Answer:
     """One page (from 1) of what answers a query, the best first; of one kind or, if it is empty, of all."""
     terms = grams.terms(query)
-    found = index.read(connection, frozenset[str]().union(*terms))
-    ranked = rank(terms, found, _numbers(connection, kind) if kind else None)
+    kept_to = [frozenset({grams.of_kind(kind)})] if kind else []
+    ranked = rank([*terms, *kept_to] if terms else [], index.read(connection, frozenset[str]().union(*terms, *kept_to)))
     shown = [int(number) for number in ranked[(page - 1) * HITS : page * HITS]]
     rows = connection.execute(select(contents).where(contents.c.number.in_(shown)))
     by_number = {row.number: told(row) for row in rows}
@@ -98,11 +96,6 @@ def search(connection: Connection, query: str, *, kind: str = "", page: int = 1,
         total=int(ranked.size),
         more=ranked.size > page * HITS and page < MOST_PAGES,
     )
-
-
-def _numbers(connection: Connection, kind: str) -> npt.NDArray[np.int64]:
-    wanted = select(contents.c.number).where(contents.c.state == PUBLISHED, contents.c.kind == kind)
-    return np.array(connection.execute(wanted).scalars().all(), np.int64)
 
 
 def _hit(version: Version, terms: Sequence[frozenset[str]], language: str) -> Hit:

@@ -25,7 +25,7 @@ from portal.content.kinds import Kind
 from portal.content.markdown import plain
 from portal.content.regions import province_of
 from portal.content.search import index
-from portal.content.search.grams import weights
+from portal.content.search.grams import of_kind, weights
 from portal.content.tables import contents
 from portal.errors import PortalError, not_found
 from portal.permissions import Role
@@ -271,7 +271,8 @@ def _replace(portal: Portal, connection: Connection, who: Principal, content_id:
 
 def _indexed(found: Version, *, gone: bool = False) -> index.Change:
     written = found.written
-    weighed = weights(f"{written.title} {written.title_en}", f"{found.plain}\n{found.plain_en}")
+    text = "\n".join((found.plain, found.plain_en, written.authority, written.document_no))
+    weighed = {**weights(f"{written.title} {written.title_en}", text), of_kind(found.kind): 1}
     return index.Change(number=found.number, before=weighed if gone else {}, after={} if gone else weighed)
 
 

@@ -15,6 +15,7 @@ from urllib.parse import urljoin
 from starlette.routing import compile_path
 
 from consent.audit_uses import verify_uses
+from portal.content import seed
 from portal.permissions import ROUTES, Role
 from portal.web.menu import MENU
 from tests.consent.builders import OTHER_USCC as OUTSIDE_USCC
@@ -49,6 +50,15 @@ NOT_WALKED: Final = {
     "GET /language/{language}",
     "GET /static/{name}",
     "GET /health",
+    # Subjects with tests and journeys of their own, of which `everybody` has nothing to show yet.
+    "GET /alerts/{alert_id}",
+    "GET /content/{content_id}/edit",
+    "GET /credit/{application_no}",
+    "GET /my-credit/{application_no}",
+    "GET /experts/{account_id}/ask",
+    "GET /questions/{question_id}",
+    "GET /questions/{question_id}/offer",
+    "GET /roles/{role_id}",
 }
 INSTITUTIONS: Final = {Role.APPLICANT: OTHER_USCC, Role.INSTITUTION_ADMIN: BANK}
 ASIDE: Final = ("/login", "/unlock", "/outside")  # where one is led who may not open a page yet
@@ -57,6 +67,8 @@ BEGINNINGS: Final = ("/", "/login", "/login/code", "/register/contact", "/regist
 BEGINNINGS_BY_FORMS: Final = (
     "/consents/new/items?user=firstbank&purpose=pre_loan",
     f"/consents/grant?user=firstbank&purpose=pre_loan&items={ITEM}:Q:taxoffice&valid_days=20",
+    "/search?q=授权",
+    "/roles/new?base=staff&institution=bank-a",
     "/outside",
     "/unlock",
     "/registered",
@@ -79,6 +91,7 @@ async def everybody(world: World) -> Mapping[str, Browser]:
     await one.firm.post("/applications", product_code="bank-a-third")
     await one.firm.get("/financing")
     await one.firm.post("/financing", **WANTED)
+    world.portal.db.write_now(lambda connection: seed.load(world.portal, connection, examples=True))
     world.hub.apart = True
     world.hub.asked = [asked(uscc=CODE)]
     staff, reviewer = person(world, "entering", Role.STAFF, BANK), person(world, "looking", Role.REVIEWER)

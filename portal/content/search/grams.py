@@ -19,6 +19,8 @@ MOST_WEIGHT: Final = 255
 _LONGEST_WORD: Final = 40
 _HAN: Final = "\u3400-\u9fff\uf900-\ufaff\U00020000-\U0003134f"
 _RUN: Final = re.compile(rf"([{_HAN}]+)|(?:(?![{_HAN}])[^\W_])+")
+_HAN_LETTER: Final = re.compile(f"[{_HAN}]")
+_WORD_LETTER: Final = re.compile(rf"(?![{_HAN}])[^\W_]")
 _WIDE: Final = {code: chr(code - 0xFEE0).lower() for code in range(0xFF01, 0xFF5F)}
 _FOLD: Final = _WIDE | {ord(letter): letter.lower() for letter in "ABCDEFGHIJKLMNOPQRSTUVWXYZ"}
 
@@ -39,6 +41,11 @@ def weights(title: str, text: str) -> Mapping[str, int]:
     return {gram: min(MOST_WEIGHT, count) for gram, count in counted.items()}
 
 
+def of_kind(kind: str) -> str:
+    """What every text of a kind has besides, so that a query can keep to one: no word has a colon."""
+    return f"kind:{kind}"
+
+
 def terms(query: str) -> Sequence[frozenset[str]]:
     """The terms of a query, each as the grams that stand for it."""
     found = [frozenset(_looked_for(run)) for run in _RUN.finditer(_folded(query))]
@@ -48,7 +55,7 @@ def terms(query: str) -> Sequence[frozenset[str]]:
 def highlight(text: str, query: Sequence[frozenset[str]], longest: int) -> Sequence[Piece]:
     """A stretch of a text of at most `longest` characters where most of what was looked for stands, in pieces."""
     wanted = frozenset[str]().union(*query)
-    places = list(_places(text, wanted))
+    places = _places(text, wanted)
     begin = 0 if len(text) <= longest else max(0, _densest(places, longest) - longest // 8)
     if begin:  # not in the middle of an English word
         begin = 1 + text.find(" ", begin, begin + longest // 8) or begin
@@ -85,17 +92,22 @@ def _folded(text: str) -> str:
     return text.translate(_FOLD)
 
 
-def _places(text: str, wanted: Set[str]) -> Iterator[tuple[int, int, str]]:
+def _places(text: str, wanted: Set[str]) -> Sequence[tuple[int, int, str]]:
     """Where grams stand, in order: start, end, gram."""
-    for run in _RUN.finditer(_folded(text)):
-        letters = run.group()
-        if run.group(1) is None:
-            if letters[:_LONGEST_WORD] in wanted:
-                yield run.start(), run.end(), letters[:_LONGEST_WORD]
-            continue
-        for at in range(len(letters)):
-            for gram in {letters[at], letters[at : at + 2]} & wanted:
-                yield run.start() + at, run.start() + at + len(gram), gram
+    folded = _folded(text)
+    found = []
+    for gram in wanted:
+        end, chinese = 0, _HAN_LETTER.match(gram) is not None
+        while (start := folded.find(gram, end)) >= 0:
+            end = start + (1 if chinese else len(gram))  # pairs overlap
+            if chinese or _stands_alone(folded, start, end):
+                found.append((start, start + len(gram), gram))
+    return sorted(found)
+
+
+def _stands_alone(text: str, start: int, end: int) -> bool:
+    """Whether no letter of the same word touches it."""
+    return not (start and _WORD_LETTER.match(text, start - 1)) and _WORD_LETTER.match(text, end) is None
 
 
 def _densest(places: Sequence[tuple[int, int, str]], longest: int) -> int:

@@ -22,14 +22,10 @@ from portal.content.search.index import Postings
 _SATURATION: Final = 1.5
 
 
-def rank(
-    query: Sequence[frozenset[str]], postings: Mapping[str, Postings], allowed: npt.NDArray[np.int64] | None = None
-) -> npt.NDArray[np.int64]:
-    """The numbers of the texts that answer, int64[m]. `query`: as of `grams.terms`; `allowed`: those that may, None for all."""
+def rank(query: Sequence[frozenset[str]], postings: Mapping[str, Postings]) -> npt.NDArray[np.int64]:
+    """The numbers of the texts that answer, int64[m]. `query`: as of `grams.terms`."""
     size = 1 + max((int(found.numbers[-1]) for found in postings.values()), default=-1)
     answers = np.full(size, bool(query))
-    if allowed is not None:
-        answers &= np.isin(np.arange(size), allowed)
     worth, shared = np.zeros(size), np.zeros(size)
     for term in query:
         has = np.zeros(size)

@@ -220,7 +220,7 @@ async def test_policies_are_filtered_by_region_and_day(world: World, editor: Bro
         ("乙", "310000", "2026-06-01"),
         ("丙", "", "2025-01-01"),
     ]:
-        await published(editor, reviewer, "policy", title=title, region=region, effective=day, authority="局")
+        await published(editor, reviewer, "policy", title=title, region=region, effective=day, authority="财政局")
     visitor = world.browser()
 
     async def shown(query: str) -> str:
@@ -231,6 +231,7 @@ async def test_policies_are_filtered_by_region_and_day(world: World, editor: Bro
     assert await shown("sort=effective") == "丙甲乙"
     assert await shown("region=11") == "甲" and "北京市（110108）" in text_of(visitor)
     assert await shown("region=00") == "丙"
+    assert "找到 3 篇" in (await visitor.get("/search?q=财政局")).text, "also by who issued it"
     assert await shown("since=2026-01-01&until=2026-03-01") == "甲"
     assert await shown("region=99") == "乙甲丙" and "请从列表中选择" in text_of(visitor)
 
@@ -255,7 +256,9 @@ async def test_the_api_reads_and_works_by_the_same_rules(world: World, editor: B
     visitor = world.browser().client
     read = (await visitor.get(f"/api/v1/published/faq/{content_id}")).json()
     assert read["title"] == "利率怎么算？" and "entered_by" not in read and "reviewer" not in read
-    found = (await visitor.get("/api/v1/search?q=ＬＰＲ")).json()
+    assert (await visitor.get("/api/v1/search?q=LPR&kind=policy")).json()["total"] == 0
+    assert (await visitor.get("/api/v1/search?q=LPR&kind=poem")).status_code == 422
+    found = (await visitor.get("/api/v1/search?q=ＬＰＲ&kind=faq")).json()
     assert [hit["content_id"] for hit in found["hits"]] == [content_id] and found["total"] == 1
     assert (await visitor.get("/api/v1/published/poem")).status_code == 404
     assert (await visitor.get("/api/v1/search?q=")).status_code == 422

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from sqlalchemy import Connection, create_engine, select
 
 from portal.content.search import index
-from portal.content.search.grams import terms
+from portal.content.search.grams import of_kind, terms
 from portal.content.search.index import BLOCK, Change, Postings
 from portal.content.search.ranking import rank
 
@@ -69,7 +69,8 @@ def test_each_term_has_to_be_there() -> None:
 def test_the_rarer_gram_and_the_title_count_more_and_the_newer_of_two_alike_is_first() -> None:
     found = postings(贷款={1: 1, 2: 9, 3: 1})
     assert rank(terms("贷款"), found).tolist() == [2, 3, 1]
-    assert rank(terms("贷款"), found, np.array([1, 3])).tolist() == [3, 1]
+    found |= postings(**{of_kind("faq"): {1: 1, 3: 1, 4: 1}})
+    assert rank([*terms("贷款"), frozenset({of_kind("faq")})], found).tolist() == [3, 1], "and of one kind only"
 
 
 def test_no_query_and_an_unknown_word_find_nothing() -> None:
