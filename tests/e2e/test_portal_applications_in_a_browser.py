@@ -30,7 +30,7 @@ from portal.registration.tables import registrations
 from portal.server import open_portal
 from portal.settings import load_settings
 from portal.state import Portal
-from tests.e2e.test_portal_in_a_browser import SECRET_WORDS, Person, Site, chromium, process, site
+from tests.e2e.portal_site import SECRET_WORDS, Person, Site, chromium, process, site
 from tests.portal.applications.firm import product, version_row
 from tests.portal.world import HubSimulator, registered
 from trust.keyfile import encode_private_key, secret_from_passphrase
@@ -96,7 +96,7 @@ def chooses(person: Person, **values: str) -> None:
 
 def works(chromium: Browser, site: Site, login: str) -> Person:
     """Somebody of the staff, logged in for the first time."""
-    person = Person(chromium, site, login)
+    person = Person(chromium, site.url, login)
     person.go("/login")
     person.fill(login=login, password=SECRET_WORDS)
     person.page.get_by_role("button", name="登录").click()
@@ -107,7 +107,7 @@ def works(chromium: Browser, site: Site, login: str) -> Person:
 
 
 def test_an_enterprise_gets_from_the_landing_page_to_a_grant(site: Site, firm_code: str, chromium: Browser) -> None:
-    firm = Person(chromium, site, "application")
+    firm = Person(chromium, site.url, "application")
     firm.go("/")
     firm.page.locator("header").get_by_text("登录").click()
     firm.clicks += 1
@@ -207,7 +207,7 @@ def test_an_enterprise_gets_from_the_landing_page_to_a_grant(site: Site, firm_co
 def test_a_request_without_a_product_is_taken_by_a_bank_that_did_not_see_who_asked(
     site: Site, firm_code: str, chromium: Browser
 ) -> None:
-    firm = Person(chromium, site, "financing", phone=True)
+    firm = Person(chromium, site.url, "financing", phone=True)
     firm.go("/login?next=/financing")
     firm.fill(login=firm_code, password=SECRET_WORDS)
     firm.click("登录")
@@ -217,7 +217,7 @@ def test_a_request_without_a_product_is_taken_by_a_bank_that_did_not_see_who_ask
     firm.picture("stated")
     firm.click("发布融资需求")
     firm.sees("向所有银行公开")
-    staff = Person(chromium, site, "financing-staff", dark=True)
+    staff = Person(chromium, site.url, "financing-staff", dark=True)
     staff.go("/login")
     staff.fill(login="app-staff", password=SECRET_WORDS)
     staff.page.get_by_role("button", name="登录").click()
@@ -244,7 +244,7 @@ def test_a_request_without_a_product_is_taken_by_a_bank_that_did_not_see_who_ask
 def test_on_a_phone_in_english_and_in_the_dark_the_pages_fit(site: Site, firm_code: str, chromium: Browser) -> None:
     for dark in (False, True):
         firm = Person(
-            chromium, site, f"application-phone-{'dark' if dark else 'light'}", scripts=False, phone=True, dark=dark
+            chromium, site.url, f"application-phone-{'dark' if dark else 'light'}", scripts=False, phone=True, dark=dark
         )
         firm.go("/language/en?next=/login")
         firm.fill(login=firm_code, password=SECRET_WORDS)

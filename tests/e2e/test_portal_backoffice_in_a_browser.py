@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 from playwright.sync_api import Browser
 
-from tests.e2e.test_portal_in_a_browser import PICTURES, Person, Site, chromium, joins, site
+from tests.e2e.portal_site import PICTURES, Person, Site, chromium, joins, site
 from tests.e2e.test_portal_products_in_a_browser import invited
 
 pytestmark = [pytest.mark.timeout(180), pytest.mark.slow]
@@ -14,7 +14,7 @@ __all__ = ["chromium", "site"]
 
 def test_administrators_enter_decide_narrow_hide_and_audit(site: Site, chromium: Browser) -> None:
     security, system, clerk, audit = (
-        Person(chromium, site, f"backoffice-{name}", phone=name == "audit", dark=name == "system")
+        Person(chromium, site.url, f"backoffice-{name}", phone=name == "audit", dark=name == "system")
         for name in ("security", "system", "clerk", "audit")
     )
     joins(security, site.invitation, "安全管理员")

@@ -27,7 +27,7 @@ from portal.server import open_portal
 from portal.settings import load_settings
 from tests.cli.running import run_json
 from tests.e2e.conftest import Live
-from tests.e2e.test_portal_in_a_browser import SECRET_WORDS, Person, Site, chromium, process, site
+from tests.e2e.portal_site import SECRET_WORDS, Person, Site, chromium, process, site
 from tests.portal.world import HubSimulator, registered
 from trust.keyfile import encode_private_key, secret_from_passphrase
 
@@ -70,7 +70,7 @@ def logged_in(firm: Person, code: str, path: str) -> Person:
 
 def test_a_consent_is_signed_after_a_page_that_tells_everything(site: Site, firm_code: str, chromium: Browser) -> None:
     before = site.live.status("tax-1").consents
-    firm = logged_in(Person(chromium, site, "consent-by-hand"), firm_code, "/consents")
+    firm = logged_in(Person(chromium, site.url, "consent-by-hand"), firm_code, "/consents")
     firm.sees("您尚未作出授权")
     firm.page.get_by_role("link", name="作出授权").click()
     firm.page.select_option("[name=user]", BANK)
@@ -100,7 +100,7 @@ def test_a_use_is_proved_step_by_step_and_taken_along(
 ) -> None:
     with site.live.network.agent("bank-1") as bank:
         site.live.query(bank, site.live.open_query(bank, "贷前核实"), firm_code)
-    firm = logged_in(Person(chromium, site, "my-data"), firm_code, "/uses")
+    firm = logged_in(Person(chromium, site.url, "my-data"), firm_code, "/uses")
 
     def recorded() -> bool:
         firm.go("/uses")
@@ -152,7 +152,7 @@ def test_a_bank_asks_is_granted_and_its_consent_is_withdrawn_while_the_page_show
     site: Site, firm_code: str, chromium: Browser
 ) -> None:
     asks(site.live, firm_code)
-    firm = logged_in(Person(chromium, site, "request"), firm_code, "/consents")
+    firm = logged_in(Person(chromium, site.url, "request"), firm_code, "/consents")
     firm.page.get_by_role("link", name="等待您答复").click()
     firm.picture("requests")
     firm.page.locator("main h2 a").click()
@@ -184,7 +184,7 @@ def fresh(site: Site, firm_code: str) -> Iterator[str]:
 def test_on_a_phone_without_scripts_every_page_fits_and_a_withdrawal_is_followed(
     site: Site, firm_code: str, fresh: str, chromium: Browser
 ) -> None:
-    firm = Person(chromium, site, "phone-consents", scripts=False, phone=True, dark=True)
+    firm = Person(chromium, site.url, "phone-consents", scripts=False, phone=True, dark=True)
     logged_in(firm, firm_code, "/consents")
     firm.go("/language/en?next=/consents")
     entry = f"/consents/grant?user={BANK}&purpose=post_loan&items={GOVERNMENT_ITEM}:Q"
@@ -214,7 +214,7 @@ def test_a_key_that_is_kept_outside_signs_questions_and_a_consent(
     run_json("enterprise", "register", "--home", home, "--contact", "a@b")
     run_json("hub", "approve-enterprise", code, "--home", live.network.hub_home)
     account_of(site, code, name, b"", read_signed(statement.read_bytes())[0].encode())
-    firm = logged_in(Person(chromium, site, "outside"), code, "/consents")
+    firm = logged_in(Person(chromium, site.url, "outside"), code, "/consents")
 
     def signs(link: str, to: str) -> None:
         """Download, sign by the command, upload."""

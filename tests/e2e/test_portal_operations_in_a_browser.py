@@ -6,7 +6,7 @@ import pytest
 from playwright.sync_api import Browser
 
 from cli.demo.network import wait_until
-from tests.e2e.test_portal_in_a_browser import Person, Site, chromium, invites, joins, site
+from tests.e2e.portal_site import Person, Site, chromium, invites, joins, site
 
 pytestmark = [pytest.mark.timeout(180), pytest.mark.slow]
 __all__ = ["chromium", "site"]
@@ -14,7 +14,7 @@ __all__ = ["chromium", "site"]
 
 def test_an_operator_sees_nodes_go_and_come_and_an_exchange_begin(site: Site, chromium: Browser) -> None:
     live = site.live
-    chief, operator = Person(chromium, site, "operations-security"), Person(chromium, site, "operations")
+    chief, operator = Person(chromium, site.url, "operations-security"), Person(chromium, site, "operations")
     joins(chief, site.invitation, "安全管理员")
     joins(operator, invites(chief, "system-operator", "system_admin"), "孙运维")
 
@@ -38,7 +38,7 @@ def test_an_operator_sees_nodes_go_and_come_and_an_exchange_begin(site: Site, ch
     operator.page.locator("tbody tr").filter(has_text=exchange[:8]).get_by_text("查询").wait_for()
     operator.picture("exchanges")
 
-    phone = Person(chromium, site, "operations-phone", scripts=False, phone=True, dark=True)
+    phone = Person(chromium, site.url, "operations-phone", scripts=False, phone=True, dark=True)
     phone.context.add_cookies(operator.context.cookies())  # type: ignore[arg-type]
     phone.go("/operations?sort=-node")
     phone.sees("tax-1")

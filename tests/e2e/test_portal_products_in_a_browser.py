@@ -12,7 +12,7 @@ from portal.accounts.passwords import hash_password
 from portal.permissions import Role
 from portal.server import open_portal
 from portal.settings import load_settings
-from tests.e2e.test_portal_in_a_browser import SECRET_WORDS, Person, Site, chromium, joins, site
+from tests.e2e.portal_site import SECRET_WORDS, Person, Site, chromium, joins, site
 from tests.portal.products.offer import ANSWERS, published, somebody
 from tests.portal.world import HubSimulator
 from trust.keyfile import encode_private_key, secret_from_passphrase
@@ -51,7 +51,9 @@ def answers(person: Person) -> None:
 
 
 def test_a_bank_enters_a_product_the_hub_publishes_it_an_enterprise_finds_it(site: Site, chromium: Browser) -> None:
-    chief, staff, reviewer = (Person(chromium, site, f"product-{name}") for name in ("security", "staff", "reviewer"))
+    chief, staff, reviewer = (
+        Person(chromium, site.url, f"product-{name}") for name in ("security", "staff", "reviewer")
+    )
     joins(chief, site.invitation, "安全管理员")
     joins(staff, invited(chief, "bank-staff", "staff", "bank-a"), "周录入")
     joins(reviewer, invited(chief, "product-reviewer", "reviewer", "hub"), "李审核")
@@ -78,7 +80,7 @@ def test_a_bank_enters_a_product_the_hub_publishes_it_an_enterprise_finds_it(sit
     reviewer.click("通过并发布")
     reviewer.sees("已发布")
 
-    firm = Person(chromium, site, "product-enterprise")
+    firm = Person(chromium, site.url, "product-enterprise")
     firm.go("/products")
     firm.fill(amount="200", months="12", rate="4.0")
     firm.page.select_option("[name=region]", "110108")
@@ -114,7 +116,7 @@ def code(site: Site) -> str:
 def test_an_enterprise_tells_its_facts_once_and_sees_what_it_may_have_and_why(
     site: Site, chromium: Browser, code: str
 ) -> None:
-    firm = Person(chromium, site, "product-eligible")
+    firm = Person(chromium, site.url, "product-eligible")
     firm.go(f"/login?next=/products/{code}")
     firm.fill(login=site.uscc, password=SECRET_WORDS)
     firm.click("登录")
@@ -148,7 +150,7 @@ def test_on_a_phone_without_scripts_in_english_every_page_fits(
     site: Site, chromium: Browser, code: str, dark: bool
 ) -> None:
     name = f"product-phone-{'dark' if dark else 'light'}"
-    person = Person(chromium, site, name, scripts=False, phone=True, dark=dark)
+    person = Person(chromium, site.url, name, scripts=False, phone=True, dark=dark)
     person.go("/language/en?next=/products")
     pages = {"find": "/products", "faults": "/products?amount=x&rate=99", "one": f"/products/{code}"}
     for what, path in pages.items():
@@ -160,7 +162,7 @@ def test_on_a_phone_without_scripts_in_english_every_page_fits(
 
 
 def test_the_keyboard_alone_filters_and_opens_a_product(site: Site, chromium: Browser, code: str) -> None:
-    person = Person(chromium, site, "product-keyboard")
+    person = Person(chromium, site.url, "product-keyboard")
     person.go("/products")
     person.page.locator("[name=words]").focus()
     person.page.keyboard.type("科技成长")
