@@ -14,7 +14,7 @@ __all__ = ["chromium", "site"]
 
 def test_an_operator_sees_nodes_go_and_come_and_an_exchange_begin(site: Site, chromium: Browser) -> None:
     live = site.live
-    chief, operator = Person(chromium, site.url, "operations-security"), Person(chromium, site, "operations")
+    chief, operator = Person(chromium, site.url, "operations-security"), Person(chromium, site.url, "operations")
     joins(chief, site.invitation, "安全管理员")
     joins(operator, invites(chief, "system-operator", "system_admin"), "孙运维")
 
