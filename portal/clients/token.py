@@ -47,13 +47,13 @@ class _Sm2(Algorithm):
 
     @staticmethod
     def to_jwk(key_obj: Any, as_dict: bool = False) -> Any:  # noqa: ANN401
-        """No JWK form is registered."""
-        raise NotImplementedError
+        """Raise InvalidKeyError: no JWK form of SM2 keys is registered, and PyJWT asks every algorithm for one."""
+        raise jwt.InvalidKeyError("an SM2 key has no registered JWK form")
 
     @staticmethod
     def from_jwk(jwk: Any) -> Any:  # noqa: ANN401
-        """No JWK form is registered."""
-        raise NotImplementedError
+        """Raise InvalidKeyError: no JWK form of SM2 keys is registered, and PyJWT asks every algorithm for one."""
+        raise jwt.InvalidKeyError("an SM2 key has no registered JWK form")
 
 
 def _jws() -> jwt.PyJWS:
