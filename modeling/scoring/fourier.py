@@ -7,7 +7,8 @@ by number, and a sum over columns is one product of matrices: blocks x columns b
 
 Both bounds rest on digits that are spread as at random, which those of a ciphertext are: a sum of 32 columns at their largest has a
 standard deviation of 2^44.2, and its error one of 0.01. They are looked at for each number: one further than 1/4 from an integer, or
-beyond 2^47.5, is refused. So what is found is what the library's exact arithmetic finds (a test holds both against each other), at a
+beyond 2^47.5, is refused. (Ciphertexts that are made up so as to be refused tell whoever made them a bit about sizes of columns' sums:
+docs/scoring.md.) So what is found is what the library's exact arithmetic finds (a test holds both against each other), at a
 tenth of the time for 30 columns; and a column takes 64 KB instead of 128.
 
 Sources: Crandall, Fagin 1994 (the right-angle convolution); Percival 2003 (its errors).

@@ -141,8 +141,9 @@ def _password_by_link(connection: Connection, row: Row[Any], now_ms: int) -> boo
     """Whether the password is, or may soon be, whoever's who has the link: since then no code of the old authenticator was given."""
     wanted = select(password_links.c.used_ms, password_links.c.expires_ms)
     links = connection.execute(wanted.where(password_links.c.account_id == row.account_id)).all()
-    code_ms = 1000 * totp.STEP_S * row.totp_step
-    return any(link.expires_ms > now_ms if link.used_ms is None else link.used_ms > code_ms for link in links)
+    # A code may be of the step after its moment: only a later one was surely given after the link was used.
+    before_ms = 1000 * totp.STEP_S * (row.totp_step - 1)
+    return any(link.expires_ms > now_ms if link.used_ms is None else link.used_ms >= before_ms for link in links)
 
 
 def _linked(portal: Portal, connection: Connection, token: str) -> Row[Any]:

@@ -120,6 +120,25 @@ async def test_no_administrator_takes_an_account_over_by_renewing_both_factors(w
     )
 
 
+async def test_a_code_of_the_next_step_given_before_the_link_was_used_proves_no_owner(world: World) -> None:
+    account_id = world.account("victim", Role.STAFF, "bank-a")
+    _, owner = await login(world, "victim", PASSWORD)
+    await owner.get("/login/code")
+    world.later(30)
+    ahead = world.code(account_id)
+    world.later(-30)
+    assert (await owner.post("/login/code", code=ahead)).status_code == 303
+    chief = await world.logged_in("chief", Role.INSTITUTION_ADMIN, "bank-a")
+    await chief.get("/staff")
+    link = re.search(r"/passwords/[\w-]+", (await chief.post(f"/staff/{account_id}/password-link", reason="x")).text)
+    assert link is not None
+    visitor = world.browser()
+    await visitor.get(link[0])
+    assert (await visitor.post(link[0], password=NEW)).status_code == 303
+    await chief.get("/staff")
+    assert (await chief.post(f"/staff/{account_id}/second-factor", reason="x")).status_code == 409
+
+
 @pytest.mark.parametrize("act", ["password-link", "second-factor"])
 async def test_nobody_helps_strangers_or_themselves(world: World, act: str) -> None:
     stranger = world.account("stranger", Role.STAFF, "bank-b")
