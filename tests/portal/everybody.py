@@ -67,7 +67,7 @@ BEGINNINGS: Final = ("/", "/login", "/login/code", "/register/contact", "/regist
 BEGINNINGS_BY_FORMS: Final = (
     "/consents/new/items?user=firstbank&purpose=pre_loan",
     f"/consents/grant?user=firstbank&purpose=pre_loan&items={ITEM}:Q:taxoffice&valid_days=20",
-    "/search?q=授权",
+    "/search?q=%E6%8E%88%E6%9D%83",
     "/roles/new?base=staff&institution=bank-a",
     "/outside",
     "/unlock",
