@@ -43,7 +43,7 @@ def render(text: str) -> str:
         elif token.type == "link_open" and not str(token.attrGet("href")).startswith(_OURS):
             token.attrSet("rel", "noopener nofollow external")
     html: str = _MARKDOWN.renderer.render(tokens, _MARKDOWN.options, {})
-    return html.replace("<table>", '<div class="wide" tabindex="0"><table>').replace("</table>", "</table></div>")
+    return html.replace("<table>", '<div class="wide"><table>').replace("</table>", "</table></div>")
 
 
 def plain(text: str) -> str:
